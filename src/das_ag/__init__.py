@@ -1,0 +1,1 @@
+"""Direct Ascent Synthesis with aesthetic guidance."""

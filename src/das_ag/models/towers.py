@@ -1,0 +1,127 @@
+"""Architectures of the embedded models: two image towers, a text tower, an aesthetic head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+IMAGE_SIZE_PX = 64
+PAD = 0
+"""Token of the empty place behind a caption's last word."""
+
+
+def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
+    """3×3 convolution with batch normalisation, which `fold_normalisation` merges into it after training."""
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1), nn.BatchNorm2d(c_out))
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = _conv(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.second(F.silu(self.first(x))))
+
+
+class ConvolutionTower(nn.Module):
+    """The guide's eyes: a residual network that ends in a 4×4 grid, so that it keeps where things are.
+
+    The first layer works on 2×2 blocks of pixels: convolutions of three channels are slow on every processor.
+    """
+
+    def __init__(self, dim: int, channels: Sequence[int]) -> None:
+        super().__init__()
+        stem, *stages = channels
+        self.stem = _conv(12, stem)
+        blocks: list[nn.Module] = []
+        for before, after in zip([stem, *stages], stages, strict=False):
+            blocks += [_conv(before, after, stride=2), nn.SiLU(), _Residual(after)]
+        self.blocks = nn.Sequential(*blocks)
+        grid = IMAGE_SIZE_PX // 2 ** (1 + len(stages))
+        self.head = nn.Linear(grid * grid * channels[-1], dim)
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        x = F.pixel_unshuffle(pixels, 2).contiguous(memory_format=torch.channels_last)
+        x = self.blocks(F.silu(self.stem(x)))
+        return self.head(x.flatten(1))
+
+
+class TransformerTower(nn.Module):
+    """The judge's eyes: two convolutions make an 8×8 grid of tokens, attention does the rest."""
+
+    def __init__(self, dim: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(48, width // 2, 3, 1, 1), nn.SiLU(), nn.Conv2d(width // 2, width, 3, 2, 1))
+        self.position = nn.Parameter(torch.randn(1, (IMAGE_SIZE_PX // 8) ** 2, width) * 0.02)
+        self.blocks = nn.Sequential(*[_Attention(width) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, dim)
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        x = F.pixel_unshuffle(pixels, 4).contiguous(memory_format=torch.channels_last)
+        tokens = self.stem(x).flatten(2).transpose(1, 2) + self.position
+        return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+
+
+class TextTower(nn.Module):
+    """Word embeddings, a small transformer, the mean over words."""
+
+    def __init__(self, dim: int, words: int, max_words: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(words + 1, width)
+        self.position = nn.Parameter(torch.randn(1, max_words, width) * 0.02)
+        self.blocks = nn.ModuleList([_Attention(width) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, dim)
+
+    def forward(self, tokens: Int[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+        there = tokens != PAD
+        x = self.words(tokens) + self.position[:, : tokens.shape[1]]
+        for block in self.blocks:
+            x = block(x, there[:, None, None, :])
+        x = self.norm(x) * there[..., None]
+        return self.head(x.sum(dim=1) / there.sum(dim=1, keepdim=True))
+
+
+class _Attention(nn.Module):
+    """Pre-norm transformer block with four heads."""
+
+    heads = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Float[Tensor, "b n w"], mask: Tensor | None = None) -> Float[Tensor, "b n w"]:
+        b, n, w = x.shape
+        q, k, v = self.qkv(self.norm_1(x)).view(b, n, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.out(attended.transpose(1, 2).reshape(b, n, w))
+        return x + self.mlp(self.norm_2(x))
+
+
+class AestheticHead(nn.Sequential):
+    """L2-normalised features (B, D) to one rating each, (B, 1)."""
+
+    def __init__(self, dim: int, width: int = 64) -> None:
+        super().__init__(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, 1))
+
+
+def fold_normalisation(tower: nn.Module) -> nn.Module:
+    """A copy in which each convolution has taken up the batch normalisation behind it; the same function in evaluation."""
+    folded = copy.deepcopy(tower).eval()
+    for module in folded.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.Sequential) and len(child) == 2 and isinstance(child[1], nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(child[0], child[1]))
+    return folded

@@ -1,0 +1,56 @@
+"""Files of weights: found, checked by SHA-256, and never unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from das_ag.errors import UserError
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None) -> str:
+    """Returns the file's SHA-256.
+
+    Raises:
+        UserError: there is no such file, or its checksum is not `sha256`.
+    """
+    if not path.is_file():
+        raise UserError(f"{what}: expected a file at {path}, found none; {remedy}.")
+    got = sha256_of(path)
+    if sha256 is not None and got != sha256:
+        raise UserError(
+            f"{what}: expected SHA-256 {sha256[:16]}… of {path.name} ({path.stat().st_size} bytes), got {got[:16]}…: "
+            f"the file is truncated, altered or another one; {remedy}."
+        )
+    return got
+
+
+def load_state(path: Path, *, what: str) -> dict[str, Any]:
+    """A state dict from a file that `torch.save` wrote, or from a TorchScript archive, without unpickling code.
+
+    Raises:
+        UserError: the file is neither.
+    """
+    import torch
+
+    try:
+        return torch.jit.load(str(path), map_location="cpu").state_dict()
+    except RuntimeError:
+        pass  # no TorchScript archive
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises errors of many types for files that it cannot read
+        raise UserError(
+            f"{what}: expected a state dict or a TorchScript archive in {path}, could not read it "
+            f"({type(error).__name__}); fetch the file again."
+        ) from error
+    if not isinstance(state, dict):
+        raise UserError(f"{what}: expected a state dict in {path}, got {type(state).__name__}; give another file.")
+    return state

@@ -1,0 +1,1 @@
+"""From finished samples to what a person looks at."""

@@ -1,0 +1,130 @@
+"""What is minimised: named terms of each sample, weighted and summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from das_ag.errors import UserError
+from das_ag.synthesis.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The frozen networks that an image is made for, as functions that can be differentiated.
+
+    Attributes:
+        image_size_px: side of the pictures that `encode_images` takes.
+        encode_images: CLIP-normalised pixels (N, 3, H, W) → L2-normalised features (N, D).
+        rate_features: features (N, D) → aesthetic score of each (N,), on a scale around 1 to 10.
+    """
+
+    image_size_px: int
+    encode_images: Callable[[Tensor], Tensor]
+    rate_features: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """Weights of the terms; the sign of each stands in `Objective.loss`.
+
+    Attributes:
+        aesthetic: λ_a by step, at least 0.
+        aesthetic_sign: 0 for DAS, 1 for DAS-AG (a reward), -1 for DAS-rAG (a penalty).
+        clip: λ_clip.
+        total_variation: λ_tv.
+        l1: λ_l1.
+    """
+
+    aesthetic: Schedule
+    aesthetic_sign: int
+    clip: float
+    total_variation: float
+    l1: float
+
+    def __post_init__(self) -> None:
+        if min(self.aesthetic.start, self.aesthetic.end) < 0:
+            raise UserError(
+                f"objective.aesthetic: expected start and end of at least 0, got {self.aesthetic.start} and "
+                f"{self.aesthetic.end}; the method gives the sign."
+            )
+        if self.aesthetic_sign not in (-1, 0, 1):
+            raise UserError(f"aesthetic_sign: expected -1, 0 or 1, got {self.aesthetic_sign}; choose a method.")
+        for name in ("clip", "total_variation", "l1"):
+            weight = getattr(self, name)
+            if not (math.isfinite(weight) and weight >= 0):
+                raise UserError(f"objective.{name}: expected a weight of at least 0, got {weight}; change it.")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one step measured, one number for each sample.
+
+    Attributes:
+        aesthetic: mean over views of the aesthetic score, over 10.
+        positive: mean cosine over views and positive prompts.
+        negative: likewise over negative prompts; 0 where there are none.
+        total_variation: mean absolute difference along rows plus along columns, of the views as the model sees them.
+        l1: mean absolute value of the views.
+    """
+
+    aesthetic: Float[Tensor, " batch"]
+    positive: Float[Tensor, " batch"]
+    negative: Float[Tensor, " batch"]
+    total_variation: Float[Tensor, " batch"]
+    l1: Float[Tensor, " batch"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of each sample of a batch, with that sample's prompts.
+
+    Attributes:
+        positive, negative: mean over a sample's prompts of their L2-normalised features; zeros for no prompt. The mean
+            cosine over prompts is the product with their mean, so the number of prompts costs nothing.
+    """
+
+    settings: ObjectiveSettings
+    positive: Float[Tensor, "batch d"]
+    negative: Float[Tensor, "batch d"]
+
+    def measure(self, guide: Guide, views: Float[Tensor, "batch views 3 size size"]) -> Terms:
+        """The terms of the views, differentiable in them."""
+        batch, count = views.shape[:2]
+        features = guide.encode_images(views.flatten(0, 1))
+        scores = guide.rate_features(features).view(batch, count)
+        features = features.view(batch, count, -1)
+        return Terms(
+            aesthetic=scores.mean(dim=1) / 10,
+            positive=(features @ self.positive[:, :, None]).squeeze(2).mean(dim=1),
+            negative=(features @ self.negative[:, :, None]).squeeze(2).mean(dim=1),
+            total_variation=total_variation(views),
+            l1=views.abs().mean(dim=(1, 2, 3, 4)),
+        )
+
+    def loss(self, terms: Terms, step: int, steps: int) -> Float[Tensor, " batch"]:
+        """The loss of each sample. Source: DAS-AG v1."""
+        s = self.settings
+        return (
+            -s.aesthetic_sign * s.aesthetic(step, steps) * terms.aesthetic
+            - s.clip * (terms.positive - terms.negative)
+            + s.total_variation * terms.total_variation
+            + s.l1 * terms.l1
+        )
+
+
+def total_variation(views: Float[Tensor, "batch views 3 h w"]) -> Float[Tensor, " batch"]:
+    """Mean absolute difference of neighbours along rows plus that along columns."""
+    along_rows = (views[..., :, 1:] - views[..., :, :-1]).abs().mean(dim=(1, 2, 3, 4))
+    along_columns = (views[..., 1:, :] - views[..., :-1, :]).abs().mean(dim=(1, 2, 3, 4))
+    return along_rows + along_columns
+
+
+def mean_features(features: list[Float[Tensor, "_ d"]], dim: int) -> Float[Tensor, "batch d"]:
+    """The mean over each sample's prompts, zeros where a sample has none."""
+    return torch.stack([f.mean(dim=0) if len(f) else f.new_zeros(dim) for f in features])

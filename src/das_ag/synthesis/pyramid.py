@@ -1,0 +1,140 @@
+"""The image as a pyramid: trainable levels of every size, summed into one canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from das_ag.errors import UserError
+from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix
+
+LEVELS = ("powers_of_two", "all_resolutions")
+COMBINE = ("mean", "sum")
+INITIAL = ("scaled_noise", "zeros")
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Mean and standard deviation of RGB in 0…1 by which CLIP normalises its input. Source: OpenAI CLIP."""
+
+GAMUTS = ("clip_normalised", "full")
+"""What the canvas in [-1, 1] means: `clip_normalised`, a pixel as CLIP sees it, so that RGB stays within mean ± std
+(the published pictures); `full`, RGB = (canvas + 1) / 2 (the DAS paper)."""
+
+
+@dataclass(frozen=True)
+class PyramidSettings:
+    """How the image is parameterised.
+
+    Attributes:
+        canvas_px: side of the canvas.
+        levels: `powers_of_two` (1, 2, 4, … up to the canvas) or `all_resolutions` (1, 2, 3, … up to the canvas).
+        max_level_px: the largest level; at most the canvas, and for `powers_of_two` the powers up to it.
+        combine: `mean` or `sum` over the levels.
+        initial: `scaled_noise`, standard normal over the level's size, or `zeros`.
+        interpolation: how a level is brought to the size of the canvas.
+        gamut: see `GAMUTS`.
+    """
+
+    canvas_px: int
+    levels: str
+    max_level_px: int
+    combine: str
+    initial: str
+    interpolation: str
+    gamut: str
+
+    def __post_init__(self) -> None:
+        choices = {"levels": LEVELS, "combine": COMBINE, "initial": INITIAL, "interpolation": INTERPOLATIONS,
+                   "gamut": GAMUTS}  # fmt: skip
+        for name, allowed in choices.items():
+            got = getattr(self, name)
+            if got not in allowed:
+                raise UserError(f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them.")
+        if self.canvas_px < 1:
+            raise UserError(f"pyramid.canvas_px: expected at least 1, got {self.canvas_px}; raise it.")
+        if not 1 <= self.max_level_px <= self.canvas_px:
+            raise UserError(
+                f"pyramid.max_level_px: expected from 1 to the canvas' {self.canvas_px} px, got {self.max_level_px}; "
+                "lower it or raise pyramid.canvas_px."
+            )
+
+    @property
+    def sizes_px(self) -> tuple[int, ...]:
+        """Sides of the levels, coarse to fine."""
+        if self.levels == "all_resolutions":
+            return tuple(range(1, self.max_level_px + 1))
+        return tuple(2**k for k in range(self.max_level_px.bit_length()))
+
+
+def initial_levels(
+    settings: PyramidSettings, generators: Sequence[Generator], device: torch.device | str = "cpu"
+) -> list[Float[Tensor, "batch 3 s s"]]:
+    """Levels to start from, coarse to fine, one row for each generator, float32."""
+    levels = []
+    for size in settings.sizes_px:
+        if settings.initial == "zeros":
+            level = torch.zeros(len(generators), 3, size, size, device=device)
+        else:
+            drawn = [torch.randn(3, size, size, generator=g, device=g.device) for g in generators]
+            level = torch.stack(drawn).to(device) / size
+        levels.append(level)
+    return levels
+
+
+class Pyramid:
+    """Trainable levels of a batch of images.
+
+    Args:
+        levels: one tensor (batch, 3, s, s) for each size, coarse to fine, float32; copied.
+
+    Source: DAS (arXiv:2502.07753), every size, zeros, sum; DAS-AG v1, powers of two, noise, mean.
+    """
+
+    def __init__(self, levels: Sequence[Float[Tensor, "batch 3 _ _"]], settings: PyramidSettings) -> None:
+        sizes = tuple(level.shape[-1] for level in levels)
+        if sizes != settings.sizes_px:
+            raise ValueError(f"levels: expected sizes {settings.sizes_px}, got {sizes}; pass one level for each size.")
+        self.settings = settings
+        self.levels = [level.detach().clone().requires_grad_(True) for level in levels]
+
+    def canvas(self) -> Float[Tensor, "batch 3 size size"]:
+        """The levels brought to the canvas' size and combined, then tanh: values in [-1, 1]."""
+        return torch.tanh(self._combined())
+
+    def _combined(self) -> Tensor:
+        """Each level is widened by a product of its own; one product with all matrices side by side then heightens and adds."""
+        size, interpolation = self.settings.canvas_px, self.settings.interpolation
+        small = [level for level in self.levels if level.shape[-1] != size]
+        total = self.levels[-1] if self.levels[-1].shape[-1] == size else None
+        if small:
+            widened = [resize(level, (level.shape[-1], size), interpolation) for level in small]
+            matrices = [resize_matrix(size, level.shape[-1], interpolation, level) for level in small]
+            heightened = torch.cat(matrices, dim=1) @ torch.cat(widened, dim=-2)
+            total = heightened if total is None else total + heightened
+        assert total is not None
+        return total / len(self.levels) if self.settings.combine == "mean" else total
+
+
+def clip_statistics(like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
+    """CLIP's mean and standard deviation per channel, in the dtype and on the device of `like`."""
+    return like.new_tensor(CLIP_MEAN)[:, None, None], like.new_tensor(CLIP_STD)[:, None, None]
+
+
+def as_model_sees(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "batch 3 h w"]:
+    """Canvas in [-1, 1] to CLIP-normalised pixels."""
+    if gamut == "clip_normalised":
+        return canvas
+    mean, std = clip_statistics(canvas)
+    return ((canvas + 1) / 2 - mean) / std
+
+
+def as_rgb(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "batch 3 h w"]:
+    """Canvas in [-1, 1] to RGB in 0…1."""
+    if gamut == "full":
+        return (canvas + 1) / 2
+    mean, std = clip_statistics(canvas)
+    return (canvas * std + mean).clamp(0, 1)

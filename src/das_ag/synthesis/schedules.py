@@ -1,0 +1,64 @@
+"""A weight as a function of the step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from das_ag.errors import UserError
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A number that goes from `start` towards `end` while the steps go from 0 to `steps` - 1.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        start, end: its range; only `linear` and `cosine` come near `end` whatever the rate.
+        rate: r of the exponential kinds, in (0, 1); the other kinds do not use it.
+
+    Source: DAS-AG v1. `exponential_decay` describes the distance to `end`, so a weight that starts lower than it ends rises.
+    """
+
+    kind: str
+    start: float
+    end: float
+    rate: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"schedule: expected one of {', '.join(KINDS)}, got {self.kind!r}; choose one of them.")
+        if not (math.isfinite(self.start) and math.isfinite(self.end)):
+            raise UserError(f"schedule: expected finite start and end, got {self.start} and {self.end}; change them.")
+        if self.kind.startswith("exponential") and not 0 < self.rate < 1:
+            raise UserError(f"schedule.rate: expected between 0 and 1, got {self.rate}; 0.03 is a usual value.")
+
+    def __call__(self, step: int, steps: int) -> float:
+        """The value at `step` of `steps`."""
+        return KINDS[self.kind](self, step, steps)
+
+
+def _linear(s: Schedule, step: int, steps: int) -> float:
+    return s.start + (s.end - s.start) * step / steps
+
+
+def _exponential_decay(s: Schedule, step: int, steps: int) -> float:
+    return (s.start - s.end) * (1 - s.rate) ** step + s.end
+
+
+def _exponential_warmup(s: Schedule, step: int, steps: int) -> float:
+    return (s.end - s.start) * ((1 - s.rate) ** (steps - step) - (1 - s.rate) ** steps) + s.start
+
+
+def _cosine(s: Schedule, step: int, steps: int) -> float:
+    return s.end + (s.start - s.end) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+KINDS: dict[str, Callable[[Schedule, int, int], float]] = {
+    "linear": _linear,
+    "exponential_decay": _exponential_decay,
+    "exponential_warmup": _exponential_warmup,
+    "cosine": _cosine,
+}
+"""Name of each kind of schedule and its formula."""

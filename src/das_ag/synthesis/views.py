@@ -1,0 +1,149 @@
+"""Random views of the canvas: one function draws the random numbers, another applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from das_ag.errors import UserError
+from das_ag.synthesis.resize import resize
+from das_ag.synthesis.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """How the canvas is looked at.
+
+    Attributes:
+        count: views of each sample in each step, B.
+        max_shift_px: m; also the border that no view and no final image includes.
+        noise: standard deviation of the Gaussian noise by step, in CLIP-normalised units.
+        colour_shift: half width c of the uniform colour change by step: x·exp(u) + v with u, v in [-c, c].
+        augment: False for one view that is cut but neither shifted, changed in colour nor made noisy.
+    """
+
+    count: int
+    max_shift_px: int
+    noise: Schedule
+    colour_shift: Schedule
+    augment: bool
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UserError(f"views.count: expected at least 1, got {self.count}; the published value is 8.")
+        if self.max_shift_px < 0:
+            raise UserError(f"views.max_shift_px: expected at least 0, got {self.max_shift_px}; raise it.")
+        for name in ("noise", "colour_shift"):
+            schedule: Schedule = getattr(self, name)
+            if min(schedule.start, schedule.end) < 0:
+                raise UserError(f"views.{name}: expected start and end of at least 0, got {schedule}; raise them.")
+
+
+@dataclass(frozen=True)
+class ViewNumbers:
+    """The random numbers of one step, for a batch of samples with B views each.
+
+    Attributes:
+        shift_px: (dy, dx) by which each view's picture is moved down and right, in [-m, m], on the CPU.
+        gain: u / c of the colour change, in [-1, 1].
+        offset: v / c of the colour change, in [-1, 1].
+        noise: standard normal, the size of the canvas without its border.
+    """
+
+    shift_px: Int[Tensor, "batch views 2"]
+    gain: Float[Tensor, "batch views 3 1 1"]
+    offset: Float[Tensor, "batch views 3 1 1"]
+    noise: Float[Tensor, "batch views 3 window window"]
+
+
+def draw_view_numbers(
+    settings: ViewSettings, window_px: int, generators: Sequence[Generator], device: torch.device | str = "cpu"
+) -> ViewNumbers:
+    """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch."""
+    b, m = settings.count, settings.max_shift_px
+    shift, gain, offset, noise = [], [], [], []
+    for g in generators:
+        shift.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=g.device))
+        gain.append(torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
+        offset.append(torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
+        noise.append(torch.randn(b, 3, window_px, window_px, generator=g, device=g.device))
+    return ViewNumbers(
+        shift_px=torch.stack(shift).cpu(),
+        gain=torch.stack(gain).to(device),
+        offset=torch.stack(offset).to(device),
+        noise=torch.stack(noise).to(device),
+    )
+
+
+def apply_view_numbers(
+    pixels: Float[Tensor, "batch 3 size size"],
+    numbers: ViewNumbers,
+    *,
+    noise: float,
+    colour_shift: float,
+    image_size_px: int,
+    interpolation: str = "bilinear",
+) -> Float[Tensor, "batch views 3 image image"]:
+    """Shift, cut, colour change, noise, resize, in this order.
+
+    Args:
+        pixels: what the model sees of the whole canvas, CLIP-normalised.
+        noise, colour_shift: the step's standard deviation and half width.
+        image_size_px: the side of the model's input.
+
+    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts; the same pixels.
+    """
+    window_px = numbers.noise.shape[-1]
+    border = (pixels.shape[-1] - window_px) // 2
+    views = cut_windows(pixels, border - numbers.shift_px, window_px)
+    if colour_shift:
+        views = views * (numbers.gain * colour_shift).exp() + numbers.offset * colour_shift
+    if noise:
+        views = views + noise * numbers.noise
+    return resize(views, (image_size_px, image_size_px), interpolation)
+
+
+def plain_view(
+    pixels: Float[Tensor, "batch 3 size size"], border_px: int, image_size_px: int, interpolation: str = "bilinear"
+) -> Float[Tensor, "batch 1 3 image image"]:
+    """The canvas without its border, brought to the model's size."""
+    window = slice(border_px, pixels.shape[-1] - border_px)
+    return resize(pixels[:, None, :, window, window], (image_size_px, image_size_px), interpolation)
+
+
+def cut_windows(
+    pixels: Float[Tensor, "batch 3 h w"], corners: Int[Tensor, "batch views 2"], window_px: int
+) -> Float[Tensor, "batch views 3 window window"]:
+    """Square windows whose upper left corners (y, x) are given on the CPU."""
+    height, width = pixels.shape[-2:]
+    highest = torch.tensor([height, width]) - window_px
+    if bool((corners < 0).any() or (corners > highest).any()):
+        raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {corners.aminmax()}; shift less.")
+    return _CutWindows.apply(pixels, corners.tolist(), window_px)
+
+
+class _CutWindows(torch.autograd.Function):
+    """Windows by slicing; the gradient adds them into one canvas in fixed order, where autograd would make one for each."""
+
+    @staticmethod
+    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Tensor:
+        ctx.shape, ctx.corners, ctx.window_px = pixels.shape, corners, window_px
+        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], window_px, window_px)
+        for n, row in enumerate(corners):
+            for b, (y, x) in enumerate(row):
+                views[n, b] = pixels[n, :, y : y + window_px, x : x + window_px]
+        return views
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = gradients
+        pixels = gradient.new_zeros(ctx.shape)
+        for n, row in enumerate(ctx.corners):
+            for b, (y, x) in enumerate(row):
+                pixels[n, :, y : y + ctx.window_px, x : x + ctx.window_px] += gradient[n, b]
+        return pixels, None, None
