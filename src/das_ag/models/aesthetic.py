@@ -47,11 +47,12 @@ class LaionHead:
         try:
             layers.load_state_dict({name.removeprefix("layers."): w for name, w in state.items()}, assign=True)
         except RuntimeError as error:
-            got = getattr(state.get("layers.0.weight"), "shape", "no first layer")
+            got = tuple(getattr(state.get("layers.0.weight"), "shape", ())) or "no such weight"
             raise UserError(
-                f"LAION aesthetic head: expected 768 inputs (first weight 1024×768) in {path}, got {tuple(got)}; {remedy}."
+                f"LAION aesthetic head: expected a first weight of (1024, 768) in {path}, got {got}; {remedy}."
             ) from error
         self._layers = layers.train(guide_dropout).requires_grad_(False).to(device)
 
     def rate_features(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+        """L2-normalised features of CLIP ViT-L/14 to scores, unbounded, mostly 1 to 10."""
         return self._layers(features).squeeze(1)

@@ -35,17 +35,21 @@ class OpenAIClip:
         try:
             model = build_model(state)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise UserError(f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got other weights; {remedy}.") from error
+            raise UserError(
+                f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got other weights; {remedy}."
+            ) from error
         # The archives hold float16, which overflows in ascent.
         self._model = model.float().eval().requires_grad_(False).to(device)
         self._device = torch.device(device)
         self.image_size_px: int = self._model.visual.input_resolution
 
     def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """CLIP-normalised pixels to L2-normalised features."""
         return F.normalize(self._model.encode_image(pixels), dim=-1)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        """Texts, cut at the model's context, to L2-normalised features."""
         from clip import tokenize
 
         tokens = tokenize(list(texts), context_length=self._model.context_length, truncate=True)

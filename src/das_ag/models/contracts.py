@@ -42,4 +42,4 @@ class AestheticModel(Protocol):
     digest: str
 
     def rate_images(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, " n"]:
-        """RGB images to a score of each, on a scale around 1 to 10; the same image gets the same score in any company."""
+        """RGB images to a score of each, on a scale around 1 to 10, whatever the company an image is in."""

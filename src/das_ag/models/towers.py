@@ -49,6 +49,7 @@ class ConvolutionTower(nn.Module):
         self.head = nn.Linear(grid * grid * channels[-1], dim)
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Pixels to features, not normalised."""
         x = F.pixel_unshuffle(pixels, 2).contiguous(memory_format=torch.channels_last)
         x = self.blocks(F.silu(self.stem(x)))
         return self.head(x.flatten(1))
@@ -66,6 +67,7 @@ class TransformerTower(nn.Module):
         self.head = nn.Linear(width, dim)
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        """Pixels to features, not normalised."""
         x = F.pixel_unshuffle(pixels, 4).contiguous(memory_format=torch.channels_last)
         tokens = self.stem(x).flatten(2).transpose(1, 2) + self.position
         return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
@@ -83,6 +85,7 @@ class TextTower(nn.Module):
         self.head = nn.Linear(width, dim)
 
     def forward(self, tokens: Int[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+        """Tokens, `PAD` behind the last, to features, not normalised."""
         there = tokens != PAD
         x = self.words(tokens) + self.position[:, : tokens.shape[1]]
         for block in self.blocks:
@@ -111,17 +114,22 @@ class _Attention(nn.Module):
 
 
 class AestheticHead(nn.Sequential):
-    """L2-normalised features (B, D) to one rating each, (B, 1)."""
+    """L2-normalised features (B, D) to one rating each, (B, 1); starts at the middle of the ratings that occur."""
+
+    middle = 6.5
 
     def __init__(self, dim: int, width: int = 64) -> None:
-        super().__init__(nn.Linear(dim, width), nn.SiLU(), nn.Linear(width, 1))
+        last = nn.Linear(width, 1)
+        nn.init.constant_(last.bias, self.middle)
+        super().__init__(nn.Linear(dim, width), nn.SiLU(), last)
 
 
 def fold_normalisation(tower: nn.Module) -> nn.Module:
-    """A copy in which each convolution has taken up the batch normalisation behind it; the same function in evaluation."""
+    """A copy in which each convolution has taken up the normalisation behind it; the same function in evaluation."""
     folded = copy.deepcopy(tower).eval()
     for module in folded.modules():
         for name, child in module.named_children():
-            if isinstance(child, nn.Sequential) and len(child) == 2 and isinstance(child[1], nn.BatchNorm2d):
-                setattr(module, name, fuse_conv_bn_eval(child[0], child[1]))
+            match list(child.children()):
+                case [nn.Conv2d() as convolution, nn.BatchNorm2d() as normalisation]:
+                    setattr(module, name, fuse_conv_bn_eval(convolution, normalisation))
     return folded

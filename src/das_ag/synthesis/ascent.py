@@ -13,7 +13,7 @@ from torch import Tensor
 from das_ag.errors import UserError
 from das_ag.synthesis.objective import Guide, Objective, Terms
 from das_ag.synthesis.pyramid import Pyramid, as_model_sees, as_rgb
-from das_ag.synthesis.views import ViewNumbers, ViewSettings, apply_view_numbers, plain_view
+from das_ag.synthesis.views import ViewNumbers, ViewSettings, plain_view, random_views
 
 REVISION = 1
 """Counts changes of the algorithm that change its images."""
@@ -54,7 +54,7 @@ class Iterate:
         terms: of each sample, detached.
         loss: of each sample, detached.
         pyramid: the live pyramid, already moved; read its canvas for a preview.
-        finite: False from the step on in which a sample's loss was not a number; such a sample is lost, its siblings are not.
+        finite: False from the step on in which a sample's loss was not a number; its siblings are not harmed.
     """
 
     step: int
@@ -70,6 +70,7 @@ def ascend(
     objective: Objective,
     views: ViewSettings,
     settings: AscentSettings,
+    *,
     draw: Callable[[], ViewNumbers],
 ) -> Iterator[Iterate]:
     """Optimises the pyramid in place and yields after each step.
@@ -86,8 +87,14 @@ def ascend(
     )
     finite = torch.ones(len(pyramid.levels[0]), dtype=torch.bool, device=pyramid.levels[0].device)
     for step in range(settings.steps):
-        looked = _look(pyramid, guide, views, draw, step, settings.steps)
-        terms = objective.measure(guide, looked)
+        pixels = as_model_sees(pyramid.canvas(), pyramid.settings.gamut)
+        size_px, interpolation = guide.image_size_px, pyramid.settings.interpolation
+        if views.augment:
+            noise, colour_shift = views.noise(step, settings.steps), views.colour_shift(step, settings.steps)
+            seen = random_views(pixels, draw(), noise, colour_shift, image_size_px=size_px, interpolation=interpolation)
+        else:
+            seen = plain_view(pixels, views.max_shift_px, size_px, interpolation)
+        terms = objective.measure(guide, seen)
         loss = objective.loss(terms, step, settings.steps)
         optimiser.zero_grad(set_to_none=True)
         loss.sum().backward()
@@ -96,24 +103,6 @@ def ascend(
         finite = finite & loss.detach().isfinite()
         detached = Terms(**{name: value.detach() for name, value in vars(terms).items()})
         yield Iterate(step, detached, loss.detach(), pyramid, finite)
-
-
-def _look(
-    pyramid: Pyramid, guide: Guide, views: ViewSettings, draw: Callable[[], ViewNumbers], step: int, steps: int
-) -> Float[Tensor, "batch views 3 size size"]:
-    """The views of one step as the model sees them."""
-    pixels = as_model_sees(pyramid.canvas(), pyramid.settings.gamut)
-    interpolation = pyramid.settings.interpolation
-    if not views.augment:
-        return plain_view(pixels, views.max_shift_px, guide.image_size_px, interpolation)
-    return apply_view_numbers(
-        pixels,
-        draw(),
-        noise=views.noise(step, steps),
-        colour_shift=views.colour_shift(step, steps),
-        image_size_px=guide.image_size_px,
-        interpolation=interpolation,
-    )
 
 
 @torch.no_grad()

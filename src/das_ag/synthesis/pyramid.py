@@ -9,16 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
 from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix
 
 LEVELS = ("powers_of_two", "all_resolutions")
 COMBINE = ("mean", "sum")
 INITIAL = ("scaled_noise", "zeros")
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Mean and standard deviation of RGB in 0…1 by which CLIP normalises its input. Source: OpenAI CLIP."""
 
 GAMUTS = ("clip_normalised", "full")
 """What the canvas in [-1, 1] means: `clip_normalised`, a pixel as CLIP sees it, so that RGB stays within mean ± std
@@ -53,7 +50,9 @@ class PyramidSettings:
         for name, allowed in choices.items():
             got = getattr(self, name)
             if got not in allowed:
-                raise UserError(f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them.")
+                raise UserError(
+                    f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them."
+                )
         if self.canvas_px < 1:
             raise UserError(f"pyramid.canvas_px: expected at least 1, got {self.canvas_px}; raise it.")
         if not 1 <= self.max_level_px <= self.canvas_px:
@@ -106,7 +105,7 @@ class Pyramid:
         return torch.tanh(self._combined())
 
     def _combined(self) -> Tensor:
-        """Each level is widened by a product of its own; one product with all matrices side by side then heightens and adds."""
+        """Each level is widened by its own matrix; all matrices side by side then heighten and add in one product."""
         size, interpolation = self.settings.canvas_px, self.settings.interpolation
         small = [level for level in self.levels if level.shape[-1] != size]
         total = self.levels[-1] if self.levels[-1].shape[-1] == size else None

@@ -18,7 +18,7 @@ class Schedule:
         start, end: its range; only `linear` and `cosine` come near `end` whatever the rate.
         rate: r of the exponential kinds, in (0, 1); the other kinds do not use it.
 
-    Source: DAS-AG v1. `exponential_decay` describes the distance to `end`, so a weight that starts lower than it ends rises.
+    Source: DAS-AG v1. What decays exponentially is the distance to `end`: a weight that starts below it rises.
     """
 
     kind: str
@@ -43,7 +43,7 @@ def _linear(s: Schedule, step: int, steps: int) -> float:
     return s.start + (s.end - s.start) * step / steps
 
 
-def _exponential_decay(s: Schedule, step: int, steps: int) -> float:
+def _exponential_decay(s: Schedule, step: int, _: int) -> float:
     return (s.start - s.end) * (1 - s.rate) ** step + s.end
 
 

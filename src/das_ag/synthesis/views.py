@@ -80,16 +80,16 @@ def draw_view_numbers(
     )
 
 
-def apply_view_numbers(
+def random_views(
     pixels: Float[Tensor, "batch 3 size size"],
     numbers: ViewNumbers,
-    *,
     noise: float,
     colour_shift: float,
+    *,
     image_size_px: int,
     interpolation: str = "bilinear",
 ) -> Float[Tensor, "batch views 3 image image"]:
-    """Shift, cut, colour change, noise, resize, in this order.
+    """Applies the numbers: shift, cut, colour change, noise, resize, in this order.
 
     Args:
         pixels: what the model sees of the whole canvas, CLIP-normalised.
@@ -128,7 +128,7 @@ def cut_windows(
 
 
 class _CutWindows(torch.autograd.Function):
-    """Windows by slicing; the gradient adds them into one canvas in fixed order, where autograd would make one for each."""
+    """Windows by slicing; the gradient adds up in one canvas and in fixed order, where autograd makes one for each."""
 
     @staticmethod
     def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Tensor:

@@ -8,9 +8,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 
-def image_to_text_loss(
-    similarity: Float[Tensor, "b n"], truth: Bool[Tensor, "b n"], own: Float[Tensor, " b"] | None = None
-) -> Float[Tensor, ""]:
+def image_to_text_loss(similarity: Float[Tensor, "b n"], truth: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
     """Cross entropy of each picture's own caption, which is column i for picture i, against all false ones.
 
     Captions of other pictures that happen to be true of this one are left out instead of being counted as false.
@@ -24,7 +22,7 @@ def image_to_text_loss(
 def text_to_image_loss(
     similarity: Float[Tensor, "b n"], truth: Bool[Tensor, "b n"], nothing: Float[Tensor, "m n"]
 ) -> Float[Tensor, ""]:
-    """The same the other way: each picture's own caption against pictures, and against `nothing`, of which all is false."""
+    """The other way: each picture's own caption against the pictures, and against `nothing`, of which all is false."""
     b = similarity.shape[0]
     index = torch.arange(b)
     other_truth = truth[:, :b].clone()
@@ -34,10 +32,7 @@ def text_to_image_loss(
 
 
 def meaningless_pictures(pictures: Float[Tensor, "m 3 s s"], generator: Generator) -> Float[Tensor, "m 3 s s"]:
-    """Pictures of nothing: half are clouds of colour at all scales, half are the given ones cut in blocks and shuffled.
-
-    Gradient ascent starts from clouds and likes to end in scattered colour; a guide that has seen both believes neither.
-    """
+    """Pictures of nothing: half are clouds of colour at all scales, half the given ones cut in blocks and shuffled."""
     m, _, size, _ = pictures.shape
     half = m // 2
     clouds = torch.zeros(half, 3, size, size)

@@ -1,4 +1,4 @@
-"""The procedural world that the embedded models are trained on: scenes, their pictures, captions and aesthetic rating."""
+"""The procedural world that trains the embedded models: scenes, their pictures, captions and aesthetic rating."""
 
 from das_ag.world.captions import Captions, Claims, all_shape_colour_captions, caption_scenes, contradict, holds
 from das_ag.world.rating import rate

@@ -16,8 +16,8 @@ _SIZES = ("small", "large")
 _INVERSE = {"left of": "right of", "above": "below"}
 _SYNONYMS = {
     "circle": ("disc", "dot"), "ring": ("donut",), "square": ("box",), "diamond": ("rhombus",), "cross": ("plus",),
-    "crescent": ("moon",), "cyan": ("turquoise",), "purple": ("violet",), "gray": ("grey",), "small": ("little", "tiny"),
-    "large": ("big", "huge"), "blurred": ("blurry",), "on": ("against",),
+    "crescent": ("moon",), "cyan": ("turquoise",), "purple": ("violet",), "gray": ("grey",),
+    "small": ("little", "tiny"), "large": ("big", "huge"), "blurred": ("blurry",), "on": ("against",),
 }  # fmt: skip
 _OPENINGS = ("", "", "a picture of ", "a drawing of ", "an image of ")
 
@@ -59,14 +59,22 @@ def caption_scenes(scenes: Scenes, generator: Generator) -> Captions:
 
 
 def contradict(claims: Claims, generator: Generator) -> Captions:
-    """A copy of each caption with one claim changed: another shape, colour or ground, or the two figures swapped."""
+    """A copy of each caption with one claim changed: another shape, colour or ground, or two things swapped.
+
+    What is swapped are the two figures, or a figure's colour and the ground's: the words stay, their places change.
+    """
     changed = claims.clone()
     for row, values in enumerate(claims.tolist()):
         candidates = [name for name in _KINDS if values[FIELDS.index(name)] != UNSAID]
         if values[FIELDS.index("relation")] != UNSAID:
             candidates.append("relation")
+        if values[FIELDS.index("colour_1")] != UNSAID and values[FIELDS.index("ground")] != UNSAID:
+            candidates.append("colours")
         name = candidates[int(torch.randint(len(candidates), (1,), generator=generator))]
-        if name == "relation":
+        if name == "colours":
+            colours = [FIELDS.index("colour_1"), FIELDS.index("ground")]
+            changed[row, colours] = claims[row, colours[::-1]]
+        elif name == "relation":
             first = [FIELDS.index("shape_1"), FIELDS.index("colour_1")]
             second = [FIELDS.index("shape_2"), FIELDS.index("colour_2")]
             changed[row, first], changed[row, second] = claims[row, second], claims[row, first]

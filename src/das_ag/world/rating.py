@@ -1,14 +1,14 @@
 """The aesthetic rating of a picture: an explicit formula, on a scale from 1 to 10.
 
-rating = 1 + 9 · (0.35 · contrast + 0.15 · harmony + 0.20 · composition + 0.30 · cleanness), where each term lies in 0…1:
+rating = 1 + 9 · (0.35 · contrast + 0.15 · harmony + 0.20 · composition + 0.30 · cleanness), each term in 0…1:
 
 - contrast: CIELAB distance between the mean colour of a figure and that of the ground, over 100, at most 1;
 - harmony: (1 + cos 2Δh) / 2 for the CIELAB hue difference Δh between figure and ground: hues that are alike or
   complementary please, hues at a right angle do not; weighted by the smaller chroma (grey goes with everything);
 - composition: exp(-|c|² / 0.18) · exp(-((a - 0.28) / 0.18)²) for the common centre of mass c of the figures (frame from
   -1 to 1) and the share a of the picture that they cover;
-- cleanness: 1 - min(1, rms / 0.20), where rms is the root mean square difference in RGB between the picture and the ideal
-  one in which each figure and the ground have their mean colours and sharp edges: noise, blur and shading all count.
+- cleanness: 1 - min(1, rms / 0.20), where rms is the root mean square difference in RGB between the picture and the
+  ideal one in which each figure and the ground have their mean colours and sharp edges: noise, blur and shading count.
 
 Several figures: the mean over figures.
 """
@@ -80,6 +80,4 @@ def _cielab(rgb: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
     to_xyz = torch.tensor([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
     xyz = linear @ to_xyz.T / torch.tensor([0.9505, 1.0, 1.089])
     f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=_TINY) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    return torch.stack(
-        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], dim=-1
-    )
+    return torch.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], dim=-1)

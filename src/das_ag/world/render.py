@@ -84,7 +84,7 @@ def _blur(rgb: Tensor, std_px: Tensor) -> Tensor:
     return kernel @ rgb @ kernel.transpose(-1, -2)
 
 
-# Signed distances of shapes that fill about the unit disc: negative inside, in units of the radius, exact near the edge.
+# Signed distances of shapes that fill about the unit disc: negative inside, in units of the radius, exact at the edge.
 
 
 def _length(x: Tensor, y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -155,7 +156,7 @@ def sample_scenes(n: int, generator: Generator, *, pair_fraction: float = 0.3, n
     )
 
 
-def _place(paired: Tensor, relation: Tensor, uniform) -> tuple[Tensor, Tensor]:
+def _place(paired: Tensor, relation: Tensor, uniform: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
     """Centres (n, 2, 2) and radii (n, 2): singles anywhere inside the frame, pairs on the two sides of their axis."""
     n = paired.shape[0]
     single_radius = uniform(n, 1, low=0.34, high=0.85).expand(n, 2)

@@ -1,0 +1,40 @@
+"""Scores the finished images with predictors that did not guide them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import torch
+from tqdm import tqdm
+
+from das_ag.errors import UserError
+from das_ag.experiment import networks
+from das_ag.experiment.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(store: Store, evaluators: Sequence[str], device: torch.device) -> list[str]:
+    """Gives each finished image the scores that it does not have yet; returns a sentence for each that cannot be read.
+
+    A score counts for one image and one set of weights: a changed image or evaluator is scored again.
+    """
+    unreadable: list[str] = []
+    for name in evaluators:
+        family = networks.EVALUATORS[name]
+        digest = family.digest()
+        records, _ = store.records()
+        missing = [r for r in records if r.scores.get(name, {}).get("digest") != digest]
+        if not missing:
+            continue
+        evaluator = family.load(device)
+        for record in tqdm(missing, desc=family.title, unit="image", disable=None):
+            try:
+                image = store.read_image(record)
+            except UserError as error:
+                unreadable.append(str(error))
+                continue
+            store.write_score(record, name, float(evaluator.rate_images([image])[0]), evaluator.digest)
+        log.info("%s: %d images scored", family.title, len(missing) - len(unreadable))
+    return unreadable

@@ -1,0 +1,183 @@
+"""From a configuration to the samples that it asks for, everything checked before a model is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from das_ag.errors import UserError
+from das_ag.experiment import networks
+from das_ag.experiment.runtime import RuntimeSettings, choose_device
+from das_ag.experiment.store import Sample
+from das_ag.experiment.typed import build
+from das_ag.synthesis import REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
+
+OUTPUTS = Path("outputs")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but method, prompt and seed that determines an image.
+
+    Attributes:
+        guide: family of the frozen networks, a key of `networks.GUIDES`.
+    """
+
+    pyramid: PyramidSettings
+    views: ViewSettings
+    objective: ObjectiveSettings
+    ascent: AscentSettings
+    guide: str
+
+    @property
+    def border_px(self) -> int:
+        """What the image loses of the canvas on each side."""
+        return self.views.max_shift_px
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one configuration asks for.
+
+    Attributes:
+        samples: in the order in which they are made.
+        settings: which they share.
+        runtime: where they are made.
+        evaluators: names of the predictors that score them, keys of `networks.EVALUATORS`.
+        folder: of the store.
+    """
+
+    samples: tuple[Sample, ...]
+    settings: Settings
+    runtime: RuntimeSettings
+    evaluators: tuple[str, ...]
+    folder: Path
+
+
+def make_plan(config: DictConfig) -> Plan:
+    """Checks a composed configuration and lists its samples.
+
+    Raises:
+        UserError: an option is missing, of the wrong type or out of range, or a prompt cannot be understood.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", None) or "configuration"
+        raise UserError(f"{key}: expected a value, got none; give it on the command line.") from error
+    except OmegaConfBaseException as error:
+        raise UserError(f"configuration: {str(error).splitlines()[0]}; see python run.py --cfg job.") from error
+    return _make_plan(cast(dict[str, Any], values))
+
+
+def output_folder(name: object) -> Path:
+    """Where the results of the experiment of that name lie.
+
+    Raises:
+        UserError: the name could lead elsewhere.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UserError(
+            f"name: expected letters, digits and . _ - with no other character, got {name!r}; change name=."
+        )
+    return OUTPUTS / name
+
+
+def _make_plan(values: dict[str, Any]) -> Plan:
+    runtime = build(RuntimeSettings, values["runtime"], "runtime")
+    choose_device(runtime.device)
+    method = values["method"]
+    objective = {**values["objective"], "aesthetic_sign": method["aesthetic_sign"]}
+    ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
+    settings = Settings(
+        pyramid=build(PyramidSettings, values["pyramid"], "pyramid"),
+        views=build(ViewSettings, values["views"], "views"),
+        objective=build(ObjectiveSettings, objective, "objective"),
+        ascent=build(AscentSettings, ascent, ""),
+        guide=networks.check_name(values["models"]["family"], networks.GUIDES, "models"),
+    )
+    if 2 * settings.border_px >= settings.pyramid.canvas_px:
+        raise UserError(
+            f"views.max_shift_px: expected less than half the canvas of {settings.pyramid.canvas_px} px, got "
+            f"{settings.border_px}, which leaves no image; lower it or raise canvas_px."
+        )
+    prompts = _prompts(values["prompts"])
+    _check_words(prompts, settings.guide)
+    identity = dataclasses.asdict(settings) | {
+        "revision": REVISION,
+        "weights": networks.GUIDES[settings.guide].digests(),
+    }
+    samples = tuple(
+        Sample(method["name"], prompt_id, positive, negative, seed, _plain(identity))
+        for seed in _seeds(values["seeds"])
+        for prompt_id, positive, negative in prompts
+    )
+    evaluators = [networks.check_name(values["evaluator"]["name"], networks.EVALUATORS, "evaluator")]
+    return Plan(samples, settings, runtime, tuple(evaluators), output_folder(values["name"]))
+
+
+def _seeds(seeds: object) -> list[int]:
+    if not isinstance(seeds, list) or not seeds:
+        raise UserError(f"seeds: expected at least one whole number in brackets, got {seeds!r}; give 'seeds=[42]'.")
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+            raise UserError(f"seeds: expected whole numbers from 0, got {seed!r}; give for instance 'seeds=[1,2,3]'.")
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise UserError(f"seeds: expected each seed once, got {', '.join(map(str, repeated))} repeated; remove it.")
+    return seeds
+
+
+def _prompts(values: dict[str, Any]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """(id, positive texts, negative texts) of each prompt."""
+    positive = values["positive"]
+    if not isinstance(positive, dict) or not positive:
+        example = "'prompts.positive={mine: \"a red circle\"}'"
+        raise UserError(f"prompts.positive: expected named prompts, got {positive!r}; give for instance {example}.")
+    negative = _texts(values["negative"], "prompts.negative")
+    prompts = []
+    for prompt_id, value in positive.items():
+        if not isinstance(prompt_id, str) or not _NAME.fullmatch(prompt_id):
+            raise UserError(
+                f"prompts.positive: expected short names of letters, digits and . _ -, got {prompt_id!r}; rename it."
+            )
+        texts = _texts(value, f"prompts.positive.{prompt_id}")
+        if not texts:
+            raise UserError(f"prompts.positive.{prompt_id}: expected a text, got {value!r}; write one or remove it.")
+        prompts.append((prompt_id, texts, negative))
+    return prompts
+
+
+def _texts(value: object, where: str) -> tuple[str, ...]:
+    texts = []
+    for text in value if isinstance(value, list) else [] if value is None else [value]:
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{where}: expected a text, got {text!r}; write one or remove it.")
+        texts.append(text.strip())
+    return tuple(texts)
+
+
+def _check_words(prompts: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]], family: str) -> None:
+    content_words = networks.GUIDES[family].content_words
+    for prompt_id, positive, negative in prompts:
+        for text in (*positive, *negative):
+            if not content_words(text):
+                raise UserError(
+                    f"prompts.{prompt_id}: expected words that the {family} models know, got only unknown ones in "
+                    f"{text!r}; use words like “a red circle on a blue background”."
+                )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON gives them back."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,86 @@
+"""One job of a sweep, and what happens when the last one has ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+log = logging.getLogger(__name__)
+
+
+class RememberConfig(Callback):
+    """Keeps the configuration that a run or sweep was started with, for after its last job.
+
+    Hydra turns an exception in a callback into a warning, so the work itself waits until Hydra has returned.
+    """
+
+    started: DictConfig | None = None
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """A single job begins."""
+        RememberConfig.started = config
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """A sweep begins."""
+        RememberConfig.started = config
+
+
+def run_job(config: DictConfig) -> None:
+    """Generates the samples of one composed configuration.
+
+    Raises:
+        UserError: the configuration is wrong, or the store cannot be written to.
+    """
+    from das_ag.experiment.generate import generate
+    from das_ag.experiment.plan import make_plan
+    from das_ag.experiment.store import Store
+
+    plan = make_plan(config)
+    outcome = generate(plan, Store(plan.folder))
+    log.info(
+        "%s: %d generated, %d already there, %d failed, of %d samples in %s",
+        config.method.name, outcome.made, outcome.found, len(outcome.failed), len(plan.samples), plan.folder,
+    )  # fmt: skip
+
+
+def finish(config: DictConfig) -> int:
+    """Scores and reports everything in the folders that a run or sweep wrote to; returns the exit status.
+
+    Args:
+        config: what the run was started with, Hydra's own part included.
+    """
+    from das_ag.experiment import networks
+    from das_ag.experiment.evaluate import evaluate
+    from das_ag.experiment.runtime import choose_device
+    from das_ag.experiment.store import Store
+    from das_ag.report import write_report
+
+    names = [config.evaluator.name]
+    complaints: list[str] = []
+    for folder in _folders(config):
+        store = Store(folder)
+        complaints += evaluate(store, names, choose_device(config.runtime.device))
+        table, left_out = write_report(folder, names[0], networks.EVALUATORS[names[0]].title)
+        log.info("\n%s\nTable, scores and plots: %s", table, folder)
+        complaints += left_out
+        complaints += [f"failed: {name}: {error}" for name, error in store.failures().items()]
+    for complaint in dict.fromkeys(complaints):
+        log.error("%s", complaint)
+    return 1 if complaints else 0
+
+
+def _folders(config: DictConfig) -> Iterator[Path]:
+    """One folder for each value of `name`, which may itself be swept over."""
+    from das_ag.experiment.plan import output_folder
+
+    overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    swept = [o for o in overrides if o.key_or_group == "name" and o.is_sweep_override()]
+    names = [str(value) for value in swept[-1].sweep_string_iterator()] if swept else [config.name]
+    for name in names:
+        yield output_folder(name)

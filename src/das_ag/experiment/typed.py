@@ -1,0 +1,53 @@
+"""Plain values, as a configuration holds them, to checked dataclasses."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from das_ag.errors import UserError
+
+_T = TypeVar("_T")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+
+
+def build(cls: type[_T], values: object, where: str) -> _T:
+    """An instance of the dataclass `cls`, nested ones included; types are checked here, ranges by the class.
+
+    Args:
+        values: a mapping that names every field of `cls` and nothing else.
+        where: the option's place in the configuration, for messages.
+
+    Raises:
+        UserError: a value is missing, unknown or of the wrong type, or the class rejects it.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected a group of settings, got {values!r}; see python run.py --cfg job.")
+    types = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    unknown = [str(name) for name in values if name not in names]
+    missing = [name for name in names if name not in values]
+    if unknown or missing:
+        got = ", ".join(["no " + name for name in missing] + unknown)
+        raise UserError(f"{where}: expected {', '.join(names)}, got {got}; see python run.py --cfg job.")
+    return cls(**{name: _convert(types[name], values[name], f"{where}.{name}".lstrip(".")) for name in names})
+
+
+def _convert(kind: Any, value: object, where: str) -> object:
+    if dataclasses.is_dataclass(kind):
+        assert isinstance(kind, type)
+        return build(kind, value, where)
+    if typing.get_origin(kind) is tuple:
+        parts = typing.get_args(kind)
+        if not isinstance(value, list | tuple) or len(value) != len(parts):
+            raise UserError(
+                f"{where}: expected {len(parts)} values in brackets, got {value!r}; see python run.py --cfg job."
+            )
+        return tuple(_convert(part, item, where) for part, item in zip(parts, value, strict=True))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{where}: expected {_KINDS[kind]}, got {value!r}; see python run.py --cfg job.")
+    return value

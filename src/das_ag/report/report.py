@@ -1,0 +1,45 @@
+"""Writes the report of a store: scores.csv, table.md, table.csv, plots/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from das_ag.errors import UserError
+from das_ag.experiment.store import Store
+from das_ag.report.plots import scores_figure
+from das_ag.report.statistics import METHODS, method_summary, score_table
+from das_ag.report.table import markdown_table
+
+
+def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str, list[str]]:
+    """Writes the report into the store's folder.
+
+    Args:
+        evaluator: whose scores stand in the table.
+        evaluator_title: how the table calls it.
+
+    Returns:
+        The table as Markdown, and a sentence for each sample that was left out.
+
+    Raises:
+        UserError: there is no scored sample, or the folder cannot be written to.
+    """
+    records, left_out = Store(root).records()
+    scores = score_table(records, evaluator)
+    summary = method_summary(scores)
+    if summary.empty:
+        raise UserError(f"{root}: expected scored samples, got none; run python run.py name={root.name} first.")
+    table = markdown_table(summary, evaluator_title)
+    try:
+        scores.to_csv(root / "scores.csv", index=False)
+        summary.assign(method=summary["method"].map(lambda m: METHODS.get(m, m))).to_csv(
+            root / "table.csv", index=False
+        )
+        (root / "table.md").write_text(table, encoding="utf-8")
+        (root / "plots").mkdir(exist_ok=True)
+        scores_figure(scores, evaluator_title).savefig(root / "plots" / "scores.png", dpi=150)
+    except OSError as error:
+        raise UserError(
+            f"{root}: expected to write the report, got “{error.strerror}”; finished samples are kept."
+        ) from error
+    return table, left_out
