@@ -20,6 +20,7 @@ from das_ag.experiment.typed import build
 from das_ag.synthesis import REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
+CONFIGURATION = Path(__file__).parents[3] / "conf"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -60,6 +61,22 @@ class Plan:
     runtime: RuntimeSettings
     evaluators: tuple[str, ...]
     folder: Path
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that `python run.py` would see with these overrides, for other programs than run.py.
+
+    Raises:
+        UserError: there is no such group, choice or option.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    try:
+        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise UserError(f"{str(error).splitlines()[0].rstrip('.')}; see python run.py --help.") from error
 
 
 def make_plan(config: DictConfig) -> Plan:

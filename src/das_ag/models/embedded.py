@@ -6,6 +6,7 @@ guide and the judge are two files that share nothing. note/embedded_models.md is
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Sequence
@@ -120,13 +121,15 @@ class Towers(nn.Module):
 
 
 def save(towers: Towers, role: Role, folder: Path = DATA) -> Path:
-    """Writes a model's file and its checksum beside it."""
+    """Writes a model's file, its normalisation folded away, and its checksum beside it."""
     from safetensors.torch import save_file
 
     path = folder / f"{role}.safetensors"
     a = towers.architecture
     header = {"image_tower": a.image_tower, "options": a.options, "dim": a.dim, "vocabulary": a.vocabulary}
-    state = {name: w.half().contiguous() for name, w in towers.state_dict().items() if w.is_floating_point()}
+    towers = copy.deepcopy(towers)
+    towers.image = fold_normalisation(towers.image)
+    state = {name: w.half().contiguous() for name, w in towers.state_dict().items()}
     save_file(state, path, metadata={"architecture": json.dumps(header)})
     checksums_path = folder / CHECKSUMS
     checksums = json.loads(checksums_path.read_text()) if checksums_path.is_file() else {}

@@ -48,13 +48,13 @@ def caption_scenes(scenes: Scenes, generator: Generator) -> Captions:
     claims[:, FIELDS.index("ground")] = torch.where(said[:, 7] < 0.8, truth[:, 7], UNSAID)
     single = scenes.count == 1
     grounded = claims[:, FIELDS.index("ground")] != UNSAID
-    no_shape, no_colour, neither = said[:, 1] < 0.08, said[:, 1] > 0.88, said[:, 1].sub(0.5).abs() < 0.03
+    no_shape, no_colour, neither = said[:, 1] < 0.14, said[:, 1] > 0.86, said[:, 1].sub(0.5).abs() < 0.03
     claims[single & (no_shape | (neither & grounded)), FIELDS.index("shape_1")] = UNSAID
     claims[single & (no_colour | (neither & grounded)), FIELDS.index("colour_1")] = UNSAID
     # One of the qualities that hold, at random; most captions name none.
     weight = scenes.qualities.float() * torch.rand(len(scenes), len(QUALITIES), generator=generator)
     best, quality = weight.max(dim=1)
-    claims[:, FIELDS.index("quality")] = torch.where((said[:, 8] < 0.3) & (best > 0), quality, UNSAID)
+    claims[:, FIELDS.index("quality")] = torch.where((said[:, 8] < 0.5) & (best > 0), quality, UNSAID)
     return Captions(say(claims, generator), claims)
 
 

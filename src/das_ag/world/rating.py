@@ -1,6 +1,6 @@
 """The aesthetic rating of a picture: an explicit formula, on a scale from 1 to 10.
 
-rating = 1 + 9 · (0.35 · contrast + 0.15 · harmony + 0.20 · composition + 0.30 · cleanness), each term in 0…1:
+rating = 1 + 9 · (0.40 · contrast + 0.10 · harmony + 0.25 · composition + 0.25 · cleanness), each term in 0…1:
 
 - contrast: CIELAB distance between the mean colour of a figure and that of the ground, over 100, at most 1;
 - harmony: (1 + cos 2Δh) / 2 for the CIELAB hue difference Δh between figure and ground: hues that are alike or
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from das_ag.world.render import Pictures
 
-WEIGHTS = {"contrast": 0.35, "harmony": 0.15, "composition": 0.20, "cleanness": 0.30}
+WEIGHTS = {"contrast": 0.40, "harmony": 0.10, "composition": 0.25, "cleanness": 0.25}
 _TINY = 1e-6
 
 
