@@ -56,14 +56,16 @@ def describe(times: StepTimes, machine: dict[str, object], command: str, repeats
     """A section of the note."""
     versions = machine["versions"]
     assert isinstance(versions, dict)
-    where = f"{machine['processor']}, {os.cpu_count()} cores" if machine["device"] == "cpu" else machine["device"]
+    on_cpu = machine["device"] == "cpu"
+    where = f"{machine['processor']}, {os.cpu_count()} cores" if on_cpu else machine["device"]
     return (
         f"## `{command}`\n\n"
         f"{where}; {machine['threads']} threads; torch {versions['torch']}; "
         f"medians of {repeats} alternating repeats.\n\n"
         "| views in a step | step, s | bare encoder, s | overhead | peak memory, MB |\n"
         "| ---: | ---: | ---: | ---: | ---: |\n"
-        f"| {times.views} | {times.step_s:.4f} | {times.bare_s:.4f} | {times.overhead:.3f} | {times.peak_rss_mb:.0f} |\n"
+        f"| {times.views} | {times.step_s:.4f} | {times.bare_s:.4f} | {times.overhead:.3f} "
+        f"| {times.peak_rss_mb:.0f} |\n"
     )
 
 
@@ -72,11 +74,8 @@ def write_section(section: str) -> None:
     heading = section.splitlines()[0]
     text = NOTE.read_text(encoding="utf-8")
     old = re.compile(rf"^{re.escape(heading)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    if old.search(text):
-        text = old.sub(lambda _: section + "\n", text)
-    else:
-        text = text.rstrip() + "\n\n" + section
-    NOTE.write_text(text.rstrip() + "\n", encoding="utf-8")
+    text, replaced = old.subn(lambda _: section + "\n", text)
+    NOTE.write_text(text.rstrip() + ("\n" if replaced else "\n\n" + section), encoding="utf-8")
 
 
 if __name__ == "__main__":

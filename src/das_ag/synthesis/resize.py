@@ -39,8 +39,8 @@ def resize(
 ) -> Float[Tensor, "*batch out_h out_w"]:
     """Resizes pictures to `size` (height, width); equal to `F.interpolate(..., antialias=False)`."""
     height, width = pictures.shape[-2:]
-    if height != size[0]:
-        pictures = resize_matrix(size[0], height, interpolation, pictures) @ pictures
     if width != size[1]:
         pictures = pictures @ resize_matrix(size[1], width, interpolation, pictures).T
+    if height != size[0]:
+        pictures = resize_matrix(size[0], height, interpolation, pictures) @ pictures
     return pictures

@@ -96,16 +96,15 @@ def random_views(
         noise, colour_shift: the step's standard deviation and half width.
         image_size_px: the side of the model's input.
 
-    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts; the same pixels.
+    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; resizes
+    picture and noise before the colour change, on fewer pixels: resizing is linear and leaves a constant as it is.
     """
     window_px = numbers.noise.shape[-1]
     border = (pixels.shape[-1] - window_px) // 2
-    views = cut_windows(pixels, border - numbers.shift_px, window_px)
-    if colour_shift:
-        views = views * (numbers.gain * colour_shift).exp() + numbers.offset * colour_shift
-    if noise:
-        views = views + noise * numbers.noise
-    return resize(views, (image_size_px, image_size_px), interpolation)
+    size = image_size_px, image_size_px
+    views = resize(cut_windows(pixels, border - numbers.shift_px, window_px), size, interpolation)
+    added = numbers.offset * colour_shift + noise * resize(numbers.noise, size, interpolation)
+    return torch.addcmul(added, views, (numbers.gain * colour_shift).exp())
 
 
 def plain_view(

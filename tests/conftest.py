@@ -1,0 +1,139 @@
+"""What the tests of the pipeline share: the real configuration, run.py as a process, made-up stores."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from das_ag.experiment.plan import Plan
+    from das_ag.experiment.store import Sample, Store
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # OmegaConf's DictConfig derives from typing.MutableMapping, of which beartype warns wherever it stands in a
+    # signature. The modules of the package are therefore imported below, after this has been said.
+    config.addinivalue_line("filterwarnings", "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def conf_folder() -> Path:
+    return ROOT / "conf"
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., DictConfig]:
+    """The real configuration with overrides."""
+    from das_ag.experiment.plan import compose_config
+
+    return lambda *overrides: compose_config(overrides)
+
+
+@pytest.fixture(scope="session")
+def plan_of(compose: Callable[..., DictConfig]) -> Callable[..., Plan]:
+    from das_ag.experiment.plan import make_plan
+
+    return lambda *overrides: make_plan(compose(*overrides))
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Overrides under which a step takes milliseconds."""
+    return ("canvas_px=32", "views.max_shift_px=2", "views.count=2", "steps=3", "runtime.device=cpu")
+
+
+@pytest.fixture(scope="session")
+def start_program() -> Callable[..., subprocess.Popen[str]]:
+    """Starts run.py in a folder, below which it makes its outputs/; `python` holds flags of the interpreter."""
+
+    def start(folder: Path, *arguments: str, python: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
+        inherited = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
+        hydra_folder = folder.with_name(f"{folder.name}-temporary")
+        hydra_folder.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, *python, str(ROOT / "run.py"), *arguments],
+            cwd=folder,
+            env={**inherited, "TMPDIR": str(hydra_folder), "PYTHONUTF8": "1", **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def run_program(start_program: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs run.py to its end: `returncode`, `stdout`, `stderr`."""
+
+    def run(folder: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        with start_program(folder, *arguments, **options) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    return run
+
+
+@pytest.fixture
+def sample_of() -> Callable[..., Sample]:
+    """A made-up sample; `steps` stands for all of its settings."""
+    from das_ag.experiment.store import Sample
+
+    def sample_of(
+        prompt_id: str = "heart", *, method: str = "das", seed: int = 42, steps: int = 200, **changes: object
+    ) -> Sample:
+        values = {"positive": (f"a red {prompt_id}",), "negative": (), **changes}
+        sign = {"das": 0, "das_ag": 1, "das_rag": -1}.get(method, 0)
+        settings = {"ascent": {"steps": steps}, "objective": {"aesthetic_sign": sign}, "guide": "embedded"}
+        return Sample(method=method, prompt_id=prompt_id, seed=seed, settings=settings, **values)  # type: ignore[arg-type]
+
+    return sample_of
+
+
+@pytest.fixture
+def put() -> Callable[..., Path]:
+    """Writes a made-up sample, with a score where one is given; returns its folder."""
+
+    def put(store: Store, sample: Sample, score: float | None = None, *, image: np.ndarray | None = None) -> Path:
+        if image is None:
+            image = np.full((5, 7, 3), sample.seed % 256, dtype=np.uint8)
+        result = {"guide_aesthetic_score": 5.5, "clip_positive": 0.25, "clip_negative": 0.0}
+        store.write(sample, image, [{"step": 0, "loss": 1.5}], result, {"device": "cpu"})
+        folder = store.root / sample.folder
+        if score is not None:
+            sha256 = json.loads((folder / "sample.json").read_text())["image_sha256"]
+            scores = {"embedded": {"score": score, "digest": "d" * 64, "image_sha256": sha256}}
+            (folder / "scores.json").write_text(json.dumps(scores))
+        return folder
+
+    return put
+
+
+@pytest.fixture(autouse=True)
+def _keep_torch_as_it_was() -> Iterator[None]:
+    """Generating sets flags of the whole process, which must not reach other tests."""
+    backends = torch.backends
+    flags = (backends.cudnn.benchmark, backends.cudnn.deterministic)
+    tf32 = (backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32)
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(deterministic)
+    backends.cudnn.benchmark, backends.cudnn.deterministic = flags
+    backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = tf32

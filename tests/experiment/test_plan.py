@@ -1,0 +1,376 @@
+"""From the composed configuration to samples, keys and errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from das_ag.errors import UserError
+from das_ag.experiment import networks
+from das_ag.experiment.plan import make_plan
+from das_ag.models import embedded
+
+PROMPTS = {
+    "red_heart": "a red heart on a white background",
+    "yellow_star": "a yellow star on a blue background",
+    "green_triangle": "a green triangle on a black background",
+    "purple_crescent": "a purple crescent on a yellow background",
+    "white_cross": "a white cross on a red background",
+    "blue_square": "a blue square on an orange background",
+}
+OWN = "prompts=own"
+
+IMAGE_SETTINGS = {
+    "pyramid.canvas_px": 160,
+    "pyramid.levels": "all_resolutions",
+    "pyramid.max_level_px": 64,
+    "pyramid.combine": "sum",
+    "pyramid.initial": "zeros",
+    "pyramid.interpolation": "bicubic",
+    "pyramid.gamut": "clip_normalised",
+    "views.count": 7,
+    "views.max_shift_px": 7,
+    "views.augment": "false",
+    "views.noise.kind": "linear",
+    "views.noise.start": 0.5,
+    "views.noise.end": 0.2,
+    "views.noise.rate": 0.04,
+    "views.colour_shift.kind": "cosine",
+    "views.colour_shift.start": 0.2,
+    "views.colour_shift.end": 0.2,
+    "views.colour_shift.rate": 0.04,
+    "objective.clip": 4.0,
+    "objective.aesthetic.kind": "exponential_warmup",
+    "objective.aesthetic.start": 0.5,
+    "objective.aesthetic.end": 2.0,
+    "objective.aesthetic.rate": 0.05,
+    "objective.total_variation": 9.0,
+    "objective.l1": 0.5,
+}
+"""Another valid value for each setting of the groups that determine an image."""
+
+
+def leaves(config: DictConfig) -> dict[str, object]:
+    """Dotted name and value of each setting; lists count as one."""
+    found: dict[str, object] = {}
+    for name, value in OmegaConf.to_container(config, throw_on_missing=False).items():  # type: ignore[union-attr]
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": item for inner, item in leaves(OmegaConf.create(value)).items()}
+        else:
+            found[str(name)] = value
+    return found
+
+
+def keys(plan):
+    return [sample.key for sample in plan.samples]
+
+
+def test_default_plan_is_six_samples_in_order(plan_of):
+    plan = plan_of()
+    assert [(s.method, s.prompt_id, s.positive, s.negative, s.seed) for s in plan.samples] == [
+        ("das", prompt_id, (text,), (), 42) for prompt_id, text in PROMPTS.items()
+    ]
+    assert plan.folder == Path("outputs/embedded")
+    assert plan.evaluators == ("embedded",)
+
+
+def test_all_prompts_of_a_seed_come_before_the_next_seed(plan_of):
+    plan = plan_of(OWN, "prompts.positive={b: a red circle, a: [a blue ring, a ring]}", "seeds=[7,0]")
+    assert [(s.seed, s.prompt_id, s.positive) for s in plan.samples] == [
+        (7, "b", ("a red circle",)),
+        (7, "a", ("a blue ring", "a ring")),
+        (0, "b", ("a red circle",)),
+        (0, "a", ("a blue ring", "a ring")),
+    ]
+
+
+@pytest.mark.parametrize(("method", "sign"), [("das", 0), ("das_ag", 1), ("das_rag", -1)])
+def test_method_gives_the_sign_of_the_aesthetic_term(plan_of, method, sign):
+    plan = plan_of(f"method={method}")
+    assert plan.settings.objective.aesthetic_sign == sign
+    assert {s.settings["objective"]["aesthetic_sign"] for s in plan.samples} == {sign}
+    assert {s.method for s in plan.samples} == {method}
+
+
+def test_key_is_the_sha256_of_canonical_json(plan_of):
+    sample = plan_of("method=das_ag", OWN, "prompts.positive={mine: ' a red heart, très joli '}", "seeds=[3]").samples[
+        0
+    ]
+    data = Path(embedded.__file__).parent / "data" / "guide.safetensors"
+    by_hand = {
+        "method": "das_ag",
+        "prompt_id": "mine",
+        "positive": ["a red heart, très joli"],
+        "negative": [],
+        "seed": 3,
+        "settings": {
+            "pyramid": {
+                "canvas_px": 128,
+                "levels": "powers_of_two",
+                "max_level_px": 128,
+                "combine": "mean",
+                "initial": "scaled_noise",
+                "interpolation": "bilinear",
+                "gamut": "full",
+            },
+            "views": {
+                "count": 8,
+                "max_shift_px": 8,
+                "noise": {"kind": "exponential_decay", "start": 0.4, "end": 0.1, "rate": 0.03},
+                "colour_shift": {"kind": "exponential_decay", "start": 0.1, "end": 0.1, "rate": 0.03},
+                "augment": True,
+            },
+            "objective": {
+                "aesthetic": {"kind": "exponential_decay", "start": 0.0, "end": 3.0, "rate": 0.06},
+                "aesthetic_sign": 1,
+                "clip": 5.0,
+                "total_variation": 10.0,
+                "l1": 0.0,
+            },
+            "ascent": {"steps": 200, "learning_rate": 0.4, "betas": [0.5, 0.99]},
+            "guide": "embedded",
+            "revision": 1,
+            "weights": {"guide": hashlib.sha256(data.read_bytes()).hexdigest()},
+        },
+    }
+    text = json.dumps(by_hand, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert sample.key == hashlib.sha256(text.encode("utf-8")).hexdigest()
+    assert sample.folder == Path("samples", "das_ag", f"mine-seed3-{sample.key[:12]}")
+
+
+def test_settings_survive_json(plan_of):
+    for sample in plan_of("pyramid=all_resolutions").samples:
+        assert json.loads(json.dumps(sample.identity())) == sample.identity()
+        again = dataclasses.replace(sample, settings=json.loads(json.dumps(sample.settings)))
+        assert again.key == sample.key
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "steps=201",
+        "learning_rate=0.3",
+        "betas=[0.6,0.99]",
+        "canvas_px=96",
+        "gamut=clip_normalised",
+        "seeds=[43]",
+        "method=das_ag",
+        "method=das_rag",
+        "prompts.negative=[a blue ring]",
+        "pyramid=all_resolutions",
+    ],
+)
+def test_key_of_each_sample_changes_with(plan_of, override):
+    before, after = keys(plan_of()), keys(plan_of(override))
+    assert len({*before, *after}) == 12
+
+
+def test_key_changes_with_each_setting_of_pyramid_views_and_objective(compose, plan_of):
+    groups = ("pyramid.", "views.", "objective.")
+    assert set(IMAGE_SETTINGS) == {name for name in leaves(compose()) if name.startswith(groups)}
+    found = {name: keys(plan_of(f"{name}={value}", "seeds=[42]"))[0] for name, value in IMAGE_SETTINGS.items()}
+    found["default"] = keys(plan_of())[0]
+    assert len(set(found.values())) == len(found)
+
+
+def test_key_changes_with_text_and_name_of_its_own_prompt_alone(plan_of):
+    before = keys(plan_of(OWN, "prompts.positive={a: a red heart, b: a blue ring}"))
+    other_text = keys(plan_of(OWN, "prompts.positive={a: a red circle, b: a blue ring}"))
+    other_name = keys(plan_of(OWN, "prompts.positive={c: a red heart, b: a blue ring}"))
+    assert before[1] == other_text[1] == other_name[1]
+    assert len({before[0], other_text[0], other_name[0]}) == 3
+
+
+def test_key_changes_with_the_weights(plan_of, monkeypatch):
+    before = keys(plan_of())
+    family = dataclasses.replace(networks.GUIDES["embedded"], digests=lambda: {"guide": "0" * 64})
+    monkeypatch.setitem(networks.GUIDES, "embedded", family)
+    assert len({*before, *keys(plan_of())}) == 12
+
+
+@pytest.mark.parametrize("override", ["runtime.device=cpu", "runtime.samples_per_batch=1", "name=other"])
+def test_keys_do_not_change_with(plan_of, override):
+    assert keys(plan_of(override)) == keys(plan_of())
+
+
+def test_a_whole_number_is_as_good_as_a_fraction(plan_of):
+    assert keys(plan_of("learning_rate=1")) == keys(plan_of("learning_rate=1.0"))
+
+
+def test_every_file_of_the_configuration_composes(compose, conf_folder):
+    choices = [(path.parent.name, path.stem) for path in sorted(conf_folder.glob("*/*.yaml"))]
+    assert {group for group, _ in choices} >= {"method", "prompts", "models", "pyramid", "evaluator", "runtime"}
+    for group, choice in choices:
+        config = compose(f"{group}={choice}")
+        OmegaConf.resolve(config)
+        missing = [name for name, value in leaves(config).items() if value == "???"]
+        assert missing == (["prompts.positive"] if choice == "own" else []), (group, choice)
+
+
+@pytest.mark.parametrize("group", ["method", "prompts", "pyramid", "runtime"])
+def test_every_choice_can_be_planned(plan_of, conf_folder, group):
+    for path in sorted((conf_folder / group).glob("*.yaml")):
+        more = ["prompts.positive={mine: a red circle}"] if path.stem == "own" else []
+        plan = plan_of(f"{group}={path.stem}", *more)
+        assert len(plan.samples) == (1 if path.stem == "own" else 6), path
+
+
+def test_an_experiment_may_be_left_out_only_on_purpose(compose):
+    assert "experiment" not in compose()
+
+
+ALWAYS_THERE = (
+    "betas", "canvas_px", "evaluator.name", "gamut", "learning_rate", "method.aesthetic_sign", "method.name",
+    "models.family", "name", "prompts.negative", "prompts.positive", "runtime.device", "runtime.samples_per_batch",
+    "seeds", "steps", *IMAGE_SETTINGS,
+)  # fmt: skip
+
+
+def test_no_setting_is_missing_from_the_list_above(compose):
+    found = {name for name in leaves(compose()) if not name.startswith("prompts.positive.")}
+    assert found | {"prompts.positive"} == set(ALWAYS_THERE)
+
+
+@pytest.mark.parametrize("name", ALWAYS_THERE)
+def test_every_setting_is_read(compose, name):
+    """What nothing reads could be taken away unnoticed."""
+    config = compose()
+    group, _, leaf = name.rpartition(".")
+    OmegaConf.set_struct(config, value=False)
+    del (OmegaConf.select(config, group) if group else config)[leaf]
+    with pytest.raises(UserError, match="expected|not found") as error:
+        make_plan(config)
+    assert leaf in str(error.value)
+
+
+ERRORS = [
+    # overrides, what the sentence says
+    (["steps=0"], ["steps: ", "at least 1", "got 0", "usual value"]),
+    (["steps=-3"], ["steps: ", "at least 1", "got -3"]),
+    (["steps=abc"], ["steps: ", "a whole number", "got 'abc'", "--cfg job"]),
+    (["steps=true"], ["steps: ", "a whole number", "got True"]),
+    (["steps=2.5"], ["steps: ", "a whole number", "got 2.5"]),
+    (["steps=null"], ["steps: ", "a whole number", "got None"]),
+    (["learning_rate=0"], ["learning_rate: ", "above 0", "got 0.0", "usual value"]),
+    (["learning_rate=-0.1"], ["learning_rate: ", "got -0.1"]),
+    (["learning_rate=nan"], ["learning_rate: ", "got nan"]),
+    (["learning_rate=inf"], ["learning_rate: ", "got inf"]),
+    (["learning_rate=true"], ["learning_rate: ", "a number", "got True"]),
+    (["betas=[0.5]"], ["betas: ", "2 values in brackets", "got [0.5]"]),
+    (["betas=[0.5,1]"], ["betas: ", "below 1", "got (0.5, 1.0)"]),
+    (["seeds=[]"], ["seeds: ", "at least one whole number", "got []", "seeds=[42]"]),
+    (["seeds=7"], ["seeds: ", "in brackets", "got 7", "seeds=[42]"]),
+    (["seeds=[1,2,1]"], ["seeds: ", "each seed once", "got 1 repeated", "remove it"]),
+    (["seeds=[-1]"], ["seeds: ", "from 0", "got -1", "seeds=[1,2,3]"]),
+    (["seeds=[1.5]"], ["seeds: ", "whole numbers", "got 1.5"]),
+    (["seeds=[true]"], ["seeds: ", "whole numbers", "got True"]),
+    (["seeds=[one]"], ["seeds: ", "whole numbers", "got 'one'"]),
+    (["seeds=[9223372036854775808]"], ["seeds: ", "got 9223372036854775808"]),
+    ([OWN], ["prompts.positive: ", "got none", "command line"]),
+    ([OWN, "prompts.positive={}"], ["prompts.positive: ", "named prompts", "got {}", "prompts.positive={mine:"]),
+    ([OWN, "prompts.positive=a red circle"], ["prompts.positive: ", "named prompts", "got 'a red circle'"]),
+    ([OWN, "prompts.positive={mine: ''}"], ["prompts.positive.mine: ", "a text", "got ''", "write one"]),
+    ([OWN, "prompts.positive={mine: '  '}"], ["prompts.positive.mine: ", "a text", "got '  '"]),
+    ([OWN, "prompts.positive={mine: null}"], ["prompts.positive.mine: ", "a text", "got None"]),
+    ([OWN, "prompts.positive={mine: []}"], ["prompts.positive.mine: ", "a text", "got []"]),
+    ([OWN, "prompts.positive={mine: 7}"], ["prompts.positive.mine: ", "a text", "got 7"]),
+    ([OWN, "prompts.positive={a/b: a red circle}"], ["prompts.positive: ", "short names", "got 'a/b'", "rename"]),
+    ([OWN, "prompts.positive={mine: dragon}"], ["mine: ", "unknown ones", "'dragon'", "a red circle"]),
+    ([OWN, "prompts.positive={mine: a dragon on the}"], ["mine: ", "unknown ones", "'a dragon on the'"]),
+    ([OWN, "prompts.positive={mine: [a ring, dragon]}"], ["mine: ", "unknown ones", "'dragon'"]),
+    (["prompts.negative=['']"], ["prompts.negative: ", "a text", "got ''"]),
+    (["prompts.negative=[dragon]"], ["prompts.negative: ", "unknown ones", "'dragon'"]),
+    (["pyramid.max_level_px=129"], ["pyramid.max_level_px: ", "128 px", "got 129", "lower it", "canvas_px"]),
+    (["pyramid.max_level_px=0"], ["pyramid.max_level_px: ", "from 1", "got 0"]),
+    (["pyramid.levels=all"], ["pyramid.levels: ", "powers_of_two, all_resolutions", "got 'all'", "choose"]),
+    (["pyramid.interpolation=sinc"], ["pyramid.interpolation: ", "bilinear", "got 'sinc'", "choose"]),
+    (["canvas_px=0"], ["canvas_px: ", "at least 1", "got 0", "raise"]),
+    (["views.max_shift_px=64"], ["views.max_shift_px: ", "128 px", "got 64", "no image", "lower it"]),
+    (["views.max_shift_px=-1"], ["views.max_shift_px: ", "at least 0", "got -1"]),
+    (["views.count=0"], ["views.count: ", "at least 1", "got 0"]),
+    (["views.augment=1"], ["views.augment: ", "true or false", "got 1"]),
+    (["views.noise=3"], ["views.noise: ", "a group of settings", "got 3", "--cfg job"]),
+    (["views.noise.start=-1"], ["views.noise: ", "at least 0", "-1", "raise"]),
+    (["views.noise.kind=steps"], ["views.noise", "linear", "got 'steps'", "choose"]),
+    (["views.colour_shift.rate=1.5"], ["views.colour_shift", "rate", "got 1.5"]),
+    (["objective.aesthetic.kind=no"], ["objective.aesthetic", "linear", "got 'no'", "choose"]),
+    (["objective.aesthetic.end=-1"], ["objective.aesthetic: ", "at least 0", "-1", "method gives the sign"]),
+    (["objective.clip=-1"], ["objective.clip: ", "at least 0", "got -1", "change it"]),
+    (["objective.l1=inf"], ["objective.l1: ", "got inf"]),
+    (["method.aesthetic_sign=2"], ["aesthetic_sign: ", "-1, 0 or 1", "got 2", "choose a method"]),
+    (["method.name=../das"], ["method.name: ", "got '../das'"]),
+    (["models.family=other"], ["models: ", "embedded", "got 'other'", "choose"]),
+    (["evaluator.name=other"], ["evaluator: ", "embedded", "got 'other'", "choose"]),
+    (["runtime.device=tpu"], ["runtime.device: ", "auto, cpu, cuda, mps", "got 'tpu'", "choose"]),
+    (["runtime.samples_per_batch=0"], ["runtime.samples_per_batch: ", "at least 1", "got 0", "memory"]),
+    (["name=../x"], ["name: ", "letters, digits", "got '../x'", "name="]),
+    (["name=a/b"], ["name: ", "letters, digits", "got 'a/b'"]),
+    (["name=''"], ["name: ", "letters, digits", "got ''"]),
+    (["name=.."], ["name: ", "letters, digits", "got '..'"]),
+    (["name=7"], ["name: ", "letters, digits", "got 7"]),
+    (["+views.shape=1"], ["views: ", "count, max_shift_px", "got shape", "--cfg job"]),
+    (["+runtime.threads=1"], ["runtime: ", "device, samples_per_batch", "got threads"]),
+    (["+method.strength=1"], ["method", "strength"]),
+    (["+prompts.neutral=[a ring]"], ["prompts", "neutral"]),
+    (["+number_of_steps=1"], ["number_of_steps"]),
+    (["~views.count"], ["views: ", "got no count", "--cfg job"]),
+    (["~objective.clip", "+objective.clop=1"], ["objective: ", "got no clip, clop"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "said"), ERRORS, ids=[" ".join(overrides) for overrides, _ in ERRORS])
+def test_bad_input_is_told_in_a_sentence(plan_of, overrides, said):
+    with pytest.raises(UserError) as error:
+        plan_of(*overrides)
+    sentence = str(error.value)
+    assert [part for part in said if part not in sentence] == [], sentence
+    assert sentence.endswith(".")
+    assert ": expected " in sentence
+    assert "; " in sentence  # before the remedy
+    assert "\n" not in sentence
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there_is_told_when_planning(plan_of):
+    with pytest.raises(UserError, match=r"runtime\.device: expected cuda, .* finds only .*cpu.*runtime\.device=auto"):
+        plan_of("runtime.device=cuda")
+
+
+@pytest.fixture
+def copied_weights(tmp_path, monkeypatch):
+    """The embedded models read from a copy; gives its folder."""
+    folder = tmp_path / "data"
+    shutil.copytree(embedded.DATA, folder)
+    for name in ("digest", "load_tokenizer", "load_towers"):
+        monkeypatch.setattr(embedded, name, functools.partial(getattr(embedded, name), folder=folder))
+    return folder
+
+
+def test_copied_weights_are_as_good(plan_of, copied_weights):
+    assert {s.settings["weights"]["guide"] for s in plan_of().samples} == {embedded.digest("guide")}
+
+
+@pytest.mark.parametrize("damage", ["one bit", "end cut off", "empty", "gone"])
+def test_damaged_weights_are_told_when_planning(plan_of, copied_weights, damage):
+    path = copied_weights / "guide.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    kept = {"one bit": data, "end cut off": data[: len(data) // 2], "empty": b""}
+    path.unlink()
+    if damage in kept:
+        path.write_bytes(kept[damage])
+    with pytest.raises(UserError) as error:
+        plan_of()
+    sentence = str(error.value)
+    assert "embedded guide: expected " in sentence
+    assert "guide.safetensors" in sentence
+    assert "reinstall the package" in sentence
+    assert ("found none" if damage == "gone" else "truncated, altered") in sentence
