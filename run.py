@@ -35,9 +35,10 @@ def command_line() -> int:
     """Runs Hydra, then what follows its last job; returns the exit status."""
     try:
         main()
-        if sweep.RememberConfig.started is None:
+        remembered = sweep.RememberConfig
+        if remembered.config is None:
             return 0  # --help and its like
-        return sweep.finish(sweep.RememberConfig.started)
+        return sweep.finish(remembered.config, remembered.started)
     except (UserError, HydraException) as error:
         print(f"Error: {describe(error)}", file=sys.stderr)
         return 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import os
 import subprocess
@@ -39,7 +41,8 @@ def compose() -> Callable[..., DictConfig]:
     """The real configuration with overrides."""
     from das_ag.experiment.plan import compose_config
 
-    return lambda *overrides: compose_config(overrides)
+    composed = functools.cache(compose_config)  # a tenth of a second each
+    return lambda *overrides: copy.deepcopy(composed(overrides))
 
 
 @pytest.fixture(scope="session")
@@ -115,7 +118,7 @@ def put() -> Callable[..., Path]:
         if image is None:
             image = np.full((5, 7, 3), sample.seed % 256, dtype=np.uint8)
         result = {"guide_aesthetic_score": 5.5, "clip_positive": 0.25, "clip_negative": 0.0}
-        store.write(sample, image, [{"step": 0, "loss": 1.5}], result, {"device": "cpu"})
+        store.write(sample, image, [{"step": 0.0, "loss": 1.5}], result, {"device": "cpu"})
         folder = store.root / sample.folder
         if score is not None:
             sha256 = json.loads((folder / "sample.json").read_text())["image_sha256"]
@@ -130,10 +133,13 @@ def put() -> Callable[..., Path]:
 def _keep_torch_as_it_was() -> Iterator[None]:
     """Generating sets flags of the whole process, which must not reach other tests."""
     backends = torch.backends
-    flags = (backends.cudnn.benchmark, backends.cudnn.deterministic)
-    tf32 = (backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32)
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    # Not use_deterministic_algorithms, which imports torch's compiler: seconds.
+    deterministic = torch.get_deterministic_debug_mode()
+    cudnn = (backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.allow_tf32)
+    tf32 = backends.cuda.matmul.allow_tf32
+    fill = torch.utils.deterministic.fill_uninitialized_memory
     yield
-    torch.use_deterministic_algorithms(deterministic)
-    backends.cudnn.benchmark, backends.cudnn.deterministic = flags
-    backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32 = tf32
+    torch.set_deterministic_debug_mode(deterministic)
+    backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.allow_tf32 = cudnn
+    backends.cuda.matmul.allow_tf32 = tf32
+    torch.utils.deterministic.fill_uninitialized_memory = fill

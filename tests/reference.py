@@ -17,8 +17,8 @@ GEISHA = (
 )
 NEGATIVE = (
     "text present, low-quality, low-resolution, insane, ugly, grotesque, horrifying, blurred, noisy, distorted, "
-    "pixelated, artifact present, without depth, flat, boring, uninteresting, unattractive, unappealing, unclear, dull, "
-    "dark, gloomy, depressing, monotonous"
+    "pixelated, artifact present, without depth, flat, boring, uninteresting, unattractive, unappealing, unclear, "
+    "dull, dark, gloomy, depressing, monotonous"
 )
 """Positive prompt `geisha` and the negative prompt of all samples, as published."""
 

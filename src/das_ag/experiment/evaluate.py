@@ -31,7 +31,7 @@ def evaluate(store: Store, evaluators: Sequence[str], device: torch.device) -> l
         evaluator = family.load(device)
         for record in tqdm(missing, desc=family.title, unit="image", disable=None):
             try:
-                image = store.read_image(record)
+                image = store.read_image(record.image)
             except UserError as error:
                 unreadable.append(str(error))
                 continue

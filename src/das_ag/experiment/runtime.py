@@ -60,7 +60,8 @@ def choose_device(name: str) -> torch.device:
 
 def make_deterministic() -> None:
     """Deterministic algorithms everywhere, no TF32, no search for the fastest convolution."""
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which also imports torch's compiler: seconds for nothing.
+    torch.set_deterministic_debug_mode("error")
     # Nothing here reads memory before writing it, and filling all of it first costs some percent of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

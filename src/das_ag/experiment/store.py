@@ -96,6 +96,11 @@ class Record:
     scores: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
 
+    @property
+    def image(self) -> Path:
+        """The image's path relative to the store."""
+        return self.folder / IMAGE
+
 
 class Store:
     """The samples of one experiment.
@@ -183,10 +188,16 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             _write_atomically(path, _pretty({"error": error, **sample.identity()}).encode())
 
-    def failures(self) -> dict[str, str]:
-        """Error by name of the sample, of those that failed last time."""
+    def failures(self, since: float = 0.0) -> dict[str, str]:
+        """Error by name of the sample, of those that failed and were not made later.
+
+        Args:
+            since: seconds since the epoch; older failures are left out.
+        """
         found = {}
         for path in sorted((self.root / "failures").glob("*.json")):
+            if path.stat().st_mtime < since:
+                continue
             entry = _read_json(path)
             found[f"{entry.get('method')} {entry.get('prompt_id')} seed {entry.get('seed')}"] = entry.get("error", "")
         return found
@@ -206,16 +217,16 @@ class Store:
                 )
         return records, damaged
 
-    def read_image(self, record: Record) -> UInt8[np.ndarray, "_ _ 3"]:
-        """The pixels of a finished sample.
+    def read_image(self, image: Path | str) -> UInt8[np.ndarray, "_ _ 3"]:
+        """The pixels of an image by its path relative to the store.
 
         Raises:
             UserError: the file is missing or damaged.
         """
-        path = self.root / record.folder / IMAGE
+        path = self.root / image
         try:
-            with Image.open(path) as image:
-                return np.array(image.convert("RGB"))
+            with Image.open(path) as opened:
+                return np.array(opened.convert("RGB"))
         except OSError as error:
             raise UserError(
                 f"{path}: expected a PNG, could not read it ({error}); delete its folder and run again."

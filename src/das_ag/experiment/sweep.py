@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from das_ag.errors import UserError
+
 log = logging.getLogger(__name__)
+
+CLOCK_SLACK_S = 2.0
+"""How far the clock of a file system may lag behind that of this machine."""
 
 
 class RememberConfig(Callback):
@@ -20,15 +26,17 @@ class RememberConfig(Callback):
     Hydra turns an exception in a callback into a warning, so the work itself waits until Hydra has returned.
     """
 
-    started: DictConfig | None = None
+    config: DictConfig | None = None
+    started: float = 0.0
+    """Seconds since the epoch."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """A single job begins."""
-        RememberConfig.started = config
+        RememberConfig.config, RememberConfig.started = config, time.time()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """A sweep begins."""
-        RememberConfig.started = config
+        self.on_run_start(config)
 
 
 def run_job(config: DictConfig) -> None:
@@ -49,11 +57,12 @@ def run_job(config: DictConfig) -> None:
     )  # fmt: skip
 
 
-def finish(config: DictConfig) -> int:
+def finish(config: DictConfig, started: float) -> int:
     """Scores and reports everything in the folders that a run or sweep wrote to; returns the exit status.
 
     Args:
         config: what the run was started with, Hydra's own part included.
+        started: when, in seconds since the epoch; earlier failures are not this run's.
     """
     from das_ag.experiment import networks
     from das_ag.experiment.evaluate import evaluate
@@ -65,11 +74,16 @@ def finish(config: DictConfig) -> int:
     complaints: list[str] = []
     for folder in _folders(config):
         store = Store(folder)
+        failures = store.failures(since=started - CLOCK_SLACK_S)
+        complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
         complaints += evaluate(store, names, choose_device(config.runtime.device))
-        table, left_out = write_report(folder, names[0], networks.EVALUATORS[names[0]].title)
+        try:
+            table, left_out = write_report(folder, names[0], networks.EVALUATORS[names[0]].title)
+        except UserError as error:
+            complaints.append(str(error))
+            continue
         log.info("\n%s\nTable, scores and plots: %s", table, folder)
         complaints += left_out
-        complaints += [f"failed: {name}: {error}" for name, error in store.failures().items()]
     for complaint in dict.fromkeys(complaints):
         log.error("%s", complaint)
     return 1 if complaints else 0

@@ -1,9 +1,13 @@
-"""Figures of the scores."""
+"""Figures of scores and images."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from das_ag.report.statistics import METHODS, method_summary
@@ -11,6 +15,9 @@ from das_ag.report.statistics import METHODS, method_summary
 STYLES = {"das": ("#0072B2", "o"), "das_ag": ("#D55E00", "^"), "das_rag": ("#7A7A7A", "v")}
 """Colour and marker of each method, which differ in lightness and form: for colour blindness and grey print."""
 _OTHER = ("#CC79A7", "s")
+
+MOST_COLUMNS = 8
+"""Prompts that one sheet of images shows; more would be too small to see."""
 
 
 def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
@@ -46,6 +53,35 @@ def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(f"Scores by {evaluator_title}", loc="left", fontsize=11)
     figure.supxlabel("points: one image each; black: mean ± standard deviation (n - 1)", fontsize=8, color="#555555")
+    return figure
+
+
+def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "h w 3"]]) -> Figure:
+    """The images of the first seed: a row for each method, a column for each prompt, the score under each image.
+
+    Args:
+        scores: as `score_table` gives it.
+        read: gives the pixels of an image by its path in the table.
+    """
+    shown = scores[scores["seed"] == scores["seed"].min()].drop_duplicates(["method", "prompt_id"])
+    methods = list(dict.fromkeys(shown["method"]))
+    prompts = list(dict.fromkeys(shown["prompt_id"]))[:MOST_COLUMNS]
+    figure = Figure(figsize=(0.5 + 1.55 * len(prompts), 0.45 + 1.8 * len(methods)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)  # type: ignore[call-arg]
+    grid = figure.subplots(len(methods), len(prompts), squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    for row in shown[shown["prompt_id"].isin(prompts)].itertuples(index=False):
+        axes = grid[methods.index(row.method), prompts.index(row.prompt_id)]
+        axes.imshow(read(row.image), interpolation="lanczos")
+        axes.set_xlabel(f"{row.aesthetic_score:.2f}", fontsize=9, labelpad=2)
+        if row.method == methods[0]:
+            axes.set_title(textwrap.fill(row.prompt, 22), fontsize=8)
+    for method, axes in zip(methods, grid[:, 0], strict=True):
+        axes.set_ylabel(METHODS.get(method, method), fontsize=11, fontweight="bold")
+    caption = "under each image: aesthetic score by a predictor that did not guide, 1–10 (↑ better)"
+    figure.supxlabel(caption, fontsize=8, color="#555555")
     return figure
 
 

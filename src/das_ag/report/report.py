@@ -6,7 +6,7 @@ from pathlib import Path
 
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
-from das_ag.report.plots import scores_figure
+from das_ag.report.plots import images_figure, scores_figure
 from das_ag.report.statistics import METHODS, method_summary, score_table
 from das_ag.report.table import markdown_table
 
@@ -24,7 +24,8 @@ def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str,
     Raises:
         UserError: there is no scored sample, or the folder cannot be written to.
     """
-    records, left_out = Store(root).records()
+    store = Store(root)
+    records, left_out = store.records()
     scores = score_table(records, evaluator)
     summary = method_summary(scores)
     if summary.empty:
@@ -38,6 +39,7 @@ def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str,
         (root / "table.md").write_text(table, encoding="utf-8")
         (root / "plots").mkdir(exist_ok=True)
         scores_figure(scores, evaluator_title).savefig(root / "plots" / "scores.png", dpi=150)
+        images_figure(scores, store.read_image).savefig(root / "plots" / "images.png", dpi=150)
     except OSError as error:
         raise UserError(
             f"{root}: expected to write the report, got “{error.strerror}”; finished samples are kept."

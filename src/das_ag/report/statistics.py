@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from das_ag.experiment.store import IMAGE, Record
+from das_ag.experiment.store import Record
 
 METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
 """Names of the methods as tables and plots write them, in their order."""
@@ -34,7 +34,7 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
             "seed": r.sample.seed,
             "aesthetic_score": r.scores[evaluator]["score"] if evaluator in r.scores else float("nan"),
             **r.result,
-            "image": (r.folder / IMAGE).as_posix(),
+            "image": r.image.as_posix(),
             "image_sha256": r.image_sha256,
             "key": r.sample.key,
             "settings": label,

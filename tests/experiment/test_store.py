@@ -1,0 +1,366 @@
+"""Finished samples on disk: whole or not there, never overwritten, damage told by name."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from das_ag.errors import UserError
+from das_ag.experiment import store as store_module
+from das_ag.experiment.store import Store
+
+RESULT = {"guide_aesthetic_score": 5.25, "clip_positive": 0.3, "clip_negative": -0.1}
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = Store(tmp_path / "outputs" / "made_up")
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def dead_pid():
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    return process.pid
+
+
+def contents(folder):
+    """Bytes of each file below a folder, None for a folder."""
+    return {p.relative_to(folder): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_what_is_written_is_read_again(store, sample_of):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (9, 14, 3), dtype=np.uint8)
+    losses = np.array([1 / 3, -2e-30, 16777217, 3.4e38], dtype=np.float32)
+    trace = [{"step": float(step), "loss": float(loss)} for step, loss in enumerate(losses)]
+    sample = sample_of(positive=("a red heart", "très “joli”"), negative=("a ring",), method="das_rag", seed=2**40)
+    store.write(sample, image, trace, RESULT, {"device": "cpu", "cuda": None})
+
+    records, damaged = store.records()
+    assert damaged == []
+    (record,) = records
+    assert record.sample == sample
+    assert record.folder == sample.folder
+    assert record.result == RESULT
+    assert record.provenance == {"device": "cpu", "cuda": None}
+    assert record.scores == {}
+    np.testing.assert_array_equal(store.read_image(record), image)
+
+    folder = store.root / record.folder
+    assert {path.name for path in folder.iterdir()} == {"image.png", "sample.json", "trace.csv"}
+    np.testing.assert_array_equal(np.array(Image.open(folder / "image.png")), image)
+    with (folder / "trace.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [0, 1, 2, 3]
+    np.testing.assert_array_equal(np.array([row["loss"] for row in rows], dtype=np.float32), losses)
+    entry = json.loads((folder / "sample.json").read_text(encoding="utf-8"))
+    assert entry["key"] == sample.key
+    assert entry["format"] == 1
+    assert entry["image_sha256"] == hashlib.sha256((folder / "image.png").read_bytes()).hexdigest()
+    assert entry["image_sha256"] == record.image_sha256
+    assert entry["trace_sha256"] == hashlib.sha256((folder / "trace.csv").read_bytes()).hexdigest()
+
+
+def test_a_sample_is_finished_once_it_is_written(store, sample_of, put):
+    sample, other = sample_of(), sample_of(seed=43)
+    assert not store.is_finished(sample)
+    put(store, sample)
+    assert store.is_finished(sample)
+    assert not store.is_finished(other)
+
+
+def test_records_come_in_the_order_of_their_folders(store, sample_of, put):
+    for sample in (sample_of("star"), sample_of("heart"), sample_of("star", method="das_ag"), sample_of(seed=1)):
+        put(store, sample)
+    records, _ = store.records()
+    found = [(r.sample.method, r.sample.prompt_id, r.sample.seed) for r in records]
+    assert found == [("das", "heart", 1), ("das", "heart", 42), ("das", "star", 42), ("das_ag", "star", 42)]
+
+
+def test_an_empty_or_absent_store_has_no_records(store, tmp_path):
+    assert store.records() == ([], [])
+    assert Store(tmp_path / "nowhere").records() == ([], [])
+    assert Store(tmp_path / "nowhere").failures() == {}
+
+
+def test_a_finished_sample_is_never_overwritten(store, sample_of, put):
+    folder = put(store, sample_of(), 6.5)
+    before = contents(store.root)
+    times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    store.write(sample_of(), np.zeros((3, 3, 3), np.uint8), [{"step": 0.0, "loss": 9.0}], RESULT, {"device": "other"})
+    assert contents(store.root) == before
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+
+
+def test_preparing_again_changes_nothing(store, sample_of, put):
+    put(store, sample_of(), 6.5)
+    before = contents(store.root)
+    store.prepare()
+    assert contents(store.root) == before
+
+
+DAMAGE = {
+    "no sample.json": (lambda folder: (folder / "sample.json").unlink(), "sample.json"),
+    "sample.json cut off": (lambda folder: os.truncate(folder / "sample.json", 40), "JSONDecodeError"),
+    "sample.json empty": (lambda folder: os.truncate(folder / "sample.json", 0), "JSONDecodeError"),
+    "sample.json of another kind": (lambda folder: (folder / "sample.json").write_text("[]"), "no object"),
+    "sample.json no text": (lambda folder: (folder / "sample.json").write_bytes(b"\xff\xfe{}"), "UnicodeDecodeError"),
+    "sample.json lacks a value": (lambda folder: (folder / "sample.json").write_text("{}"), "KeyError"),
+    "no image": (lambda folder: (folder / "image.png").unlink(), "image.png"),
+    "no trace": (lambda folder: (folder / "trace.csv").unlink(), "trace.csv"),
+    "another key": (lambda folder: edit(folder / "sample.json", key="0" * 64), "key"),
+    "another seed": (lambda folder: edit(folder / "sample.json", seed=7), "key"),
+    "a folder of nothing": (lambda folder: [path.unlink() for path in folder.iterdir()], "sample.json"),
+    "scores cut off": (lambda folder: os.truncate(folder / "scores.json", 9), "JSONDecodeError"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_sample_is_named_and_left_out(store, sample_of, put, damage):
+    act, said = DAMAGE[damage]
+    act(put(store, sample_of("heart"), 6.0))
+    put(store, sample_of("star"))
+    records, (sentence,) = store.records()
+    assert [record.sample for record in records] == [sample_of("star")]
+    assert sentence.startswith(f"{sample_of('heart').folder}: left out, expected a whole sample, got ")
+    assert said in sentence
+    assert sentence.endswith("; delete the folder and run again.")
+
+
+@pytest.mark.parametrize("image", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", "cut off", "one bit"])
+def test_an_image_that_cannot_be_read_is_named(store, sample_of, put, image):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    path = put(store, sample_of(), image=noise) / "image.png"
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1  # in the checksum of the pixels
+    path.write_bytes({"cut off": path.read_bytes()[:1000], "one bit": data}.get(image, image))
+    (record,), _ = store.records()
+    with pytest.raises(
+        UserError, match=r"expected a PNG, could not read it .*; delete its folder and run again"
+    ) as told:
+        store.read_image(record)
+    assert str(told.value).startswith(str(path))
+
+
+def test_scores_are_kept_by_evaluator(store, sample_of, put):
+    put(store, sample_of())
+    (record,), _ = store.records()
+    store.write_score(record, "embedded", 6.25, "a" * 64)
+    store.write_score(record, "other", 7.5, "b" * 64)
+    store.write_score(record, "embedded", 6.5, "c" * 64)
+    (record,), _ = store.records()
+    assert {name: (s["score"], s["digest"]) for name, s in record.scores.items()} == {
+        "embedded": (6.5, "c" * 64),
+        "other": (7.5, "b" * 64),
+    }
+
+
+def test_scores_of_another_image_do_not_count(store, sample_of, put):
+    folder = put(store, sample_of())
+    (record,), _ = store.records()
+    store.write_score(record, "embedded", 6.25, "a" * 64)
+    store.write_score(record, "other", 7.5, "b" * 64)
+    scores = json.loads((folder / "scores.json").read_text())
+    scores["embedded"]["image_sha256"] = "0" * 64
+    (folder / "scores.json").write_text(json.dumps(scores))
+    (record,), damaged = store.records()
+    assert set(record.scores) == {"other"}
+    assert damaged == []
+
+
+def unfinished(store, host, pid):
+    folder = store.root / "samples" / "das" / f".unfinished-{host}-{pid}-0123456789ab"
+    folder.mkdir(parents=True)
+    (folder / "image.png").write_bytes(b"half")
+    return folder
+
+
+def test_half_written_folders_of_dead_processes_are_cleared(store, dead_pid):
+    dead = unfinished(store, socket.gethostname(), dead_pid)
+    mine = unfinished(store, socket.gethostname(), os.getpid())
+    parents = unfinished(store, socket.gethostname(), os.getppid())
+    elsewhere = unfinished(store, "another-machine", dead_pid)
+    assert store.records() == ([], [])
+    store.prepare()
+    assert not dead.exists()
+    assert [(folder / "image.png").read_bytes() for folder in (mine, parents, elsewhere)] == [b"half"] * 3
+
+
+def test_half_written_files_of_dead_processes_are_cleared(store, sample_of, put, dead_pid):
+    folder = put(store, sample_of(), 6.5)
+    before = contents(store.root)
+    for place in (folder / f".unfinished-{dead_pid}-scores.json", store.root / f".unfinished-probe-{dead_pid}"):
+        place.write_bytes(b"half")
+    store.prepare()
+    assert contents(store.root) == before
+
+
+def test_failures_are_remembered_until_success(store, sample_of, put):
+    store.write_failure(sample_of("heart"), "a first time")
+    store.write_failure(sample_of("heart"), "got NaN at step 3")
+    store.write_failure(sample_of("star", method="das_ag", seed=7), "got NaN at step 4")
+    assert store.failures() == {"das heart seed 42": "got NaN at step 3", "das_ag star seed 7": "got NaN at step 4"}
+    assert not store.is_finished(sample_of("heart"))
+    put(store, sample_of("heart"))
+    assert store.failures() == {"das_ag star seed 7": "got NaN at step 4"}
+
+
+def test_a_damaged_failure_does_not_hide_the_others(store, sample_of):
+    store.write_failure(sample_of("heart"), "got NaN at step 3")
+    (path,) = (store.root / "failures").iterdir()
+    path.with_name("000000000000.json").write_text("{")
+    assert store.failures()["das heart seed 42"] == "got NaN at step 3"
+
+
+CALLS = {"fsync": os, "mkdir": pathlib.Path, "rename": pathlib.Path, "open": pathlib.Path}
+ERRNOS = {
+    errno.ENOSPC: ("No space left on device", "free some space"),
+    errno.EDQUOT: ("Disk quota exceeded", "free some of your quota"),
+    errno.EROFS: ("Read-only file system", "choose another folder with name="),
+    errno.EACCES: ("Permission denied", "choose another folder with name="),
+}
+
+
+def refuse(monkeypatch, call, number, nth=0):
+    """The nth use of the call from now on, and all later ones, fail."""
+    original, uses = getattr(CALLS[call], call), iter(range(1000))
+
+    def refusing(*arguments, **options):
+        if next(uses) >= nth:
+            raise OSError(number, os.strerror(number))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(CALLS[call], call, refusing)
+
+
+@pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
+@pytest.mark.parametrize(("call", "nth"), [("mkdir", 0), ("open", 0), ("fsync", 0), ("fsync", 2), ("rename", 0)])
+def test_a_refused_write_is_told_and_leaves_the_store_as_before(  # noqa: PLR0917
+    store, sample_of, put, monkeypatch, number, call, nth
+):
+    put(store, sample_of("star"), 6.5)
+    store.write_failure(sample_of("heart"), "got NaN")
+    before = contents(store.root)
+    refuse(monkeypatch, call, number, nth)
+    with pytest.raises(UserError) as told:
+        put(store, sample_of("heart"))
+    monkeypatch.undo()
+    got, remedy = ERRNOS[number]
+    for part in (str(store.root), "expected to write here", got, remedy, "finished samples are kept"):
+        assert part in str(told.value)
+    assert contents(store.root) == before
+    assert not store.is_finished(sample_of("heart"))
+    put(store, sample_of("heart"))
+    assert store.is_finished(sample_of("heart"))
+
+
+@pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
+def test_scores_failures_and_preparation_tell_too(store, sample_of, put, monkeypatch, number):
+    put(store, sample_of(), 6.5)
+    (record,), _ = store.records()
+    before = contents(store.root)
+    new = Store(store.root.parent / "new")
+    for act in (
+        lambda: store.write_score(record, "embedded", 7.0, "b" * 64),
+        lambda: store.write_failure(sample_of("star"), "got NaN"),
+        new.prepare,
+    ):
+        refuse(monkeypatch, "fsync", number)
+        with pytest.raises(UserError, match=ERRNOS[number][0]):
+            act()
+        monkeypatch.undo()
+    assert {place: data for place, data in contents(store.root).items() if place.name != "failures"} == before
+    new.prepare()
+    assert new.records() == ([], [])
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs a limit of the file's size")
+def test_a_real_write_that_stops_in_the_middle(store, sample_of, put):
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)  # a PNG of 12 kB
+    before = contents(store.root)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        with pytest.raises(UserError, match="File too large"):
+            put(store, sample_of(), image=noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {place: data for place, data in contents(store.root).items() if data is not None} == {
+        place: data for place, data in before.items() if data is not None
+    }
+    assert store.records() == ([], [])
+
+
+@pytest.mark.parametrize("part", ["outputs", "outputs/made_up", "outputs/made_up/samples"])
+def test_a_file_in_the_way_is_told(tmp_path, part):
+    (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / part).write_text("mine")
+    with pytest.raises(UserError, match=r"expected to write here, got “(Not a directory|File exists)”"):
+        Store(tmp_path / "outputs" / "made_up").prepare()
+    assert (tmp_path / part).read_text() == "mine"
+
+
+def test_a_file_in_the_way_of_a_method_is_told(store, sample_of, put):
+    (store.root / "samples" / "das").write_text("mine")
+    with pytest.raises(UserError, match="expected to write here"):
+        put(store, sample_of())
+    assert not store.is_finished(sample_of())
+
+
+def test_a_store_of_a_newer_format_is_refused(store, sample_of, put):
+    put(store, sample_of())
+    (store.root / "store.json").write_text('{"format": 2}')
+    before = contents(store.root)
+    with pytest.raises(UserError, match=r"expected a store of format 1, got 2; use the version .* or another name="):
+        store.prepare()
+    assert contents(store.root) == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_mark_of_the_format_is_told(store, text):
+    (store.root / "store.json").write_text(text)
+    with pytest.raises(UserError, match=r"store\.json|format 1"):
+        store.prepare()
+
+
+def test_a_newer_store_is_not_cleared_up(store, dead_pid):
+    """What an unfinished folder of another format means is for that version to say."""
+    (store.root / "store.json").write_text('{"format": 2}')
+    left = unfinished(store, socket.gethostname(), dead_pid)
+    with pytest.raises(UserError, match="format 1"):
+        store.prepare()
+    assert left.exists()
+
+
+def test_a_finished_folder_can_be_moved_between_stores(store, sample_of, put, tmp_path):
+    folder = put(store, sample_of(), 6.5)
+    other = Store(tmp_path / "elsewhere")
+    other.prepare()
+    shutil.copytree(folder, other.root / sample_of().folder)
+    assert other.is_finished(sample_of())
+    assert other.records() == store.records()
+
+
+def test_names_in_the_store_are_what_its_description_says():
+    for name in (store_module.IMAGE, store_module.SAMPLE, store_module.TRACE, store_module.SCORES):
+        assert name in (store_module.__doc__ or "")

@@ -1,0 +1,231 @@
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from das_ag.errors import UserError
+from das_ag.synthesis import (
+    AscentSettings,
+    Guide,
+    Objective,
+    ObjectiveSettings,
+    Pyramid,
+    PyramidSettings,
+    Schedule,
+    ViewSettings,
+    ascend,
+    draw_view_numbers,
+    image_rgb,
+    initial_levels,
+    measure_result,
+    to_bytes,
+)
+from das_ag.synthesis.pyramid import as_rgb
+
+CANVAS, BORDER, IMAGE, DIM = 13, 2, 8, 16
+ZERO, SMALL = Schedule("linear", 0.0, 0.0, 0.5), Schedule("linear", 0.1, 0.05, 0.5)
+PYRAMID = PyramidSettings(CANVAS, "powers_of_two", CANVAS, "mean", "scaled_noise", "bilinear", "clip_normalised")
+OBJECTIVE = ObjectiveSettings(Schedule("linear", 0.5, 0.5, 0.5), 1, 5.0, 0.01, 0.01)
+PLAIN = ViewSettings(1, BORDER, ZERO, ZERO, augment=False)
+AUGMENTED = ViewSettings(4, BORDER, SMALL, SMALL, augment=True)
+STEPS = AscentSettings(30, 0.05, (0.5, 0.99))
+
+
+def toy_guide():
+    """A fixed random linear encoder with a linear rating."""
+    generator = torch.Generator().manual_seed(1)
+    encoder = torch.randn(3 * IMAGE * IMAGE, DIM, generator=generator)
+    rating = torch.randn(DIM, generator=generator)
+    return Guide(IMAGE, lambda x: F.normalize(x.flatten(1) @ encoder, dim=-1), lambda f: f @ rating + 5)
+
+
+def prompt(seed):
+    return F.normalize(torch.randn(1, DIM, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+class Run:
+    """A batch of toy samples, each made of a seed for its numbers and its prompts."""
+
+    def __init__(self, *seeds, views=AUGMENTED, guide=None, settings=STEPS):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.pyramid = Pyramid(initial_levels(PYRAMID, self.generators), PYRAMID)
+        positive = torch.cat([prompt(100 + seed) for seed in seeds])
+        negative = torch.cat([prompt(200 + seed) for seed in seeds])
+        self.objective = Objective(OBJECTIVE, positive, negative)
+        self.guide, self.views, self.settings = guide or toy_guide(), views, settings
+
+    def draw(self):
+        return draw_view_numbers(self.views, CANVAS - 2 * BORDER, self.generators)
+
+    def steps(self, draw=None):
+        return ascend(self.pyramid, self.guide, self.objective, self.views, self.settings, draw=draw or self.draw)
+
+    def result(self):
+        return measure_result(self.pyramid, self.guide, self.objective, BORDER)
+
+
+@pytest.mark.parametrize("views", [PLAIN, AUGMENTED])
+def test_the_objective_rises(views):
+    run = Run(0, 1, 2, views=views)
+    before = run.result()
+    list(run.steps())
+    after = run.result()
+    loss_before, loss_after = (run.objective.loss(terms, 0, 30) for terms in (before, after))
+    assert (loss_before - loss_after > 2).all()
+    assert (after.positive - before.positive > 0.3).all()
+    assert (after.negative - before.negative < -0.1).all()
+
+
+def test_each_method_moves_the_aesthetic_score_its_own_way():
+    scores = {}
+    for sign in (-1, 0, 1):
+        run = Run(0)
+        settings = ObjectiveSettings(Schedule("linear", 5.0, 5.0, 0.5), sign, 5.0, 0.0, 0.0)
+        run.objective = Objective(settings, run.objective.positive, run.objective.negative)
+        list(run.steps())
+        scores[sign] = 10 * run.result().aesthetic.item()
+    assert scores[-1] + 0.5 < scores[0] < scores[1] - 0.5
+
+
+def test_steps_are_counted_and_terms_detached():
+    run = Run(0, 1)
+    iterates = list(run.steps())
+    assert [iterate.step for iterate in iterates] == list(range(30))
+    for value in (iterates[0].loss, *vars(iterates[0].terms).values()):
+        assert value.shape == (2,)
+        assert not value.requires_grad
+    assert torch.equal(iterates[5].loss, run.objective.loss(iterates[5].terms, 5, 30))
+
+
+def test_an_iterate_holds_what_was_seen_before_the_move():
+    run = Run(0, 1, views=PLAIN)
+    seen = run.result()
+    for iterate in run.steps():
+        for name, value in vars(iterate.terms).items():
+            torch.testing.assert_close(value, getattr(seen, name), rtol=0, atol=1e-6)
+        seen = run.result()
+
+
+def test_without_augmentation_no_number_is_drawn():
+    def refuse():
+        raise AssertionError("drawn")
+
+    assert len(list(Run(0, views=PLAIN).steps(draw=refuse))) == 30
+
+
+def test_learning_rate_follows_a_cosine_down_to_one_percent():
+    """Under a constant gradient Adam moves every level by the learning rate itself, whatever its betas."""
+    one_pixel = PyramidSettings(1, "powers_of_two", 1, "sum", "zeros", "bilinear", "clip_normalised")
+    pyramid = Pyramid([torch.zeros(1, 3, 1, 1, dtype=torch.float64)], one_pixel)
+    # Near zero, tanh is the identity: the loss is linear in the level.
+    guide = Guide(1, lambda pixels: pixels.mean(dim=(1, 2, 3))[:, None], lambda features: features[:, 0])
+    one = torch.ones(1, 1, dtype=torch.float64)
+    objective = Objective(ObjectiveSettings(ZERO, 0, 1e6, 0.0, 0.0), one, 0 * one)
+    views, settings = ViewSettings(1, 0, ZERO, ZERO, augment=False), AscentSettings(10, 1e-6, (0.5, 0.99))
+    place, moves = 0.0, []
+    for iterate in ascend(pyramid, guide, objective, views, settings, draw=lambda: None):
+        moves.append(iterate.pyramid.levels[0][0, 0, 0, 0].item() - place)
+        place += moves[-1]
+    expected = [1e-6 * (0.01 + 0.99 * (1 + math.cos(math.pi * t / 10)) / 2) for t in range(10)]
+    assert expected[0] == pytest.approx(1e-6)
+    assert expected[5] == pytest.approx(0.505e-6)
+    assert moves == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_sample_in_a_batch_equals_the_sample_alone(place):
+    seeds = (5, 0, 9)
+    together, alone = Run(*seeds), Run(seeds[place])
+    for a, b in zip(together.steps(), alone.steps(), strict=True):
+        torch.testing.assert_close(a.loss[place], b.loss[0], rtol=0, atol=1e-4)
+    rgb = image_rgb(together.pyramid, BORDER)[place], image_rgb(alone.pyramid, BORDER)[0]
+    torch.testing.assert_close(*rgb, rtol=0, atol=1e-4)
+    assert torch.equal(together.generators[place].get_state(), alone.generators[0].get_state())
+
+
+def test_the_same_batch_twice_gives_the_same_bytes():
+    images = []
+    for _ in range(2):
+        run = Run(3, 4)
+        list(run.steps())
+        images.append(to_bytes(image_rgb(run.pyramid, BORDER)).numpy().tobytes())
+    assert images[0] == images[1]
+
+
+def test_a_sample_that_is_lost_does_not_harm_its_siblings():
+    def spoilt(run, step_lost):
+        """The run's own numbers, but in one step sample 1 gets noise that is not a number."""
+        calls = iter(range(100))
+
+        def draw():
+            numbers = run.draw()
+            if next(calls) == step_lost:
+                numbers.noise[1] = float("nan")
+            return numbers
+
+        return draw
+
+    sound, lost = Run(0, 1, 2), Run(0, 1, 2)
+    sound_steps = list(sound.steps())
+    lost_steps = list(lost.steps(draw=spoilt(lost, 12)))
+    assert all(iterate.finite.tolist() == [True, True, True] for iterate in sound_steps)
+    for step, (a, b) in enumerate(zip(sound_steps, lost_steps, strict=True)):
+        assert b.finite.tolist() == [True, step < 12, True]
+        assert torch.equal(a.loss[[0, 2]], b.loss[[0, 2]])
+    for a, b in zip(sound.pyramid.levels, lost.pyramid.levels, strict=True):
+        assert torch.equal(a[[0, 2]], b[[0, 2]])
+
+
+def test_a_lost_sample_stays_lost():
+    """An infinite loss can pass without harm to the levels; the sample counts as lost all the same."""
+    guide, calls = toy_guide(), iter(range(100))
+
+    def rate(features):
+        scores = guide.rate_features(features)
+        return scores + float("inf") if next(calls) == 4 else scores
+
+    run = Run(0, guide=Guide(IMAGE, guide.encode_images, rate))
+    finite = [(bool(i.finite), bool(i.loss.isfinite())) for i in run.steps()]
+    assert finite == [(True, True)] * 4 + [(False, False)] + [(False, True)] * 25
+
+
+@pytest.mark.parametrize("gamut", ["clip_normalised", "full"])
+@pytest.mark.parametrize("border", [0, 1, 5])
+def test_image_is_the_canvas_without_its_border(border, gamut):
+    settings = PyramidSettings(CANVAS, "all_resolutions", 6, "sum", "scaled_noise", "bicubic", gamut)
+    pyramid = Pyramid(initial_levels(settings, [torch.Generator().manual_seed(0)]), settings)
+    rgb = image_rgb(pyramid, border)
+    assert not rgb.requires_grad
+    expected = as_rgb(pyramid.canvas(), gamut)[:, :, border : CANVAS - border, border : CANVAS - border]
+    torch.testing.assert_close(rgb, expected, rtol=0, atol=1e-7)
+
+
+def test_to_bytes_truncates():
+    row = torch.tensor([0.0, 0.003, 0.004, 0.5, 0.999, 1.0])  # 255 · v is 0, 0.77, 1.02, 127.5, 254.7, 255
+    rgb = row.expand(1, 3, 2, 6).clone()
+    rgb[0, 2] = 0
+    pixels = to_bytes(rgb)
+    assert pixels.dtype == torch.uint8
+    assert pixels.shape == (1, 2, 6, 3)
+    assert pixels.is_contiguous()
+    assert pixels[0, 1, :, 0].tolist() == pixels[0, 0, :, 1].tolist() == [0, 0, 1, 127, 254, 255]
+    assert not pixels[..., 2].any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, r"steps: expected at least 1, got 0"),
+        ({"learning_rate": 0.0}, r"learning_rate: expected above 0, got 0\.0"),
+        ({"learning_rate": -0.1}, r"learning_rate: expected above 0, got -0\.1"),
+        ({"learning_rate": float("nan")}, r"learning_rate: expected above 0, got nan"),
+        ({"learning_rate": float("inf")}, r"learning_rate: expected above 0, got inf"),
+        ({"betas": (1.0, 0.99)}, r"betas: expected two numbers from 0 to below 1, got \(1\.0, 0\.99\)"),
+        ({"betas": (0.5, -0.1)}, r"betas: expected two numbers from 0 to below 1"),
+    ],
+)
+def test_errors(changes, message):
+    values = {"steps": 200, "learning_rate": 0.05, "betas": (0.5, 0.99)}
+    with pytest.raises(UserError, match=message):
+        AscentSettings(**(values | changes))

@@ -1,0 +1,169 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from das_ag.errors import UserError
+from das_ag.synthesis.objective import (
+    Guide,
+    Objective,
+    ObjectiveSettings,
+    Terms,
+    mean_features,
+    total_variation,
+)
+from das_ag.synthesis.schedules import Schedule
+
+DIM, SIZE = 6, 4
+TERMS = {"aesthetic": 0.6, "positive": 0.3, "negative": 0.1, "total_variation": 0.4, "l1": 0.2}
+
+
+def settings(**changes):
+    aesthetic = Schedule("linear", 2.0, 2.0, 0.5)
+    values = {"aesthetic": aesthetic, "aesthetic_sign": 1, "clip": 5.0, "total_variation": 0.5, "l1": 0.25}
+    return ObjectiveSettings(**(values | changes))
+
+
+def random_features(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(*shape, DIM, dtype=torch.float64, generator=generator), dim=-1)
+
+
+def toy_guide():
+    """A fixed random linear encoder with a linear rating."""
+    generator = torch.Generator().manual_seed(1)
+    encoder = torch.randn(3 * SIZE * SIZE, DIM, dtype=torch.float64, generator=generator)
+    rating = torch.randn(DIM, dtype=torch.float64, generator=generator)
+    return Guide(SIZE, lambda x: F.normalize(x.flatten(1) @ encoder, dim=-1), lambda f: f @ rating + 5)
+
+
+def random_views(batch, count, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(batch, count, 3, SIZE, SIZE, dtype=torch.float64, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("sign", "loss"),
+    [
+        (0, -0.75),  # DAS: -5 · (0.3 - 0.1) + 0.5 · 0.4 + 0.25 · 0.2
+        (1, -1.95),  # DAS-AG: -2 · 0.6 more
+        (-1, 0.45),  # DAS-rAG: +2 · 0.6 more
+    ],
+)
+def test_loss_by_hand(sign, loss):
+    objective = Objective(settings(aesthetic_sign=sign), random_features(1), random_features(1))
+    terms = Terms(**{name: torch.tensor([value]) for name, value in TERMS.items()})
+    assert objective.loss(terms, 0, 10).tolist() == pytest.approx([loss], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weight", "loss"),
+    [
+        ("clip", -0.2),  # -(0.3 - 0.1)
+        ("total_variation", 0.4),
+        ("l1", 0.2),
+    ],
+)
+def test_each_weight_reaches_its_own_term(weight, loss):
+    none = {"clip": 0.0, "total_variation": 0.0, "l1": 0.0}
+    objective = Objective(settings(aesthetic_sign=0, **(none | {weight: 1.0})), random_features(1), random_features(1))
+    terms = Terms(**{name: torch.tensor([value]) for name, value in TERMS.items()})
+    assert objective.loss(terms, 0, 10).tolist() == pytest.approx([loss], abs=1e-6)
+
+
+@pytest.mark.parametrize(("step", "weight"), [(0, 0.0), (1, 0.18), (2, 0.3492)])  # 3 - 3 · 0.94^t
+def test_the_aesthetic_weight_follows_its_schedule(step, weight):
+    published = Schedule("exponential_decay", 0.0, 3.0, 0.06)
+    chosen = settings(aesthetic=published, clip=0.0, total_variation=0.0, l1=0.0)
+    objective = Objective(chosen, random_features(1), random_features(1))
+    terms = Terms(**{name: torch.tensor([value], dtype=torch.float64) for name, value in TERMS.items()})
+    assert objective.loss(terms, step, 200).tolist() == pytest.approx([-weight * 0.6], abs=1e-12)
+
+
+def test_terms_equal_plain_loops():
+    guide, views = toy_guide(), random_views(2, 3)
+    prompts = [random_features(3, seed=5), random_features(1, seed=6)]
+    negatives = [random_features(2, seed=7), random_features(4, seed=8)]
+    objective = Objective(settings(), mean_features(prompts, DIM), mean_features(negatives, DIM))
+    terms = objective.measure(guide, views)
+    for sample in range(2):
+        features = [guide.encode_images(view[None])[0] for view in views[sample]]
+        for got, texts in ((terms.positive, prompts), (terms.negative, negatives)):
+            cosines = [F.cosine_similarity(f, text, dim=0).item() for f in features for text in texts[sample]]
+            assert got[sample].item() == pytest.approx(sum(cosines) / len(cosines), abs=1e-12)
+        scores = [guide.rate_features(f[None]).item() for f in features]
+        assert terms.aesthetic[sample].item() == pytest.approx(sum(scores) / 30, abs=1e-12)
+        assert terms.l1[sample].item() == pytest.approx(views[sample].abs().mean().item(), abs=1e-12)
+
+
+def test_mean_cosine_over_prompts_is_the_product_with_their_mean():
+    prompts, image = random_features(7), random_features(1, seed=3)
+    cosines = [F.cosine_similarity(image[0], prompt, dim=0).item() for prompt in prompts]
+    product = (image @ mean_features([prompts], DIM).T).item()
+    assert product == pytest.approx(sum(cosines) / 7, abs=1e-12)
+
+
+def test_without_negative_prompt_the_negative_term_is_zero():
+    negative = mean_features([random_features(2), random_features(0)], DIM)
+    assert negative[1].tolist() == [0.0] * DIM
+    terms = Objective(settings(), random_features(2), negative).measure(toy_guide(), random_views(2, 2))
+    assert terms.negative[1].item() == 0
+    assert terms.negative[0].item() != 0
+
+
+def picture(rows):
+    """One view of one sample, the same in all channels."""
+    return torch.tensor(rows, dtype=torch.float64).expand(1, 1, 3, -1, -1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "value"),
+    [
+        ([[0, 1], [3, 3]], 3.0),  # along rows (1 + 0) / 2, along columns (3 + 2) / 2
+        ([[0, 1, 4], [2, 2, 2]], 8 / 3),  # along rows (1 + 3 + 0 + 0) / 4, along columns (2 + 1 + 2) / 3
+        ([[0, 2], [1, 2], [1, 2]], 5 / 3 - 1 / 12),  # along rows (2 + 1 + 1) / 3, along columns (1 + 0 + 0 + 0) / 4
+        ([[5, 5], [5, 5]], 0.0),
+    ],
+)
+def test_total_variation_by_hand(rows, value):
+    assert total_variation(picture(rows)).tolist() == pytest.approx([value], abs=1e-12)
+
+
+def test_total_variation_is_the_mean_over_views():
+    views = torch.cat([picture([[0, 1], [3, 3]]), picture([[5, 5], [5, 5]])], dim=1)
+    assert total_variation(views).tolist() == pytest.approx([1.5], abs=1e-12)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_sample_does_not_depend_on_its_neighbours(place):
+    guide, views = toy_guide(), random_views(3, 2)
+    positive, negative = random_features(3, seed=5), random_features(3, seed=6)
+    together = Objective(settings(), positive, negative).measure(guide, views)
+    one = slice(place, place + 1)
+    alone = Objective(settings(), positive[one], negative[one]).measure(guide, views[one])
+    for name, value in vars(together).items():
+        assert value[place].item() == pytest.approx(getattr(alone, name).item(), abs=1e-12), name
+
+
+def test_a_samples_loss_has_no_gradient_in_its_neighbours():
+    guide, views = toy_guide(), random_views(3, 2).requires_grad_()
+    objective = Objective(settings(), random_features(3, seed=5), random_features(3, seed=6))
+    objective.loss(objective.measure(guide, views), 0, 10)[1].backward()
+    assert views.grad[0].abs().max() == 0
+    assert views.grad[1].abs().min() > 0
+    assert views.grad[2].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"aesthetic": Schedule("linear", -1.0, 2.0, 0.5)}, r"objective\.aesthetic: expected start and end of at lea"),
+        ({"aesthetic": Schedule("linear", 1.0, -2.0, 0.5)}, r"got 1\.0 and -2\.0; the method gives the sign"),
+        ({"aesthetic_sign": 2}, r"aesthetic_sign: expected -1, 0 or 1, got 2"),
+        ({"clip": -1.0}, r"objective\.clip: expected a weight of at least 0, got -1\.0"),
+        ({"total_variation": float("nan")}, r"objective\.total_variation: expected a weight of at least 0, got nan"),
+        ({"l1": float("inf")}, r"objective\.l1: expected a weight of at least 0, got inf"),
+    ],
+)
+def test_errors(changes, message):
+    with pytest.raises(UserError, match=message):
+        settings(**changes)

@@ -1,0 +1,181 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from das_ag.errors import UserError
+from das_ag.synthesis.schedules import Schedule
+from das_ag.synthesis.views import (
+    ViewNumbers,
+    ViewSettings,
+    cut_windows,
+    draw_view_numbers,
+    plain_view,
+    random_views,
+)
+
+CONSTANT = Schedule("linear", 0.1, 0.1, 0.5)
+
+
+def settings(**changes):
+    values = {"count": 4, "max_shift_px": 3, "noise": CONSTANT, "colour_shift": CONSTANT, "augment": True}
+    return ViewSettings(**(values | changes))
+
+
+def generators(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def random_numbers(batch, views, border, window, dtype=torch.float64):
+    numbers = draw_view_numbers(settings(count=views, max_shift_px=border), window, generators(*range(batch)))
+    return ViewNumbers(numbers.shift_px, numbers.gain.to(dtype), numbers.offset.to(dtype), numbers.noise.to(dtype))
+
+
+def published_view(canvas, numbers, place, *, border, noise, colour_shift, image_size_px, mode):
+    """One view as the published program makes it: roll, colour shift, noise all over, cut, resize."""
+    dy, dx = numbers.shift_px[place].tolist()
+    view = torch.roll(canvas, (dy, dx), dims=(1, 2))
+    u, v = colour_shift * numbers.gain[place], colour_shift * numbers.offset[place]
+    view = view * torch.exp(u) + v
+    view = view + noise * F.pad(numbers.noise[place], [border] * 4, value=1e6)  # its border must never be seen
+    size = canvas.shape[-1]
+    view = view[:, border : size - border, border : size - border]
+    options = {} if mode == "nearest" else {"align_corners": False}
+    return F.interpolate(view[None], size=(image_size_px, image_size_px), mode=mode, **options)[0]
+
+
+# PyTorch's own resizing computes its weights in the dtype of the picture, which costs some digits in float32.
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 5e-6)])
+@pytest.mark.parametrize(
+    ("batch", "views", "border", "window", "resized"),
+    [
+        (2, 4, 3, 10, (10, "bilinear")),
+        (3, 2, 2, 9, (14, "bilinear")),
+        (1, 1, 4, 11, (6, "bicubic")),
+        (1, 3, 0, 7, (5, "nearest")),
+        (1, 2, 16, 224, (224, "bilinear")),
+    ],
+)
+def test_views_equal_the_published_ones(*, batch, views, border, window, resized, dtype, tolerance):
+    size = window + 2 * border
+    image_size_px, mode = resized
+    pixels = torch.randn(batch, 3, size, size, dtype=dtype, generator=torch.Generator().manual_seed(9))
+    numbers = random_numbers(batch, views, border, window, dtype)
+    ours = random_views(pixels, numbers, 0.35, 0.2, image_size_px=image_size_px, interpolation=mode)
+    for sample in range(batch):
+        for view in range(views):
+            theirs = published_view(
+                pixels[sample], numbers, (sample, view),
+                border=border, noise=0.35, colour_shift=0.2, image_size_px=image_size_px, mode=mode,
+            )  # fmt: skip
+            torch.testing.assert_close(ours[sample, view], theirs, rtol=0, atol=tolerance)
+
+
+def test_a_positive_shift_moves_the_picture_down_and_right():
+    pixels = torch.zeros(1, 3, 7, 7)
+    pixels[0, :, 3, 3] = 1
+    shift = torch.tensor([[[1, -2]]])
+    numbers = ViewNumbers(shift, torch.zeros(1, 1, 3, 1, 1), torch.zeros(1, 1, 3, 1, 1), torch.zeros(1, 1, 3, 3, 3))
+    view = random_views(pixels, numbers, 0.0, 0.0, image_size_px=3)
+    assert view.sum() == 0  # moved out of the window, which shows rows and columns 2 to 4
+    shift = torch.tensor([[[1, -1]]])
+    numbers = ViewNumbers(shift, numbers.gain, numbers.offset, numbers.noise)
+    view = random_views(pixels, numbers, 0.0, 0.0, image_size_px=3)
+    assert view[0, 0, 0].tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_colour_change_by_hand():
+    """2·exp(0.1·0.5) + 0.1·(-1) = 2.0025422."""
+    pixels = torch.full((1, 3, 4, 4), 2.0)
+    gain, offset = torch.full((1, 1, 3, 1, 1), 0.5), torch.full((1, 1, 3, 1, 1), -1.0)
+    numbers = ViewNumbers(torch.zeros(1, 1, 2, dtype=torch.long), gain, offset, torch.ones(1, 1, 3, 4, 4))
+    view = random_views(pixels, numbers, 0.0, 0.1, image_size_px=4)
+    torch.testing.assert_close(view, torch.full((1, 1, 3, 4, 4), 2.0025422), rtol=0, atol=1e-6)
+    with_noise = random_views(pixels, numbers, 0.25, 0.1, image_size_px=4)
+    torch.testing.assert_close(with_noise, torch.full((1, 1, 3, 4, 4), 2.2525422), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "window", "corners"),
+    [
+        (9, 13, 4, [[[0, 0], [5, 9], [2, 3]], [[1, 1], [1, 1], [5, 0]]]),
+        (6, 5, 5, [[[0, 0]], [[1, 0]]]),
+        (3, 3, 3, [[[0, 0], [0, 0]]]),
+    ],
+)
+def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, corners):
+    batch = len(corners)
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.randn(batch, 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    cut = cut_windows(ours, torch.tensor(corners), window)
+    sliced = torch.stack(
+        [torch.stack([theirs[n, :, y : y + window, x : x + window] for y, x in row]) for n, row in enumerate(corners)]
+    )
+    assert torch.equal(cut, sliced)
+    weight = torch.randn(cut.shape, dtype=torch.float64, generator=generator)
+    (cut * weight).sum().backward()
+    (sliced * weight).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("corner", [(-1, 0), (0, -1), (6, 0), (0, 4)])
+def test_windows_beyond_the_picture_are_rejected(corner):
+    with pytest.raises(ValueError, match=r"corners: expected within 0…\[5, 3\]"):
+        cut_windows(torch.zeros(1, 3, 9, 7), torch.tensor([[corner]]), 4)
+
+
+def test_ranges_of_the_drawn_numbers():
+    numbers = draw_view_numbers(settings(count=2000, max_shift_px=3), 2, generators(0, 1))
+    assert sorted(numbers.shift_px.unique().tolist()) == [-3, -2, -1, 0, 1, 2, 3]
+    for values in (numbers.gain, numbers.offset):  # uniform in [-1, 1): mean 0, variance 1/3
+        assert values.shape == (2, 2000, 3, 1, 1)
+        assert -1 <= values.min() < -0.999 < 0.999 < values.max() <= 1
+        assert values.mean().item() == pytest.approx(0, abs=0.02)
+        assert values.var().item() == pytest.approx(1 / 3, abs=0.01)
+    assert numbers.noise.shape == (2, 2000, 3, 2, 2)
+    assert numbers.noise.mean().item() == pytest.approx(0, abs=0.02)
+    assert numbers.noise.std().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("shift", [1, 16, 32])
+def test_shifts_reach_both_ends_of_both_axes(shift):
+    numbers = draw_view_numbers(settings(count=1000, max_shift_px=shift), 1, generators(0))
+    assert numbers.shift_px.amin(dim=(0, 1)).tolist() == [-shift, -shift]
+    assert numbers.shift_px.amax(dim=(0, 1)).tolist() == [shift, shift]
+
+
+def test_no_shift_is_possible():
+    assert not draw_view_numbers(settings(max_shift_px=0), 2, generators(0)).shift_px.any()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_sample_draws_the_same_numbers_whatever_its_batch(place):
+    seeds = (4, 0, 11)
+    in_batch, by_itself = generators(*seeds), generators(seeds[place])
+    for _ in range(3):  # steps
+        together = draw_view_numbers(settings(), 6, in_batch)
+        alone = draw_view_numbers(settings(), 6, by_itself)
+        for name, values in vars(together).items():
+            assert torch.equal(values[place : place + 1], getattr(alone, name)), name
+
+
+@pytest.mark.parametrize(("size", "border", "image_size_px"), [(11, 2, 7), (9, 0, 12), (256, 16, 224)])
+def test_plain_view_is_the_middle_resized(size, border, image_size_px):
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    middle = pixels[:, :, border : size - border, border : size - border]
+    expected = F.interpolate(middle, size=(image_size_px, image_size_px), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(plain_view(pixels, border, image_size_px), expected[:, None], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 0}, r"views\.count: expected at least 1, got 0"),
+        ({"max_shift_px": -1}, r"views\.max_shift_px: expected at least 0, got -1"),
+        ({"noise": Schedule("linear", 0.1, -0.1, 0.5)}, r"views\.noise: expected start and end of at least 0"),
+        ({"colour_shift": Schedule("linear", -0.1, 0.1, 0.5)}, r"views\.colour_shift: expected start and end of"),
+    ],
+)
+def test_errors(changes, message):
+    with pytest.raises(UserError, match=message):
+        settings(**changes)
