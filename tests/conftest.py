@@ -94,7 +94,7 @@ def run_program(start_program: Callable[..., subprocess.Popen[str]]) -> Callable
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def sample_of() -> Callable[..., Sample]:
     """A made-up sample; `steps` stands for all of its settings."""
     from das_ag.experiment.store import Sample
@@ -110,7 +110,7 @@ def sample_of() -> Callable[..., Sample]:
     return sample_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def put() -> Callable[..., Path]:
     """Writes a made-up sample, with a score where one is given; returns its folder."""
 

@@ -266,6 +266,7 @@ ERRORS = [
     (["learning_rate=-0.1"], ["learning_rate: ", "got -0.1"]),
     (["learning_rate=nan"], ["learning_rate: ", "got nan"]),
     (["learning_rate=inf"], ["learning_rate: ", "got inf"]),
+    (["learning_rate=1e39"], ["learning_rate: ", "got 1e+39"]),  # more than a float32 can hold
     (["learning_rate=true"], ["learning_rate: ", "a number", "got True"]),
     (["betas=[0.5]"], ["betas: ", "2 values in brackets", "got [0.5]"]),
     (["betas=[0.5,1]"], ["betas: ", "below 1", "got (0.5, 1.0)"]),

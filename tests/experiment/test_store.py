@@ -60,10 +60,11 @@ def test_what_is_written_is_read_again(store, sample_of):
     (record,) = records
     assert record.sample == sample
     assert record.folder == sample.folder
+    assert record.image == sample.folder / "image.png"
     assert record.result == RESULT
     assert record.provenance == {"device": "cpu", "cuda": None}
     assert record.scores == {}
-    np.testing.assert_array_equal(store.read_image(record), image)
+    np.testing.assert_array_equal(store.read_image(record.image), image)
 
     folder = store.root / record.folder
     assert {path.name for path in folder.iterdir()} == {"image.png", "sample.json", "trace.csv"}
@@ -157,8 +158,26 @@ def test_an_image_that_cannot_be_read_is_named(store, sample_of, put, image):
     with pytest.raises(
         UserError, match=r"expected a PNG, could not read it .*; delete its folder and run again"
     ) as told:
-        store.read_image(record)
+        store.read_image(record.image)
     assert str(told.value).startswith(str(path))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("bit", range(8))
+def test_a_flipped_bit_in_the_head_of_an_image_is_told_if_it_matters(store, sample_of, put, bit):
+    path = put(store, sample_of()) / "image.png"
+    (record,), _ = store.records()
+    whole = path.read_bytes()
+    for offset in range(60):
+        data = bytearray(whole)
+        data[offset] ^= 1 << bit
+        path.write_bytes(data)
+        try:
+            pixels = store.read_image(record.image)
+        except UserError as told:
+            assert str(path) in str(told)  # noqa: PT017
+        else:
+            np.testing.assert_array_equal(pixels, np.full((5, 7, 3), 42))
 
 
 def test_scores_are_kept_by_evaluator(store, sample_of, put):
@@ -222,6 +241,20 @@ def test_failures_are_remembered_until_success(store, sample_of, put):
     assert not store.is_finished(sample_of("heart"))
     put(store, sample_of("heart"))
     assert store.failures() == {"das_ag star seed 7": "got NaN at step 4"}
+
+
+def test_earlier_failures_can_be_left_out(store, sample_of):
+    for sample, time in ((sample_of("heart"), 1000.0), (sample_of("star"), 2000.0)):
+        store.write_failure(sample, "got NaN")
+        os.utime(store.root / "failures" / f"{sample.key[:12]}.json", (time, time))
+    assert set(store.failures()) == {"das heart seed 42", "das star seed 42"}
+    assert set(store.failures(since=1500.0)) == {"das star seed 42"}
+
+
+def test_failures_under_several_settings_are_all_told(store, sample_of):
+    store.write_failure(sample_of(steps=100), "got NaN at step 3")
+    store.write_failure(sample_of(steps=200), "got NaN at step 4")
+    assert sorted(store.failures().values()) == ["got NaN at step 3", "got NaN at step 4"]
 
 
 def test_a_damaged_failure_does_not_hide_the_others(store, sample_of):
@@ -361,6 +394,6 @@ def test_a_finished_folder_can_be_moved_between_stores(store, sample_of, put, tm
     assert other.records() == store.records()
 
 
-def test_names_in_the_store_are_what_its_description_says():
+def test_files_of_a_sample_are_what_its_description_says():
     for name in (store_module.IMAGE, store_module.SAMPLE, store_module.TRACE, store_module.SCORES):
         assert name in (store_module.__doc__ or "")

@@ -144,6 +144,15 @@ def test_a_sample_in_a_batch_equals_the_sample_alone(place):
     assert torch.equal(together.generators[place].get_state(), alone.generators[0].get_state())
 
 
+def test_a_samples_gradient_is_not_shared_with_its_batch():
+    """Adam would hide a common factor, but for its epsilon."""
+    together, alone = Run(5, 0, 9, views=PLAIN), Run(0, views=PLAIN)
+    next(together.steps())
+    next(alone.steps())
+    for level, other in zip(together.pyramid.levels, alone.pyramid.levels, strict=True):
+        torch.testing.assert_close(level.grad[1], other.grad[0], rtol=1e-4, atol=1e-6)
+
+
 def test_the_same_batch_twice_gives_the_same_bytes():
     images = []
     for _ in range(2):

@@ -26,9 +26,9 @@ from das_ag.models.towers import (
     IMAGE_SIZE_PX,
     PAD,
     AestheticHead,
-    ConvolutionTower,
+    ResidualTower,
     TextTower,
-    TransformerTower,
+    PoolingTower,
     fold_normalisation,
 )
 from das_ag.models.weights import check_file, sha256_of
@@ -38,9 +38,9 @@ FILLERS = frozenset(["a", "an", "against", "and", "background", "drawing", "imag
 """Known words that alone describe nothing."""
 DATA = Path(__file__).parent / "data"
 CHECKSUMS = "checksums.json"
-_TOWERS: dict[str, type[ConvolutionTower] | type[TransformerTower]] = {
-    "convolution": ConvolutionTower,
-    "transformer": TransformerTower,
+_TOWERS: dict[str, type[ResidualTower] | type[PoolingTower]] = {
+    "residual": ResidualTower,
+    "pooling": PoolingTower,
 }
 
 Role = Literal["guide", "judge"]

@@ -31,7 +31,7 @@ class _Residual(nn.Module):
         return F.silu(x + self.second(F.silu(self.first(x))))
 
 
-class ConvolutionTower(nn.Module):
+class ResidualTower(nn.Module):
     """The guide's eyes: a residual network that ends in a 4×4 grid, so that it keeps where things are.
 
     The first layer works on 2×2 blocks of pixels: convolutions of three channels are slow on every processor.
@@ -55,22 +55,24 @@ class ConvolutionTower(nn.Module):
         return self.head(x.flatten(1))
 
 
-class TransformerTower(nn.Module):
-    """The judge's eyes: two convolutions make an 8×8 grid of tokens, attention does the rest."""
+class PoolingTower(nn.Module):
+    """The judge's eyes: plain convolutions on 4×4 blocks of pixels, ReLU and maximum pooling, down to a 4×4 grid."""
 
-    def __init__(self, dim: int, width: int, depth: int) -> None:
+    def __init__(self, dim: int, channels: Sequence[int]) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(48, width // 2, 3, 1, 1), nn.SiLU(), nn.Conv2d(width // 2, width, 3, 2, 1))
-        self.position = nn.Parameter(torch.randn(1, (IMAGE_SIZE_PX // 8) ** 2, width) * 0.02)
-        self.blocks = nn.Sequential(*[_Attention(width) for _ in range(depth)])
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, dim)
+        layers: list[nn.Module] = []
+        before = 48
+        for after in channels:
+            layers += [_conv(before, after), nn.ReLU(), _conv(after, after), nn.ReLU(), nn.MaxPool2d(2)]
+            before = after
+        self.layers = nn.Sequential(*layers)
+        grid = IMAGE_SIZE_PX // 2 ** (2 + len(channels))
+        self.head = nn.Linear(grid * grid * before, dim)
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
         """Pixels to features, not normalised."""
         x = F.pixel_unshuffle(pixels, 4).contiguous(memory_format=torch.channels_last)
-        tokens = self.stem(x).flatten(2).transpose(1, 2) + self.position
-        return self.head(self.norm(self.blocks(tokens)).mean(dim=1))
+        return self.head(self.layers(x).flatten(1))
 
 
 class TextTower(nn.Module):

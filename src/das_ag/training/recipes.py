@@ -7,7 +7,7 @@ RECIPES: dict[Role, Recipe] = {
     # Robust, so that its gradients draw shapes instead of smears.
     "guide": Recipe(
         seed=11,
-        image_tower="convolution",
+        image_tower="residual",
         options={"channels": [32, 64, 128, 192]},
         updates=3200,
         plain_updates=500,
@@ -16,12 +16,13 @@ RECIPES: dict[Role, Recipe] = {
     # Robust enough not to be led astray by a picture that no camera took.
     "judge": Recipe(
         seed=23,
-        image_tower="transformer",
-        options={"width": 128, "depth": 4},
-        updates=1400,
-        plain_updates=700,
-        radius=0.75,
+        image_tower="pooling",
+        options={"channels": [96, 160]},
+        updates=1200,
+        plain_updates=500,
+        radius=0.5,
         dreams=16,
-        learning_rate=1e-3,
+        dreams_from=500,
+        rating_weight=0.5,
     ),
 }

@@ -15,9 +15,18 @@ from torch.nn import functional as F
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.models.embedded import Architecture, Towers
+from das_ag.models.towers import IMAGE_SIZE_PX
 from das_ag.training.contrastive import ascend_in_ball, image_to_text_loss, random_in_ball, text_to_image_loss
 from das_ag.training.dreams import Dreams
-from das_ag.world import caption_scenes, contradict, holds, rate, render, sample_scenes
+from das_ag.world import (
+    caption_scenes,
+    contradict,
+    holds,
+    rate,
+    render,
+    sample_scenes,
+    swap_figure_and_ground,
+)
 from das_ag.world.captions import vocabulary
 
 RATING_SPREAD = 1.5
@@ -25,9 +34,6 @@ RATING_SPREAD = 1.5
 
 COLOUR_SHIFT = 0.1
 """Half width c of the colour change x·exp(u) + v of every picture, in CLIP-normalised units."""
-
-FALSE_CAPTIONS = 2
-"""Captions with one wrong claim for each picture, besides those of the other pictures."""
 
 WARMUP_UPDATES = 150
 LOGIT_SCALE, MAX_LOGIT_SCALE = 10.0, 60.0
@@ -47,7 +53,7 @@ class Recipe:
         replays: updates on one batch, each of which also moves the disturbance ("free" adversarial training,
             arXiv:1904.12843): one backward pass serves weights and pictures.
         batch: pictures in each update.
-        dreams: pictures of nothing in each update, see `Dreams`.
+        dreams, dreams_from: pictures of nothing in each update, and from which one on, see `Dreams`.
         dim: of the feature space.
         average: decay of the running average of the weights, which is what is kept.
     """
@@ -61,6 +67,7 @@ class Recipe:
     replays: int = 4
     batch: int = 128
     dreams: int = 32
+    dreams_from: int = 0
     dim: int = 128
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
@@ -135,18 +142,21 @@ class _Trainer:
         )
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, recipe.learning_rate_at)
         self.dreams = Dreams(recipe.dreams, self.generator, device)
+        self.nothing = torch.empty(0, 3, IMAGE_SIZE_PX, IMAGE_SIZE_PX, device=device)
         self._mean, self._std = (torch.tensor(v, device=device)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
 
     def draw(self) -> _Batch:
-        """New pictures with one true and some false captions each."""
+        """New pictures with one true and two false captions each."""
         scenes = sample_scenes(self.recipe.batch, self.generator)
         pictures = render(scenes, self.generator)
         own = caption_scenes(scenes, self.generator)
-        false = contradict(own.claims.repeat(FALSE_CAPTIONS, 1), self.generator)
+        swapped = swap_figure_and_ground(own.claims, scenes, self.generator)
+        wrong = contradict(own.claims, self.generator)
+        claims = torch.cat([own.claims, swapped.claims, wrong.claims])
         return _Batch(
             rgb=pictures.rgb.to(self.device),
-            tokens=self.network.tokenizer(own.texts + false.texts).to(self.device),
-            truth=torch.cat([holds(own.claims, scenes), holds(false.claims, scenes)], dim=1).to(self.device),
+            tokens=self.network.tokenizer([*own.texts, *swapped.texts, *wrong.texts]).to(self.device),
+            truth=holds(claims, scenes).to(self.device),
             rating=rate(pictures).to(self.device),
         )
 
@@ -161,7 +171,8 @@ class _Trainer:
         self.optimiser.step()
         self.schedule.step()
         self._average()
-        self.dreams.move()
+        if self._is_dreaming:
+            self.dreams.move()
         self.update += 1
         if delta.grad is None:
             return delta, losses
@@ -169,7 +180,8 @@ class _Trainer:
 
     def _losses(self, batch: _Batch, delta: Tensor) -> dict[str, Tensor]:
         n = len(batch.rgb)
-        pixels = (torch.cat([batch.rgb + delta, self.dreams.rgb.requires_grad_(True)]) - self._mean) / self._std
+        dreams = self.dreams.rgb.requires_grad_(True) if self._is_dreaming else self.nothing
+        pixels = (torch.cat([batch.rgb + delta, dreams]) - self._mean) / self._std
         u, v = (torch.rand(2, len(pixels), 3, 1, 1, generator=self.generator).to(self.device) * 2 - 1) * COLOUR_SHIFT
         image = self.network.encode_images(pixels * u.exp() + v)
         text = F.normalize(self.network.text(batch.tokens), dim=-1)
@@ -179,6 +191,10 @@ class _Trainer:
             "text_to_image": text_to_image_loss(similarity[:n], batch.truth, similarity[n:]),
             "rating": F.mse_loss(self.network.rate_features(image[:n]), batch.rating) / RATING_SPREAD**2,
         }
+
+    @property
+    def _is_dreaming(self) -> bool:
+        return self.update >= self.recipe.dreams_from
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -1,6 +1,14 @@
 """The procedural world that trains the embedded models: scenes, their pictures, captions and aesthetic rating."""
 
-from das_ag.world.captions import Captions, Claims, all_shape_colour_captions, caption_scenes, contradict, holds
+from das_ag.world.captions import (
+    Captions,
+    Claims,
+    all_shape_colour_captions,
+    caption_scenes,
+    contradict,
+    holds,
+    swap_figure_and_ground,
+)
 from das_ag.world.rating import rate
 from das_ag.world.render import Pictures, render
 from das_ag.world.scenes import COLOURS, GROUNDS, QUALITIES, SHAPES, Scenes, sample_scenes
@@ -21,4 +29,5 @@ __all__ = [
     "rate",
     "render",
     "sample_scenes",
+    "swap_figure_and_ground",
 ]

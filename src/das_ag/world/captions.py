@@ -59,22 +59,14 @@ def caption_scenes(scenes: Scenes, generator: Generator) -> Captions:
 
 
 def contradict(claims: Claims, generator: Generator) -> Captions:
-    """A copy of each caption with one claim changed: another shape, colour or ground, or two things swapped.
-
-    What is swapped are the two figures, or a figure's colour and the ground's: the words stay, their places change.
-    """
+    """A copy of each caption with one claim changed: another shape, colour or ground, or the two figures swapped."""
     changed = claims.clone()
     for row, values in enumerate(claims.tolist()):
         candidates = [name for name in _KINDS if values[FIELDS.index(name)] != UNSAID]
         if values[FIELDS.index("relation")] != UNSAID:
             candidates.append("relation")
-        if values[FIELDS.index("colour_1")] != UNSAID and values[FIELDS.index("ground")] != UNSAID:
-            candidates.append("colours")
         name = candidates[int(torch.randint(len(candidates), (1,), generator=generator))]
-        if name == "colours":
-            colours = [FIELDS.index("colour_1"), FIELDS.index("ground")]
-            changed[row, colours] = claims[row, colours[::-1]]
-        elif name == "relation":
+        if name == "relation":
             first = [FIELDS.index("shape_1"), FIELDS.index("colour_1")]
             second = [FIELDS.index("shape_2"), FIELDS.index("colour_2")]
             changed[row, first], changed[row, second] = claims[row, second], claims[row, first]
@@ -84,6 +76,18 @@ def contradict(claims: Claims, generator: Generator) -> Captions:
             offset = 1 + int(torch.randint(kinds - 1, (1,), generator=generator))
             changed[row, column] = (values[column] + offset) % kinds
     return Captions(say(changed, generator), changed)
+
+
+def swap_figure_and_ground(claims: Claims, scenes: Scenes, generator: Generator) -> Captions:
+    """A copy of each scene's caption that gives its first figure the ground's colour, and the ground the figure's.
+
+    These are the contradictions that are learned last: the colours are there, but in each other's place.
+    """
+    swapped = claims.clone()
+    for name, colour in (("colour_1", scenes.ground), ("ground", scenes.colour[:, 0])):
+        column = FIELDS.index(name)
+        swapped[:, column] = torch.where(claims[:, column] == UNSAID, UNSAID, colour)
+    return Captions(say(swapped, generator), swapped)
 
 
 def holds(claims: Claims, scenes: Scenes) -> Bool[Tensor, "b n"]:

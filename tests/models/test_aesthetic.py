@@ -1,0 +1,136 @@
+import pytest
+import torch
+from reference import laion_head_path
+from torch import nn
+
+from das_ag.errors import UserError
+from das_ag.models.aesthetic import LAION_SHA256, LaionHead
+
+
+def made_up_layers(inputs=768):
+    """Layers of the head's shapes with random weights, dropout between as published."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Linear(inputs, 1024), nn.Dropout(0.2), nn.Linear(1024, 128), nn.Dropout(0.2),
+            nn.Linear(128, 64), nn.Dropout(0.1), nn.Linear(64, 16), nn.Linear(16, 1),
+        ).eval()  # fmt: skip
+
+
+def save(layers, path, prefix="layers."):
+    torch.save({prefix + name: weight for name, weight in layers.state_dict().items()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    return save(made_up_layers(), tmp_path_factory.mktemp("head") / "made_up.pth")
+
+
+def random_features(n=5):
+    return nn.functional.normalize(torch.randn(n, 768, generator=torch.Generator().manual_seed(1)), dim=-1)
+
+
+def affine_map(head):
+    """w and b of a head that is one affine map."""
+    bias = head.rate_features(torch.zeros(1, 768))
+    return head.rate_features(torch.eye(768)) - bias, bias
+
+
+def test_the_laion_head_is_one_affine_map():
+    """‖w‖ about 18.0 and b about 5.24: the product of the published file's five matrices, in NumPy."""
+    head = LaionHead(laion_head_path())
+    weight, bias = affine_map(head)
+    assert weight.norm().item() == pytest.approx(18.0, abs=0.1)
+    assert bias.item() == pytest.approx(5.24, abs=0.01)
+    assert head.digest == LAION_SHA256
+    features = random_features()
+    torch.testing.assert_close(head.rate_features(features), features @ weight + bias, rtol=0, atol=1e-4)
+
+
+def test_the_laion_head_equals_the_product_of_its_matrices():
+    path = laion_head_path()
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    weight, bias = torch.eye(768, dtype=torch.float64), torch.zeros(768, dtype=torch.float64)
+    for layer in (0, 2, 4, 6, 7):
+        matrix, offset = (state[f"layers.{layer}.{kind}"].double() for kind in ("weight", "bias"))
+        weight, bias = matrix @ weight, matrix @ bias + offset
+    expected = random_features().double() @ weight[0] + bias
+    torch.testing.assert_close(LaionHead(path).rate_features(random_features()), expected.float(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("prefix", ["layers.", ""])
+def test_a_made_up_head_equals_plain_layers(tmp_path, prefix):
+    layers = made_up_layers()
+    head = LaionHead(save(layers, tmp_path / "head.pth", prefix), sha256=None)
+    features = random_features()
+    scores = head.rate_features(features)
+    assert scores.shape == (5,)
+    assert torch.equal(scores, layers(features)[:, 0])
+
+
+def test_a_picture_alone_has_its_score_among_others(made_up):
+    head, features = LaionHead(made_up, sha256=None), random_features()
+    alone = torch.cat([head.rate_features(row[None]) for row in features])
+    torch.testing.assert_close(alone, head.rate_features(features), rtol=0, atol=1e-6)
+
+
+def test_by_default_no_dropout_and_no_random_number(made_up):
+    before = torch.get_rng_state()
+    head = LaionHead(made_up, sha256=None)
+    assert torch.equal(head.rate_features(random_features()), head.rate_features(random_features()))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_guide_dropout_draws_masks_that_are_right_on_average(made_up):
+    """Dropout scales what it keeps, and the map is linear in it: the mean over masks is the score without."""
+    head, plain = LaionHead(made_up, sha256=None, guide_dropout=True), LaionHead(made_up, sha256=None)
+    features = random_features(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        scores = head.rate_features(features.expand(5_000, -1))
+    assert scores.std() > 0.001
+    standard_error = (scores.std() / 5_000**0.5).item()
+    assert scores.mean().item() == pytest.approx(plain.rate_features(features).item(), abs=4 * standard_error)
+
+
+def test_scores_have_a_gradient_in_the_features(made_up):
+    head, features = LaionHead(made_up, sha256=None), random_features(2).requires_grad_()
+    head.rate_features(features).sum().backward()
+    weight, _ = affine_map(head)
+    torch.testing.assert_close(features.grad, weight.expand(2, -1), rtol=0, atol=1e-6)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(UserError, match=r"expected a file at .*nowhere\.pth, found none; point AESTHETIC_PREDICTOR_PA"):
+        LaionHead(tmp_path / "nowhere.pth")
+
+
+def test_another_file_has_another_checksum(made_up):
+    with pytest.raises(UserError, match=r"expected SHA-256 21dd590f3ccdc646… of made_up\.pth .*, got [0-9a-f]{16}…"):
+        LaionHead(made_up)
+
+
+@pytest.mark.parametrize("kept", [0, 500, 100_000])
+@pytest.mark.parametrize(
+    ("sha256", "message"), [(LAION_SHA256, "truncated, altered or another one"), (None, "could not read it")]
+)
+def test_truncated_file(tmp_path, made_up, kept, sha256, message):
+    short = tmp_path / "short.pth"
+    short.write_bytes(made_up.read_bytes()[:kept])
+    with pytest.raises(UserError, match=message):
+        LaionHead(short, sha256=sha256)
+
+
+def test_a_head_for_other_features(tmp_path):
+    """The predictor v2.5 has 1152 inputs and otherwise the same layers."""
+    path = save(made_up_layers(1152), tmp_path / "v2_5.pth")
+    with pytest.raises(UserError, match=r"expected a first weight of \(1024, 768\) in .*v2_5\.pth, got \(1024, 1152\)"):
+        LaionHead(path, sha256=None)
+
+
+@pytest.mark.parametrize("state", [{}, {"conv.weight": torch.zeros(3)}])
+def test_another_networks_weights(tmp_path, state):
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(UserError, match=r"expected a first weight of \(1024, 768\) .*, got no such weight"):
+        LaionHead(tmp_path / "other.pth", sha256=None)

@@ -1,0 +1,356 @@
+"""The real run.py in processes of its own, on settings that take seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+METHODS = ("das", "das_ag", "das_rag")
+TWO = ("prompts=own", "prompts.positive={heart: a red heart, star: a yellow star}")
+LONG = ("steps=40", "runtime.samples_per_batch=1")
+FAILING = ("views.noise.start=1e38", "steps=2", "seeds=[1]")
+"""Noise beyond what a float32 can hold: the first loss is not a number."""
+
+
+@pytest.fixture(scope="module")
+def command(tiny):
+    """The sweep that the README opens with, in small: six samples, one after the other."""
+    return ("-m", f"method={','.join(METHODS)}", *TWO, *(o for o in tiny if not o.startswith("steps")), *LONG)
+
+
+@dataclass
+class Run:
+    """A run that has ended.
+
+    Attributes:
+        folder: it ran in.
+        process: its exit status, stdout and stderr.
+        before: what the store held when it began, as `held` gives it.
+        seconds: it took.
+    """
+
+    folder: Path
+    process: subprocess.CompletedProcess[str]
+    before: dict[Path, tuple[int, bytes]]
+    seconds: float = 0.0
+    extra: Any = None
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "outputs" / "embedded"
+
+
+def held(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    """Time and bytes of every image and trace below a folder, by path."""
+    root = folder / "outputs" / "embedded" / "samples"
+    paths = sorted(path for name in ("image.png", "trace.csv") for path in root.glob(f"*/*/{name}"))
+    return {path.relative_to(root): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
+
+
+def bytes_of(found: dict[Path, tuple[int, bytes]]) -> dict[Path, bytes]:
+    return {path: data for path, (_, data) in found.items()}
+
+
+def finished(folder: Path) -> list[Path]:
+    return sorted((folder / "outputs").glob("*/samples/*/*/sample.json"))
+
+
+def wait_for_samples(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    ends = time.monotonic() + 240
+    while len(finished(folder)) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < ends
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def go(run_program):
+    def go(folder: Path, *arguments: str, **options: Any) -> Run:
+        before, started = held(folder), time.monotonic()
+        process = run_program(folder, *arguments, **options)
+        return Run(folder, process, before, time.monotonic() - started)
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def first(go, command, tmp_path_factory):
+    """The sweep in an empty folder."""
+    return go(tmp_path_factory.mktemp("first"), *command)
+
+
+@pytest.fixture(scope="module")
+def failing(go, command, first):
+    """A sweep in which every new sample fails, into the store that is there and into a new one."""
+    run = go(first.folder, *command, "name=embedded,other", "method=das", *FAILING)
+    for path in run.folder.glob("outputs/*/failures/*.json"):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))  # a later run, after a while
+    return run
+
+
+@pytest.fixture(scope="module")
+def second(go, command, failing):
+    """The first sweep once more."""
+    return go(failing.folder, *command)
+
+
+@pytest.fixture(scope="module")
+def mended(go, command, second):
+    """And again, after one sample's folder was deleted; `extra` is that folder."""
+    (gone,) = (second.root / "samples" / "das_ag").glob("star-*")
+    run_before = held(second.folder)
+    shutil.rmtree(gone)
+    run = go(second.folder, *command)
+    run.before, run.extra = run_before, gone
+    return run
+
+
+@pytest.fixture(scope="module")
+def interrupted(start_program, command, tmp_path_factory):
+    """The sweep in a folder of its own, interrupted after its first sample."""
+    folder = tmp_path_factory.mktemp("broken")
+    # A background job of a shell ignores the signal, and so would its children.
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = start_program(folder, *command)
+    finally:
+        signal.signal(signal.SIGINT, old)
+    with process:
+        wait_for_samples(process, folder, 1)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=120)
+    return Run(folder, subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr), held(folder))
+
+
+@pytest.fixture(scope="module")
+def killed(start_program, command, interrupted):
+    """Started again and killed one sample later; `extra` is the folder that it might have left behind."""
+    folder = interrupted.folder
+    count = len(finished(folder))
+    with start_program(folder, *command) as process:
+        wait_for_samples(process, folder, count + 1)
+        process.kill()
+        stdout, stderr = process.communicate(timeout=120)
+    stray = folder / f"outputs/embedded/samples/das/.unfinished-{socket.gethostname()}-{process.pid}-0123456789ab"
+    stray.mkdir()
+    (stray / "image.png").write_bytes(b"half")
+    done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    return Run(folder, done, held(folder), extra=stray)
+
+
+@pytest.fixture(scope="module")
+def completed(go, command, killed):
+    """And started for the third time, to its end."""
+    return go(killed.folder, *command, CUBLAS_WORKSPACE_CONFIG=":16:8")
+
+
+def test_a_sweep_makes_scores_and_reports_every_sample(first):
+    assert first.process.returncode == 0, first.process.stderr
+    folders = sorted((first.root / "samples").glob("*/*"))
+    assert [(f.parent.name, f.name.split("-seed42-")[0]) for f in folders] == [
+        (method, prompt_id) for method in METHODS for prompt_id in ("heart", "star")
+    ]
+    for folder in folders:
+        assert {p.name for p in folder.iterdir()} == {"image.png", "sample.json", "trace.csv", "scores.json"}
+        assert len((folder / "trace.csv").read_text().splitlines()) == 1 + 40
+        scores = json.loads((folder / "scores.json").read_text())
+        assert 1 <= scores["embedded"]["score"] <= 10
+    for method in METHODS:
+        assert (
+            f"{method}: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded"
+            in first.process.stdout
+        )
+    table = (first.root / "table.md").read_text(encoding="utf-8")
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:5]] == ["DAS", "DAS-AG", "DAS-rAG"]
+    assert table in first.process.stdout
+    assert len((first.root / "scores.csv").read_text().splitlines()) == 1 + 6
+    assert len((first.root / "table.csv").read_text().splitlines()) == 1 + 3
+    with Image.open(first.root / "plots" / "scores.png") as image:
+        assert min(image.size) > 150
+
+
+def test_a_sweep_shows_its_progress(first):
+    lines = first.process.stdout.splitlines()
+    for method in METHODS:
+        shown = [line for line in lines if line.startswith(f"{method} heart seed 42: step ")]
+        assert [line.split("step ")[1].split(",")[0] for line in shown] == [f"{n} of 40" for n in (10, 20, 30, 40)]
+
+
+def test_a_run_leaves_nothing_but_outputs(first):
+    assert [path.name for path in first.folder.iterdir()] == ["outputs"]
+    assert "embedded" in [path.name for path in (first.folder / "outputs").iterdir()]
+
+
+def test_methods_of_a_sweep_start_from_the_same_image(first):
+    for prompt_id in ("heart", "star"):
+        traces = [next((first.root / "samples" / method).glob(f"{prompt_id}-*")) / "trace.csv" for method in METHODS]
+        seen = [path.read_text().splitlines()[1].split(",")[2:] for path in traces]  # all but the step and the loss
+        assert seen[0] == seen[1] == seen[2]
+
+
+def test_failures_are_listed_and_give_a_status(failing):
+    assert failing.process.returncode == 1
+    output = failing.process.stdout + failing.process.stderr
+    assert "Traceback" not in output
+    assert "das: 0 generated, 0 already there, 2 failed, of 2 samples in outputs/embedded" in output
+    assert "das: 0 generated, 0 already there, 2 failed, of 2 samples in outputs/other" in output
+    for name in ("das heart seed 1", "das star seed 1"):
+        assert f"{name}: expected a finite loss, got NaN or infinity at step 0" in output
+    assert "outputs/other: expected scored samples, got none" in output
+
+
+def test_failures_do_not_cost_the_report_of_what_is_there(failing, first):
+    assert (first.root / "table.md").read_text(encoding="utf-8") in failing.process.stdout
+    assert bytes_of(held(failing.folder)).keys() >= failing.before.keys()
+    assert held(failing.folder) == failing.before
+
+
+def test_a_second_start_makes_nothing(second):
+    assert second.process.returncode == 0, second.process.stdout + second.process.stderr
+    for method in METHODS:
+        assert f"{method}: 0 generated, 2 already there, 0 failed, of 2 samples" in second.process.stdout
+    assert " step " not in second.process.stdout
+    assert held(second.folder) == second.before
+    assert (second.root / "table.md").read_text(encoding="utf-8") in second.process.stdout
+
+
+def test_a_second_start_is_faster(first, second):
+    assert second.seconds < first.seconds
+
+
+def test_a_deleted_sample_is_made_again_and_no_other(mended):
+    assert mended.process.returncode == 0
+    assert "das: 0 generated, 2 already there" in mended.process.stdout
+    assert "das_ag: 1 generated, 1 already there" in mended.process.stdout
+    assert "das_rag: 0 generated, 2 already there" in mended.process.stdout
+    now = held(mended.folder)
+    assert bytes_of(now) == bytes_of(mended.before)
+    changed = {path.parent for path in now if now[path] != mended.before[path]}
+    assert changed == {mended.extra.relative_to(mended.root / "samples")}
+    assert (mended.extra / "scores.json").is_file()
+
+
+def test_an_interrupt_ends_with_its_status_and_a_sentence(interrupted):
+    assert interrupted.process.returncode == 130
+    assert interrupted.process.stderr.splitlines()[-1] == (
+        "Interrupted: finished samples are kept; start the same command again to go on."
+    )
+    assert "Traceback" not in interrupted.process.stderr
+
+
+def test_an_interrupt_leaves_whole_samples_alone(interrupted):
+    folders = {path.parent for path in interrupted.before}
+    assert 1 <= len(folders) < 6
+    assert set(interrupted.before) == {folder / name for folder in folders for name in ("image.png", "trace.csv")}
+    for folder in folders:
+        with Image.open(interrupted.root / "samples" / folder / "image.png") as image:
+            image.load()
+        assert json.loads((interrupted.root / "samples" / folder / "sample.json").read_text())["format"] == 1
+    assert not list((interrupted.root / "samples").glob("*/.*"))
+
+
+def test_what_a_killed_run_had_finished_is_kept(interrupted, killed, completed):
+    assert killed.process.returncode == -signal.SIGKILL
+    assert len(interrupted.before) < len(killed.before) < 12
+    for earlier in (interrupted.before, killed.before):
+        now = held(completed.folder)
+        assert {path: now[path] for path in earlier} == earlier
+
+
+def test_after_a_kill_the_rest_is_made_and_the_half_is_cleared(killed, completed):
+    assert completed.process.returncode == 0, completed.process.stderr
+    assert len(held(completed.folder)) == 12
+    assert not killed.extra.exists()
+    assert not list(completed.root.glob("samples/*/.*"))
+    assert len((completed.root / "scores.csv").read_text().splitlines()) == 1 + 6
+
+
+def test_processes_and_folders_do_not_change_a_byte(first, completed):
+    """The first run went through in one process; the other was made by three, in another folder."""
+    assert bytes_of(held(completed.folder)) == bytes_of(held(first.folder))
+
+
+def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(first, killed, completed):
+    def recorded(run, folders):
+        entries = [json.loads((run.root / "samples" / folder / "sample.json").read_text()) for folder in folders]
+        return {entry["provenance"]["cublas_workspace_config"] for entry in entries}
+
+    everything = {path.parent for path in held(completed.folder)}
+    earlier = {path.parent for path in killed.before}
+    assert recorded(first, everything) == {":4096:8"}
+    assert recorded(completed, earlier) == {":4096:8"}
+    assert recorded(completed, everything - earlier) == {":16:8"}
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("method=magic", ["method: expected one of das, das_ag, das_rag, got 'magic'", "choose one of them"]),
+        ("prompts=poems", ["prompts: expected one of ", "own", "pairs", "shapes", "got 'poems'", "choose one of them"]),
+        ("models=large", ["models: expected one of ", "embedded", "got 'large'", "choose one of them"]),
+        ("stepz=3", ["'stepz'", "see python run.py --help"]),
+        ("seeds=[1", ["see python run.py --help"]),
+    ],
+)
+def test_wrong_options_are_told_in_a_sentence(go, tmp_path, override, said):
+    process = go(tmp_path, override).process
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert [part for part in said if part not in process.stderr] == []
+    assert process.stderr.startswith("Error: ")
+    assert len(process.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_method_ends_a_sweep_before_it_begins(go, tmp_path):
+    process = go(tmp_path, "-m", "method=das,magic").process
+    assert process.returncode == 1
+    assert "method: expected one of das, das_ag, das_rag, got 'magic'; choose one of them." in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_named_outputs_is_told_once(go, tmp_path, command):
+    (tmp_path / "outputs").write_text("mine")
+    process = go(tmp_path, *command).process
+    assert process.returncode == 1
+    (sentence,) = process.stderr.splitlines()
+    assert sentence.startswith("Error: outputs/embedded: expected to write here, got “Not a directory”; ")
+    assert (tmp_path / "outputs").read_text() == "mine"
+
+
+def test_an_environment_that_is_not_deterministic_is_refused(go, tmp_path):
+    process = go(tmp_path, CUBLAS_WORKSPACE_CONFIG=":0:0").process
+    assert process.returncode == 1
+    assert process.stderr == (
+        "Error: CUBLAS_WORKSPACE_CONFIG: expected :4096:8 or :16:8 for deterministic results, got ':0:0'; unset it.\n"
+    )
+
+
+def test_help_names_what_can_be_changed_and_imports_no_torch(go, tmp_path):
+    process = go(tmp_path, "--help", python=("-X", "importtime")).process
+    assert process.returncode == 0
+    lines = process.stdout.splitlines()
+    for name in (
+        "method", "prompts", "models", "seeds", "steps", "name", "runtime.device", "runtime.samples_per_batch",
+    ):  # fmt: skip
+        explained = [line for line in lines if line.startswith(f"{name} ")]
+        assert len(explained) == 1, name
+        assert len(explained[0].removeprefix(name).strip()) > 10, name
+    imported = {
+        line.rpartition("|")[2].strip() for line in process.stderr.splitlines() if line.startswith("import time:")
+    }
+    assert "hydra" in imported
+    assert imported & {"torch", "numpy", "pandas", "matplotlib", "das_ag.synthesis"} == set()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,226 @@
+"""Who may import whom. README.md draws the picture; this file holds it."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from reference import ROOT
+
+# What a part of the package may import of the package itself; errors and colour are everybody's.
+ALLOWED = {
+    "synthesis": ("synthesis",),
+    "models": ("models",),
+    "world": ("world",),
+    "training": ("training", "world", "models"),
+    "report": ("report", "experiment.store"),
+    "experiment": ("experiment", "synthesis", "models"),
+    "errors": (),
+    "colour": (),
+}
+# The last step of a run is its report.
+ALLOWED_BESIDES = {"das_ag.experiment.sweep": ("report",)}
+
+# Packages that only some modules may import; a folder stands for all within.
+ONLY_IN = {
+    "hydra": ("run", "das_ag.experiment.plan", "das_ag.experiment.sweep", "das_ag.app"),
+    "omegaconf": ("run", "das_ag.experiment.plan", "das_ag.experiment.sweep", "das_ag.app"),
+    "streamlit": ("das_ag.app",),
+    "matplotlib": ("das_ag.report",),
+    "clip": ("das_ag.models",),
+    "transformers": ("das_ag.models",),
+    "aesthetic_predictor_v2_5": ("das_ag.models",),
+}
+# Of those, packages that most runs do not need: imported where they are used, inside a function.
+LATE = ("clip", "transformers", "aesthetic_predictor_v2_5")
+NEVER = {"das_ag.report": ("torch",), "das_ag.experiment.environment": ("torch", "numpy")}
+
+
+@dataclass(frozen=True)
+class Import:
+    """`target` is the dotted name that is imported, `late` whether that happens inside a function."""
+
+    target: str
+    line: int
+    late: bool
+
+
+def imports_of(path, module):
+    """All imports of a file, relative ones made absolute, those by name through importlib included."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = []
+
+    def visit(node, late):
+        if isinstance(node, ast.Import):
+            found.extend(Import(alias.name, node.lineno, late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            found.extend(Import(f"{base}.{alias.name}", node.lineno, late) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            # A name that is made up at run time could be anything.
+            constant = node.args and isinstance(node.args[0], ast.Constant)
+            found.append(Import(str(node.args[0].value) if constant else "anything", node.lineno, late))
+        inside = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside)
+
+    visit(ast.parse(path.read_text(encoding="utf-8")), False)
+    return found
+
+
+def modules_of(root):
+    """Path and dotted name of every module: the package, run.py, scripts/."""
+    for path in sorted((root / "src").rglob("*.py")):
+        parts = path.relative_to(root / "src").with_suffix("").parts
+        yield path, ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+    for path in [*sorted(root.glob("run.py")), *sorted((root / "scripts").glob("*.py"))]:
+        yield path, path.stem
+
+
+def lies_in(name, part):
+    return name == part or name.startswith(part + ".")
+
+
+def violations(root):
+    """A sentence for each import that breaks a wall."""
+    complaints = []
+    for path, module in modules_of(root):
+        for found in imports_of(path, module):
+            complaints += [
+                f"{path.relative_to(root)}:{found.line}: {module} imports {found.target}: {reason}"
+                for reason in _broken(module, found)
+            ]
+    return complaints
+
+
+def _broken(module, found):
+    target = found.target
+    if target == "anything":
+        yield "a name made up at run time"
+    part = module.split(".")[1] if module.count(".") else ""
+    if lies_in(target, "das_ag") and part in ALLOWED:
+        open_to = (*ALLOWED[part], *ALLOWED_BESIDES.get(module, ()), "errors", "colour")
+        if not any(lies_in(target, f"das_ag.{name}") for name in open_to):
+            yield f"{part} may import {', '.join(open_to)} alone"
+    for package, places in ONLY_IN.items():
+        if lies_in(target, package) and not any(lies_in(module, place) for place in places):
+            yield f"only {', '.join(places)} may"
+    for package in LATE:
+        if lies_in(target, package) and not found.late:
+            yield "only inside a function"
+    for place, packages in NEVER.items():
+        if lies_in(module, place) and any(lies_in(target, package) for package in packages):
+            yield "never there"
+
+
+def test_the_walls_stand():
+    assert violations(ROOT) == []
+
+
+def test_every_part_of_the_package_has_its_wall():
+    """A new part must be entered above; the app stands on top and may import all."""
+    package = ROOT / "src" / "das_ag"
+    parts = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert parts - {"__init__", "app"} == set(ALLOWED)
+
+
+def test_the_imports_of_this_package_are_seen():
+    path = ROOT / "src" / "das_ag" / "models" / "clip.py"
+    found = {(i.target, i.late) for i in imports_of(path, "das_ag.models.clip")}
+    assert ("clip.model.build_model", True) in found
+    assert ("das_ag.errors.UserError", False) in found
+
+
+CLEAN = {
+    "src/das_ag/__init__.py": '"""The package."""\n',
+    "src/das_ag/app.py": "import streamlit\nimport hydra\nfrom das_ag import experiment\n",
+    "src/das_ag/synthesis/__init__.py": "from das_ag.synthesis.views import draw\n",
+    "src/das_ag/synthesis/views.py": "from das_ag.errors import UserError\nfrom . import pyramid\nimport torch\n",
+    "src/das_ag/models/clip.py": "def load():\n    import clip\n    from ..colour import CLIP_MEAN\n",
+    "src/das_ag/training/train.py": "from das_ag.world import render\nfrom das_ag.models.embedded import Towers\n",
+    "src/das_ag/report/plots.py": "import matplotlib.figure\nfrom das_ag.experiment.store import Store\n",
+    "src/das_ag/experiment/plan.py": "from omegaconf import DictConfig\nfrom das_ag.synthesis import ascend\n",
+    "src/das_ag/experiment/sweep.py": "def finish():\n    from das_ag.report import write_report\n",
+    "src/das_ag/experiment/environment.py": "import os\n",
+    "run.py": "import hydra\nfrom das_ag.experiment import sweep\n",
+    "scripts/evaluate.py": "from das_ag.experiment import evaluate\n",
+}
+
+# A file, what is wrong in it, and what is said of that.
+BROKEN = [
+    ("src/das_ag/synthesis/views.py", "from das_ag.models import clip", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "import das_ag.experiment.store", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "from das_ag import report", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "from .. import models", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "from ..world.scenes import Scenes", "synthesis may import"),
+    ("src/das_ag/synthesis/__init__.py", "from ..models import clip", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "def f():\n    import das_ag.training", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "if TYPE_CHECKING:\n    from das_ag.models import clip", "synthesis may import"),
+    ("src/das_ag/synthesis/views.py", "import importlib\nimportlib.import_module('das_ag.models')", "may import"),
+    ("src/das_ag/synthesis/views.py", "__import__('das_ag.' + name)", "made up at run time"),
+    ("src/das_ag/models/clip.py", "from das_ag.synthesis import resize", "models may import"),
+    ("src/das_ag/models/clip.py", "from das_ag.world import render", "models may import"),
+    ("src/das_ag/models/clip.py", "from das_ag.experiment.networks import GUIDES", "models may import"),
+    ("src/das_ag/models/clip.py", "import clip", "only inside a function"),
+    ("src/das_ag/models/clip.py", "class A:\n    from transformers import AutoModel", "only inside a function"),
+    ("src/das_ag/world/render.py", "from das_ag.models import embedded", "world may import"),
+    ("src/das_ag/training/train.py", "from das_ag.synthesis import ascend", "training may import"),
+    ("src/das_ag/training/train.py", "from das_ag.experiment import store", "training may import"),
+    ("src/das_ag/report/plots.py", "from das_ag.experiment.plan import make_plan", "report may import"),
+    ("src/das_ag/report/plots.py", "from das_ag.experiment import networks", "report may import"),
+    ("src/das_ag/report/plots.py", "from das_ag.models import embedded", "report may import"),
+    ("src/das_ag/report/plots.py", "def f():\n    import torch", "never there"),
+    ("src/das_ag/report/plots.py", "import hydra", "only run, das_ag.experiment.plan"),
+    ("src/das_ag/experiment/plan.py", "from das_ag.report import write_report", "experiment may import"),
+    ("src/das_ag/experiment/plan.py", "from das_ag.training import train", "experiment may import"),
+    ("src/das_ag/experiment/plan.py", "import matplotlib.pyplot", "only das_ag.report may"),
+    ("src/das_ag/experiment/plan.py", "def f():\n    import clip", "only das_ag.models may"),
+    ("src/das_ag/experiment/generate.py", "from omegaconf import OmegaConf", "only run, das_ag.experiment.plan"),
+    ("src/das_ag/experiment/environment.py", "from torch import cuda", "never there"),
+    ("src/das_ag/errors.py", "from das_ag.models import clip", "errors may import"),
+    ("scripts/evaluate.py", "from hydra import compose", "only run, das_ag.experiment.plan"),
+    ("scripts/evaluate.py", "import streamlit as st", "only das_ag.app may"),
+    ("run.py", "import matplotlib", "only das_ag.report may"),
+]
+
+
+def write_tree(root, files):
+    for name, source in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source)
+
+
+def test_a_tree_that_keeps_to_the_walls_is_not_complained_of(tmp_path):
+    write_tree(tmp_path, CLEAN)
+    assert violations(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "source", "complaint"), BROKEN)
+def test_a_broken_wall_is_seen(tmp_path, name, source, complaint):
+    write_tree(tmp_path, CLEAN | {name: CLEAN.get(name, "") + source + "\n"})
+    (got,) = violations(tmp_path)
+    assert got.startswith(name + ":")
+    assert complaint in got
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("das_ag.report", ("torch", "clip", "transformers", "hydra", "das_ag.models", "das_ag.synthesis")),
+        ("das_ag.experiment.environment", ("torch", "numpy")),
+        ("das_ag.models.clip", ("clip", "transformers")),
+        ("das_ag.models.embedded", ("clip", "transformers")),
+        ("das_ag.experiment.sweep", ("torch", "matplotlib", "clip", "transformers", "streamlit")),
+    ],
+)
+def test_importing_a_module_leaves_others_out(module, absent):
+    """By any way, not by its own imports alone."""
+    program = f"import sys, {module}; print(*[name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path("/"))
+    assert done.stdout.split() == []
