@@ -19,7 +19,7 @@ import hydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 
-from das_ag.experiment import sweep
+from das_ag import sweep
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")

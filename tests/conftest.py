@@ -54,8 +54,18 @@ def plan_of(compose: Callable[..., DictConfig]) -> Callable[..., Plan]:
 
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
-    """Overrides under which a step takes milliseconds."""
-    return ("canvas_px=32", "views.max_shift_px=2", "views.count=2", "steps=3", "runtime.device=cpu")
+    """Overrides under which a step takes milliseconds; they also hold what defaults may come to be."""
+    return (
+        "canvas_px=32",
+        "steps=3",
+        "learning_rate=0.4",
+        "views.count=2",
+        "views.max_shift_px=2",
+        "views.noise={kind: exponential_decay, start: 0.4, end: 0.1, rate: 0.03}",
+        "objective.aesthetic={kind: exponential_decay, start: 0.0, end: 3.0, rate: 0.06}",
+        "objective.total_variation=10",
+        "runtime.device=cpu",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -77,21 +87,6 @@ def start_program() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
-
-
-@pytest.fixture(scope="session")
-def run_program(start_program: Callable[..., subprocess.Popen[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs run.py to its end: `returncode`, `stdout`, `stderr`."""
-
-    def run(folder: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        with start_program(folder, *arguments, **options) as process:
-            try:
-                stdout, stderr = process.communicate(timeout=300)
-            finally:
-                process.kill()
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-
-    return run
 
 
 @pytest.fixture(scope="session")

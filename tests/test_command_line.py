@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from PIL import Image
 
 METHODS = ("das", "das_ag", "das_rag")
 TWO = ("prompts=own", "prompts.positive={heart: a red heart, star: a yellow star}")
-LONG = ("steps=40", "runtime.samples_per_batch=1")
+LONG = ("steps=24", "runtime.samples_per_batch=1")
 FAILING = ("views.noise.start=1e38", "steps=2", "seeds=[1]")
 """Noise beyond what a float32 can hold: the first loss is not a number."""
 
@@ -36,14 +39,18 @@ class Run:
     Attributes:
         folder: it ran in.
         process: its exit status, stdout and stderr.
-        before: what the store held when it began, as `held` gives it.
+        before, after: what its store held when it began and when it had ended, as `held` gives it.
+        hidden: what lay beside the samples when it had ended.
         seconds: it took.
+        extra: a folder of a sample, where the story has one.
     """
 
     folder: Path
     process: subprocess.CompletedProcess[str]
     before: dict[Path, tuple[int, bytes]]
-    seconds: float = 0.0
+    after: dict[Path, tuple[int, bytes]]
+    hidden: list[Path]
+    seconds: float
     extra: Any = None
 
     @property
@@ -52,9 +59,9 @@ class Run:
 
 
 def held(folder: Path) -> dict[Path, tuple[int, bytes]]:
-    """Time and bytes of every image and trace below a folder, by path."""
+    """Time and bytes of every image and trace of a store, by path."""
     root = folder / "outputs" / "embedded" / "samples"
-    paths = sorted(path for name in ("image.png", "trace.csv") for path in root.glob(f"*/*/{name}"))
+    paths = sorted(path for name in ("image.png", "trace.csv") for path in root.glob(f"*/[!.]*/{name}"))
     return {path.relative_to(root): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
 
@@ -62,97 +69,99 @@ def bytes_of(found: dict[Path, tuple[int, bytes]]) -> dict[Path, bytes]:
     return {path: data for path, (_, data) in found.items()}
 
 
-def finished(folder: Path) -> list[Path]:
-    return sorted((folder / "outputs").glob("*/samples/*/*/sample.json"))
+def finished(folder: Path) -> int:
+    return len(list((folder / "outputs").glob("*/samples/*/[!.]*/sample.json")))
 
 
 def wait_for_samples(process: subprocess.Popen[str], folder: Path, count: int) -> None:
     ends = time.monotonic() + 240
-    while len(finished(folder)) < count:
+    while finished(folder) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < ends
         time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
-def go(run_program):
-    def go(folder: Path, *arguments: str, **options: Any) -> Run:
+def go(start_program):
+    """Runs run.py; `meanwhile` is called with the process while it works."""
+
+    def go(folder: Path, *arguments: str, meanwhile: Callable[..., None] | None = None, **options: Any) -> Run:
         before, started = held(folder), time.monotonic()
-        process = run_program(folder, *arguments, **options)
-        return Run(folder, process, before, time.monotonic() - started)
+        with start_program(folder, *arguments, **options) as process:
+            try:
+                if meanwhile:
+                    meanwhile(process)
+                stdout, stderr = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+        hidden = list(folder.glob("outputs/*/samples/*/.*"))
+        return Run(folder, done, before, held(folder), hidden, time.monotonic() - started)
 
     return go
 
 
-@pytest.fixture(scope="module")
-def first(go, command, tmp_path_factory):
-    """The sweep in an empty folder."""
-    return go(tmp_path_factory.mktemp("first"), *command)
-
-
-@pytest.fixture(scope="module")
-def failing(go, command, first):
-    """A sweep in which every new sample fails, into the store that is there and into a new one."""
-    run = go(first.folder, *command, "name=embedded,other", "method=das", *FAILING)
-    for path in run.folder.glob("outputs/*/failures/*.json"):
-        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))  # a later run, after a while
-    return run
-
-
-@pytest.fixture(scope="module")
-def second(go, command, failing):
-    """The first sweep once more."""
-    return go(failing.folder, *command)
-
-
-@pytest.fixture(scope="module")
-def mended(go, command, second):
-    """And again, after one sample's folder was deleted; `extra` is that folder."""
+def whole_story(go, command, folder: Path) -> dict[str, Run]:
+    """The sweep in an empty folder, and what comes after it."""
+    first = go(folder, *command)
+    # Every new sample fails, in the store that is there and in a new one.
+    failing = go(folder, *command, "name=embedded,other", "method=das", *FAILING)
+    for path in folder.glob("outputs/*/failures/*.json"):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))  # the next start comes a while later
+    second = go(folder, *command)
     (gone,) = (second.root / "samples" / "das_ag").glob("star-*")
-    run_before = held(second.folder)
     shutil.rmtree(gone)
-    run = go(second.folder, *command)
-    run.before, run.extra = run_before, gone
-    return run
+    mended = dataclasses.replace(go(folder, *command), before=second.after, extra=gone)
+    return {"first": first, "failing": failing, "second": second, "mended": mended}
+
+
+def broken_story(go, command, folder: Path) -> dict[str, Run]:
+    """The sweep in another folder, interrupted after its first sample, killed after the next, then let go on."""
+    pids = []
+
+    def interrupt(process: subprocess.Popen[str]) -> None:
+        wait_for_samples(process, folder, 1)
+        process.send_signal(signal.SIGINT)
+
+    def kill(process: subprocess.Popen[str]) -> None:
+        wait_for_samples(process, folder, finished(folder) + 1)
+        process.kill()
+        pids.append(process.pid)
+
+    interrupted = go(folder, *command, meanwhile=interrupt)
+    killed = go(folder, *command, meanwhile=kill)
+    stray = killed.root / f"samples/das/.unfinished-{socket.gethostname()}-{pids[0]}-0123456789ab"
+    stray.mkdir()
+    (stray / "image.png").write_bytes(b"half")
+    completed = go(folder, *command, CUBLAS_WORKSPACE_CONFIG=":16:8")
+    return {"interrupted": interrupted, "killed": dataclasses.replace(killed, extra=stray), "completed": completed}
 
 
 @pytest.fixture(scope="module")
-def interrupted(start_program, command, tmp_path_factory):
-    """The sweep in a folder of its own, interrupted after its first sample."""
-    folder = tmp_path_factory.mktemp("broken")
+def stories(go, command, tmp_path_factory):
+    """Both, side by side to save time."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("whole", "broken")]
     # A background job of a shell ignores the signal, and so would its children.
     old = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        process = start_program(folder, *command)
+        with ThreadPoolExecutor(2) as pool:
+            whole = pool.submit(whole_story, go, command, folders[0])
+            broken = pool.submit(broken_story, go, command, folders[1])
+            return {**whole.result(), **broken.result()}
     finally:
         signal.signal(signal.SIGINT, old)
-    with process:
-        wait_for_samples(process, folder, 1)
-        process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=120)
-    return Run(folder, subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr), held(folder))
 
 
-@pytest.fixture(scope="module")
-def killed(start_program, command, interrupted):
-    """Started again and killed one sample later; `extra` is the folder that it might have left behind."""
-    folder = interrupted.folder
-    count = len(finished(folder))
-    with start_program(folder, *command) as process:
-        wait_for_samples(process, folder, count + 1)
-        process.kill()
-        stdout, stderr = process.communicate(timeout=120)
-    stray = folder / f"outputs/embedded/samples/das/.unfinished-{socket.gethostname()}-{process.pid}-0123456789ab"
-    stray.mkdir()
-    (stray / "image.png").write_bytes(b"half")
-    done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-    return Run(folder, done, held(folder), extra=stray)
+def part(name: str) -> Any:
+    @pytest.fixture(scope="module", name=name)
+    def run(stories):
+        return stories[name]
+
+    return run
 
 
-@pytest.fixture(scope="module")
-def completed(go, command, killed):
-    """And started for the third time, to its end."""
-    return go(killed.folder, *command, CUBLAS_WORKSPACE_CONFIG=":16:8")
+first, failing, second, mended = (part(name) for name in ("first", "failing", "second", "mended"))
+interrupted, killed, completed = (part(name) for name in ("interrupted", "killed", "completed"))
 
 
 def test_a_sweep_makes_scores_and_reports_every_sample(first):
@@ -163,7 +172,7 @@ def test_a_sweep_makes_scores_and_reports_every_sample(first):
     ]
     for folder in folders:
         assert {p.name for p in folder.iterdir()} == {"image.png", "sample.json", "trace.csv", "scores.json"}
-        assert len((folder / "trace.csv").read_text().splitlines()) == 1 + 40
+        assert len((folder / "trace.csv").read_text().splitlines()) == 1 + 24
         scores = json.loads((folder / "scores.json").read_text())
         assert 1 <= scores["embedded"]["score"] <= 10
     for method in METHODS:
@@ -184,7 +193,7 @@ def test_a_sweep_shows_its_progress(first):
     lines = first.process.stdout.splitlines()
     for method in METHODS:
         shown = [line for line in lines if line.startswith(f"{method} heart seed 42: step ")]
-        assert [line.split("step ")[1].split(",")[0] for line in shown] == [f"{n} of 40" for n in (10, 20, 30, 40)]
+        assert [line.split("step ")[1].split(",")[0] for line in shown] == [f"{n} of 24" for n in (6, 12, 18, 24)]
 
 
 def test_a_run_leaves_nothing_but_outputs(first):
@@ -212,8 +221,8 @@ def test_failures_are_listed_and_give_a_status(failing):
 
 def test_failures_do_not_cost_the_report_of_what_is_there(failing, first):
     assert (first.root / "table.md").read_text(encoding="utf-8") in failing.process.stdout
-    assert bytes_of(held(failing.folder)).keys() >= failing.before.keys()
-    assert held(failing.folder) == failing.before
+    assert len(failing.after) == 12
+    assert failing.after == failing.before
 
 
 def test_a_second_start_makes_nothing(second):
@@ -221,7 +230,8 @@ def test_a_second_start_makes_nothing(second):
     for method in METHODS:
         assert f"{method}: 0 generated, 2 already there, 0 failed, of 2 samples" in second.process.stdout
     assert " step " not in second.process.stdout
-    assert held(second.folder) == second.before
+    assert len(second.after) == 12
+    assert second.after == second.before
     assert (second.root / "table.md").read_text(encoding="utf-8") in second.process.stdout
 
 
@@ -234,9 +244,8 @@ def test_a_deleted_sample_is_made_again_and_no_other(mended):
     assert "das: 0 generated, 2 already there" in mended.process.stdout
     assert "das_ag: 1 generated, 1 already there" in mended.process.stdout
     assert "das_rag: 0 generated, 2 already there" in mended.process.stdout
-    now = held(mended.folder)
-    assert bytes_of(now) == bytes_of(mended.before)
-    changed = {path.parent for path in now if now[path] != mended.before[path]}
+    assert bytes_of(mended.after) == bytes_of(mended.before)
+    changed = {path.parent for path, found in mended.after.items() if found != mended.before[path]}
     assert changed == {mended.extra.relative_to(mended.root / "samples")}
     assert (mended.extra / "scores.json").is_file()
 
@@ -250,47 +259,43 @@ def test_an_interrupt_ends_with_its_status_and_a_sentence(interrupted):
 
 
 def test_an_interrupt_leaves_whole_samples_alone(interrupted):
-    folders = {path.parent for path in interrupted.before}
+    folders = {path.parent for path in interrupted.after}
     assert 1 <= len(folders) < 6
-    assert set(interrupted.before) == {folder / name for folder in folders for name in ("image.png", "trace.csv")}
+    assert set(interrupted.after) == {folder / name for folder in folders for name in ("image.png", "trace.csv")}
     for folder in folders:
         with Image.open(interrupted.root / "samples" / folder / "image.png") as image:
             image.load()
         assert json.loads((interrupted.root / "samples" / folder / "sample.json").read_text())["format"] == 1
-    assert not list((interrupted.root / "samples").glob("*/.*"))
+    assert interrupted.hidden == []
 
 
-def test_what_a_killed_run_had_finished_is_kept(interrupted, killed, completed):
+def test_what_a_broken_run_had_finished_is_kept(interrupted, killed, completed):
     assert killed.process.returncode == -signal.SIGKILL
-    assert len(interrupted.before) < len(killed.before) < 12
-    for earlier in (interrupted.before, killed.before):
-        now = held(completed.folder)
-        assert {path: now[path] for path in earlier} == earlier
+    assert len(interrupted.after) < len(killed.after) < 12
+    for earlier in (interrupted.after, killed.after):
+        assert {path: completed.after[path] for path in earlier} == earlier
 
 
 def test_after_a_kill_the_rest_is_made_and_the_half_is_cleared(killed, completed):
     assert completed.process.returncode == 0, completed.process.stderr
-    assert len(held(completed.folder)) == 12
+    assert len(completed.after) == 12
+    assert completed.hidden == []
     assert not killed.extra.exists()
-    assert not list(completed.root.glob("samples/*/.*"))
     assert len((completed.root / "scores.csv").read_text().splitlines()) == 1 + 6
 
 
 def test_processes_and_folders_do_not_change_a_byte(first, completed):
     """The first run went through in one process; the other was made by three, in another folder."""
-    assert bytes_of(held(completed.folder)) == bytes_of(held(first.folder))
+    assert bytes_of(completed.after) == bytes_of(first.after)
 
 
-def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(first, killed, completed):
-    def recorded(run, folders):
-        entries = [json.loads((run.root / "samples" / folder / "sample.json").read_text()) for folder in folders]
-        return {entry["provenance"]["cublas_workspace_config"] for entry in entries}
-
-    everything = {path.parent for path in held(completed.folder)}
-    earlier = {path.parent for path in killed.before}
-    assert recorded(first, everything) == {":4096:8"}
-    assert recorded(completed, earlier) == {":4096:8"}
-    assert recorded(completed, everything - earlier) == {":16:8"}
+def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, completed):
+    recorded = {}
+    for path in completed.after:
+        entry = json.loads((completed.root / "samples" / path.parent / "sample.json").read_text())
+        recorded[path.parent] = entry["provenance"]["cublas_workspace_config"]
+    earlier = {path.parent for path in killed.after}
+    assert recorded == {folder: ":4096:8" if folder in earlier else ":16:8" for folder in recorded}
 
 
 @pytest.mark.parametrize(

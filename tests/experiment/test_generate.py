@@ -136,7 +136,7 @@ def test_size_of_the_batch_changes_an_image_by_rounding_at_most(plan_of, tiny, m
 def test_a_plan_is_worked_off_in_batches(plan_of, tiny, tmp_path):
     """Two full batches of one; each is stored before the next begins."""
     plan = plan_of(
-        *tiny, *THREE[:1], "prompts.positive={heart: a red heart, star: a star}", "runtime.samples_per_batch=1"
+        *tiny, THREE[0], "prompts.positive={heart: a red heart, star: a star}", "runtime.samples_per_batch=1"
     )
     store = Store(tmp_path)
     assert generate(plan, store) == Outcome(made=2, found=0, failed={})

@@ -7,8 +7,6 @@ import errno
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -184,10 +182,3 @@ def test_a_file_in_the_way_of_the_plots_is_told(store):
     (store.root / "plots").write_text("mine")
     with pytest.raises(UserError, match=r"expected to write the report, got “(File exists|Not a directory)”"):
         report(store)
-
-
-def test_reading_a_store_needs_neither_torch_nor_a_model():
-    """In a process of its own, since here torch is there already."""
-    code = "import sys, das_ag.report; print([name for name in ('torch', 'hydra', 'streamlit') if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from das_ag.experiment.store import Store
-from das_ag.report import METHODS, method_summary, score_table
+from das_ag.report import METHODS, method_summary, paired_differences, score_table
 
 
 @pytest.fixture
@@ -123,3 +123,63 @@ def test_an_empty_store_gives_empty_tables():
     assert len(table) == 0
     assert len(table.columns) == 12
     assert method_summary(table).empty
+
+
+def test_methods_are_compared_pair_by_pair(store, sample_of, put):
+    for seed, (das, das_ag) in enumerate([(4.0, 5.0), (9.0, 12.0)]):
+        put(store, sample_of(seed=seed), das)
+        put(store, sample_of(seed=seed, method="das_ag"), das_ag)
+    put(store, sample_of(seed=7), 100.0)  # without a partner, or with one that has no score, it does not count
+    put(store, sample_of("star"), 100.0)
+    put(store, sample_of("star", method="das_ag"))
+    # Of two differences, 1 and 3, a resample has the mean 1, 2 or 3 with the chances ¼, ½, ¼.
+    assert paired_differences(table_of(store)).to_dict("records") == [
+        {"method": "das_ag", "difference": 2.0, "low": 1.0, "high": 3.0, "n": 2}
+    ]
+
+
+def test_the_interval_of_many_pairs_is_that_of_their_mean(store, sample_of, put):
+    rng = np.random.default_rng(0)
+    differences = rng.normal(0.5, 1.0, 50)
+    for seed, difference in enumerate(differences):
+        put(store, sample_of(seed=seed), 5.0)
+        put(store, sample_of(seed=seed, method="das_rag"), 5.0 + difference)
+    (row,) = paired_differences(table_of(store)).to_dict("records")
+    assert row == paired_differences(table_of(store)).to_dict("records")[0]
+    assert row["n"] == 50
+    assert row["difference"] == pytest.approx(differences.mean())
+    half = 1.96 * differences.std() / math.sqrt(50)
+    assert row["low"] == pytest.approx(differences.mean() - half, abs=0.05)
+    assert row["high"] == pytest.approx(differences.mean() + half, abs=0.05)
+
+
+def test_equal_differences_have_no_spread(store, sample_of, put):
+    for seed in range(3):
+        put(store, sample_of(seed=seed), 5.0)
+        put(store, sample_of(seed=seed, method="das_ag"), 5.5)
+    (row,) = paired_differences(table_of(store)).to_dict("records")
+    assert row == {"method": "das_ag", "difference": 0.5, "low": 0.5, "high": 0.5, "n": 3}
+
+
+def test_one_pair_has_a_difference_without_an_interval(store, sample_of, put):
+    put(store, sample_of(), 5.0)
+    put(store, sample_of(method="das_ag"), 5.5)
+    (row,) = paired_differences(table_of(store)).to_dict("records")
+    assert (row["difference"], row["n"]) == (0.5, 1)
+    assert math.isnan(row["low"])
+    assert math.isnan(row["high"])
+
+
+@pytest.mark.parametrize("samples", [[], [("das", 1)], [("das_ag", 1)], [("das", 1), ("das_ag", 2)]])
+def test_without_pairs_there_is_no_difference(store, sample_of, put, samples):
+    for method, seed in samples:
+        put(store, sample_of(method=method, seed=seed), 5.0)
+    assert paired_differences(table_of(store))["difference"].dropna().empty
+
+
+def test_pairs_are_of_the_same_settings(store, sample_of, put):
+    for steps, (das, das_ag) in ((20, (1.0, 2.0)), (100, (5.0, 8.0))):
+        put(store, sample_of(steps=steps), das)
+        put(store, sample_of(steps=steps, method="das_ag"), das_ag)
+    put(store, sample_of(steps=7), 9.0)  # no partner
+    assert paired_differences(table_of(store))["difference"].mean() == 2.0  # of 1 and 3

@@ -34,7 +34,7 @@ class OpenAIClip:
         state = load_state(path, what="CLIP")
         try:
             model = build_model(state)
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (AssertionError, AttributeError, KeyError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got other weights; {remedy}."
             ) from error

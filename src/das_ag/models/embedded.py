@@ -144,9 +144,10 @@ def digest(role: Role, folder: Path = DATA) -> str:
     Raises:
         UserError: the file is missing, truncated or altered.
     """
-    path = folder / f"{role}.safetensors"
+    path, checksums = folder / f"{role}.safetensors", folder / CHECKSUMS
     remedy = "reinstall the package, or retrain with scripts/train_embedded.py"
-    expected = json.loads((folder / CHECKSUMS).read_text()).get(path.name)
+    check_file(checksums, what=f"embedded {role}", remedy=remedy)
+    expected = json.loads(checksums.read_text()).get(path.name, "none is listed")
     return check_file(path, what=f"embedded {role}", remedy=remedy, sha256=expected)
 
 

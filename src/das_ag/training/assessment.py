@@ -26,7 +26,7 @@ def assess(towers: Towers, *, n: int = 1000, seed: int = 1) -> dict[str, float]:
         `rating`: Spearman's correlation of the head with the formula on scenes of all kinds, nuisances included.
     """
     generator = Generator().manual_seed(seed)
-    scenes = sample_scenes(n, generator, pair_fraction=0, nuisance=0)
+    scenes = sample_scenes(n, generator, pair_fraction=0.0, nuisance=0.0)
     clean, _ = _features(towers, scenes, generator)
     mixed, rating = _features(towers, sample_scenes(n, generator), generator)
     return {

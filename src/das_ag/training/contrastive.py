@@ -13,7 +13,7 @@ def image_to_text_loss(similarity: Float[Tensor, "b n"], truth: Bool[Tensor, "b 
 
     Captions of other pictures that happen to be true of this one are left out instead of being counted as false.
     """
-    index = torch.arange(similarity.shape[0])
+    index = torch.arange(similarity.shape[0], device=similarity.device)
     other_truth = truth.clone()
     other_truth[index, index] = False
     return F.cross_entropy(similarity.masked_fill(other_truth, float("-inf")), index)
@@ -24,7 +24,7 @@ def text_to_image_loss(
 ) -> Float[Tensor, ""]:
     """The other way: each picture's own caption against the pictures, and against `nothing`, of which all is false."""
     b = similarity.shape[0]
-    index = torch.arange(b)
+    index = torch.arange(b, device=similarity.device)
     other_truth = truth[:, :b].clone()
     other_truth[index, index] = False
     pictures = similarity[:, :b].masked_fill(other_truth, float("-inf"))
