@@ -156,7 +156,7 @@ def test_an_image_that_cannot_be_read_is_named(store, sample_of, put, image):
     path.write_bytes({"cut off": path.read_bytes()[:1000], "one bit": data}.get(image, image))
     (record,), _ = store.records()
     with pytest.raises(
-        UserError, match=r"expected a PNG, could not read it .*; delete its folder and run again"
+        UserError, match=r"expected the image as it was stored, could not read it .*; delete its folder and run again"
     ) as told:
         store.read_image(record.image)
     assert str(told.value).startswith(str(path))
@@ -227,7 +227,8 @@ def test_half_written_folders_of_dead_processes_are_cleared(store, dead_pid):
 def test_half_written_files_of_dead_processes_are_cleared(store, sample_of, put, dead_pid):
     folder = put(store, sample_of(), 6.5)
     before = contents(store.root)
-    for place in (folder / f".unfinished-{dead_pid}-scores.json", store.root / f".unfinished-probe-{dead_pid}"):
+    dead = f".unfinished-{socket.gethostname()}-{dead_pid}"
+    for place in (folder / f"{dead}-scores.json", store.root / f"{dead}-probe"):
         place.write_bytes(b"half")
     store.prepare()
     assert contents(store.root) == before

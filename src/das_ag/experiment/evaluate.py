@@ -25,16 +25,18 @@ def evaluate(store: Store, evaluators: Sequence[str], device: torch.device) -> l
         family = networks.EVALUATORS[name]
         digest = family.digest()
         records, _ = store.records()
-        missing = [r for r in records if r.scores.get(name, {}).get("digest") != digest]
-        if not missing:
-            continue
-        evaluator = family.load(device)
-        for record in tqdm(missing, desc=family.title, unit="image", disable=None):
+        evaluator, scored = None, 0
+        for record in tqdm(records, desc=family.title, unit="image", disable=None):
             try:
                 image = store.read_image(record.image)
             except UserError as error:
                 unreadable.append(str(error))
                 continue
-            store.write_score(record, name, float(evaluator.rate_images([image])[0]), evaluator.digest)
-        log.info("%s: %d images scored", family.title, len(missing) - len(unreadable))
-    return unreadable
+            if record.scores.get(name, {}).get("digest") == digest:
+                continue
+            evaluator = evaluator or family.load(device)
+            store.write_score(record, name, float(evaluator.rate_images([image])[0]), digest)
+            scored += 1
+        if scored:
+            log.info("%s: %d images scored", family.title, scored)
+    return list(dict.fromkeys(unreadable))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +16,7 @@ from jaxtyping import UInt8
 from das_ag.experiment import networks
 from das_ag.experiment.plan import Plan, Settings
 from das_ag.experiment.progress import Progress
-from das_ag.experiment.runtime import RuntimeSettings, choose_device, make_deterministic, provenance
+from das_ag.experiment.runtime import choose_device, make_deterministic, provenance
 from das_ag.experiment.store import Sample, Store
 from das_ag.synthesis import (
     Guide,
@@ -58,58 +59,57 @@ def generate(plan: Plan, store: Store) -> Outcome:
         UserError: the store cannot be written to; what was stored stays.
     """
     store.prepare()
-    missing = [sample for sample in plan.samples if not store.is_finished(sample)]
+    missing = {sample.key: sample for sample in plan.samples if not store.is_finished(sample)}
     found = len(plan.samples) - len(missing)
     if not missing:
         return Outcome(0, found, {})
-    _report_lost_words(plan, missing)
+    _report_lost_words(plan, list(missing.values()))
     make_deterministic()
     device = choose_device(plan.runtime.device)
     guide = networks.load_guide(plan.settings.guide, device)
     failed: dict[str, str] = {}
     size = plan.runtime.samples_per_batch
-    for start in range(0, len(missing), size):
-        failed |= _generate_batch(missing[start : start + size], plan.settings, plan.runtime, guide, store)
+    for start in range(0, len(plan.samples), size):
+        batch = plan.samples[start : start + size]
+        if any(sample.key in missing for sample in batch):
+            failed |= _generate_batch(batch, plan, guide, store)
     return Outcome(len(missing) - len(failed), found, failed)
 
 
-def _generate_batch(
-    samples: Sequence[Sample], settings: Settings, runtime: RuntimeSettings, guide: networks.LoadedGuide, store: Store
-) -> dict[str, str]:
-    """Optimises and stores one batch; returns the errors by sample.
+def _generate_batch(samples: Sequence[Sample], plan: Plan, guide: networks.LoadedGuide, store: Store) -> dict[str, str]:
+    """Optimises one batch of the plan and stores what the store lacks; returns the errors by sample.
 
-    The batch is filled up with copies of its last sample. Products of matrices of another shape may round
-    differently, so that otherwise an image's last bits would depend on how many samples were missing.
+    A batch has the same samples in the same rows whatever is missing, and is filled up with copies of its last sample:
+    matrices of another shape, and other rows, may round differently, and an image's last bits would depend on company.
     """
     started = time.monotonic()
-    device = choose_device(runtime.device)
-    filled = [*samples, *[samples[-1]] * (runtime.samples_per_batch - len(samples))]
-    run = Run(filled, settings, guide, device)
+    settings, size = plan.settings, plan.runtime.samples_per_batch
+    device = choose_device(plan.runtime.device)
+    run = Run([*samples, *[samples[-1]] * (size - len(samples))], settings, guide, device)
     rows: list[list[dict[str, float]]] = [[] for _ in samples]
     with Progress(settings.ascent.steps, _title(samples)) as progress:
         for iterate in run:
             _append_rows(rows, iterate)
             progress.update(iterate, len(samples))
     images, result = run.images(), run.measure()
-    finite = iterate.finite.cpu()
-    record = {
-        **provenance(device),
-        "samples_per_batch": runtime.samples_per_batch,
-        "duration_s": round((time.monotonic() - started) / len(samples), 3),
-    }
+    seconds = round((time.monotonic() - started) / len(samples), 3)
+    record = {**provenance(device), "samples_per_batch": size, "duration_s": seconds}
     failed = {}
     for index, sample in enumerate(samples):
-        if not finite[index]:
-            failed[name_of(sample)] = (
-                f"expected a finite loss, got NaN or infinity at step {_first_lost(rows[index])}; lower learning_rate."
-            )
-            store.write_failure(sample, failed[name_of(sample)])
+        if store.is_finished(sample):
             continue
         scores = {
             "guide_aesthetic_score": 10 * float(result.aesthetic[index]),
             "clip_positive": float(result.positive[index]),
             "clip_negative": float(result.negative[index]),
         }
+        if not (iterate.finite[index] and all(map(math.isfinite, scores.values()))):
+            failed[name_of(sample)] = (
+                f"expected a finite loss, got NaN or infinity at step {_first_lost(rows[index])}; "
+                "lower learning_rate, views.noise or the weights under objective."
+            )
+            store.write_failure(sample, failed[name_of(sample)])
+            continue
         store.write(sample, images[index], rows[index], scores, record)
     return failed
 
@@ -170,7 +170,7 @@ def _append_rows(rows: list[list[dict[str, float]]], iterate: Iterate) -> None:
     columns = {"loss": iterate.loss, **vars(iterate.terms)}
     table = {name: values.cpu().tolist() for name, values in columns.items()}
     for index, row in enumerate(rows):
-        row.append({"step": iterate.step, **{name: values[index] for name, values in table.items()}})
+        row.append({"step": float(iterate.step), **{name: values[index] for name, values in table.items()}})
 
 
 def _first_lost(rows: list[dict[str, float]]) -> int:

@@ -16,12 +16,25 @@ from das_ag.errors import UserError
 from das_ag.experiment import networks
 from das_ag.experiment.runtime import RuntimeSettings, choose_device
 from das_ag.experiment.store import Sample
-from das_ag.experiment.typed import build
+from das_ag.experiment.typed import build, check_names
 from das_ag.synthesis import REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
 CONFIGURATION = Path(__file__).parents[3] / "conf"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+_OPTIONS = (
+    "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
+    "learning_rate", "betas", "views", "objective",
+)  # fmt: skip
+_GROUPS = {
+    "method": ("name", "aesthetic_sign"),
+    "prompts": ("positive", "negative"),
+    "models": ("family",),
+    "evaluator": ("name",),
+}
+"""Names in a configuration, and in those of its groups that no dataclass describes."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +122,14 @@ def output_folder(name: object) -> Path:
 
 
 def _make_plan(values: dict[str, Any]) -> Plan:
+    check_names(values, _OPTIONS, "")
+    for group, names in _GROUPS.items():
+        check_names(values[group], names, group)
     runtime = build(RuntimeSettings, values["runtime"], "runtime")
     choose_device(runtime.device)
     method = values["method"]
+    if not isinstance(method["name"], str) or not _NAME.fullmatch(method["name"]):
+        raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
     objective = {**values["objective"], "aesthetic_sign": method["aesthetic_sign"]}
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
     settings = Settings(
@@ -126,11 +144,12 @@ def _make_plan(values: dict[str, Any]) -> Plan:
             f"views.max_shift_px: expected less than half the canvas of {settings.pyramid.canvas_px} px, got "
             f"{settings.border_px}, which leaves no image; lower it or raise canvas_px."
         )
+    weights = networks.GUIDES[settings.guide].digests()
     prompts = _prompts(values["prompts"])
     _check_words(prompts, settings.guide)
     identity = dataclasses.asdict(settings) | {
         "revision": REVISION,
-        "weights": networks.GUIDES[settings.guide].digests(),
+        "weights": weights,
     }
     samples = tuple(
         Sample(method["name"], prompt_id, positive, negative, seed, _plain(identity))
@@ -184,12 +203,13 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
 
 def _check_words(prompts: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]], family: str) -> None:
     content_words = networks.GUIDES[family].content_words
-    for prompt_id, positive, negative in prompts:
-        for text in (*positive, *negative):
+    places = [(f"prompts.positive.{prompt_id}", texts) for prompt_id, texts, _ in prompts]
+    for where, texts in [*places, ("prompts.negative", prompts[0][2])]:
+        for text in texts:
             if not content_words(text):
                 raise UserError(
-                    f"prompts.{prompt_id}: expected words that the {family} models know, got only unknown ones in "
-                    f"{text!r}; use words like “a red circle on a blue background”."
+                    f"{where}: expected words that the {family} models know, got only unknown ones in {text!r}; "
+                    "use words like “a red circle on a blue background”."
                 )
 
 

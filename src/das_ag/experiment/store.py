@@ -119,15 +119,24 @@ class Store:
             UserError: the folder cannot be written to, or a newer version of this program wrote it.
         """
         format_path = self.root / "store.json"
+        if format_path.exists():
+            self._check_format(format_path)
         with self._writing():
             (self.root / "samples").mkdir(parents=True, exist_ok=True)
             if not format_path.exists():
                 _write_atomically(format_path, (_pretty({"format": FORMAT})).encode())
-            probe = self.root / f"{_UNFINISHED}probe-{os.getpid()}"
+            probe = self.root / f"{_UNFINISHED}{_process()}-probe"
             probe.write_bytes(b"")
             probe.unlink()
             self._sweep_unfinished()
-        got = _read_json(format_path).get("format")
+
+    def _check_format(self, path: Path) -> None:
+        try:
+            got = _read_json(path).get("format")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected a store's description, could not read it ({error}); delete it."
+            ) from error
         if got != FORMAT:
             raise UserError(
                 f"{self.root}: expected a store of format {FORMAT}, got {got}; use the version of das-ag that made it, "
@@ -162,7 +171,7 @@ class Store:
             "provenance": dict(provenance),
         }
         final = self.root / sample.folder
-        unfinished = final.parent / f"{_UNFINISHED}{socket.gethostname()}-{os.getpid()}-{sample.key[:KEY_LENGTH]}"
+        unfinished = final.parent / f"{_UNFINISHED}{_process()}-{sample.key[:KEY_LENGTH]}"
         with self._writing():
             try:
                 unfinished.mkdir(parents=True, exist_ok=True)
@@ -194,12 +203,16 @@ class Store:
         Args:
             since: seconds since the epoch; older failures are left out.
         """
-        found = {}
+        found: dict[str, str] = {}
         for path in sorted((self.root / "failures").glob("*.json")):
             if path.stat().st_mtime < since:
                 continue
-            entry = _read_json(path)
-            found[f"{entry.get('method')} {entry.get('prompt_id')} seed {entry.get('seed')}"] = entry.get("error", "")
+            try:
+                entry = _read_json(path)
+                name, error = f"{entry['method']} {entry['prompt_id']} seed {entry['seed']}", entry["error"]
+            except (OSError, KeyError, ValueError) as damage:
+                name, error = path.name, f"could not be read ({damage}); delete it"
+            found[f"{name}, key {path.stem}" if name in found else name] = error
         return found
 
     def records(self) -> tuple[list[Record], list[str]]:
@@ -225,11 +238,15 @@ class Store:
         """
         path = self.root / image
         try:
-            with Image.open(path) as opened:
+            data = path.read_bytes()
+            if hashlib.sha256(data).hexdigest() != _read_json(path.parent / SAMPLE)["image_sha256"]:
+                raise ValueError(f"it is not the image that {SAMPLE} tells of")
+            with Image.open(io.BytesIO(data)) as opened:
                 return np.array(opened.convert("RGB"))
-        except OSError as error:
+        except (OSError, KeyError, SyntaxError, ValueError) as error:  # Pillow has many words for a damaged file
+            expected = "expected the image as it was stored"
             raise UserError(
-                f"{path}: expected a PNG, could not read it ({error}); delete its folder and run again."
+                f"{path}: {expected}, could not read it ({error}); delete its folder and run again."
             ) from error
 
     def write_score(self, record: Record, evaluator: str, score: float, digest: str) -> None:
@@ -264,12 +281,15 @@ class Store:
         return self.root / "failures" / f"{sample.key[:KEY_LENGTH]}.json"
 
     def _sweep_unfinished(self) -> None:
-        """Removes half-written folders of processes of this machine that are no more."""
+        """Removes half-written folders and files of processes of this machine that are no more."""
         prefix = f"{_UNFINISHED}{socket.gethostname()}-"
-        for path in (self.root / "samples").glob(f"*/{prefix}*"):
+        for path in list(self.root.rglob(f"{prefix}*")):
             pid = path.name.removeprefix(prefix).split("-")[0]
             if pid.isdigit() and not _is_alive(int(pid)):
-                shutil.rmtree(path, ignore_errors=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -325,7 +345,7 @@ def _write_synced(path: Path, data: bytes) -> None:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+    unfinished = path.with_name(f"{_UNFINISHED}{_process()}-{path.name}")
     try:
         _write_synced(unfinished, data)
         unfinished.replace(path)
@@ -339,6 +359,11 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _process() -> str:
+    """Names this process among all that may write to a shared folder."""
+    return f"{socket.gethostname()}-{os.getpid()}"
 
 
 def _is_alive(pid: int) -> bool:

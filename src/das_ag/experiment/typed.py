@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from das_ag.errors import UserError
+from das_ag.synthesis import Schedule
 
 _T = TypeVar("_T")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
@@ -23,16 +24,32 @@ def build(cls: type[_T], values: object, where: str) -> _T:
     Raises:
         UserError: a value is missing, unknown or of the wrong type, or the class rejects it.
     """
-    if not isinstance(values, Mapping):
-        raise UserError(f"{where}: expected a group of settings, got {values!r}; see python run.py --cfg job.")
     types = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    group = check_names(values, names, where)
+    arguments = {name: _convert(types[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
+    try:
+        return cls(**arguments)
+    except UserError as error:
+        # A schedule does not know which one it is.
+        raise UserError(str(error).replace("schedule", where, 1) if cls is Schedule else str(error)) from error
+
+
+def check_names(values: object, names: Sequence[str], where: str) -> Mapping[str, Any]:
+    """Returns the group of settings if it has just these names.
+
+    Raises:
+        UserError: it is no group, or a name is missing or unknown.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected a group of settings, got {values!r}; see python run.py --cfg job.")
     unknown = [str(name) for name in values if name not in names]
     missing = [name for name in names if name not in values]
     if unknown or missing:
         got = ", ".join(["no " + name for name in missing] + unknown)
-        raise UserError(f"{where}: expected {', '.join(names)}, got {got}; see python run.py --cfg job.")
-    return cls(**{name: _convert(types[name], values[name], f"{where}.{name}".lstrip(".")) for name in names})
+        place = where or "configuration"
+        raise UserError(f"{place}: expected {', '.join(names)}, got {got}; see python run.py --cfg job.")
+    return values
 
 
 def _convert(kind: Any, value: object, where: str) -> object:

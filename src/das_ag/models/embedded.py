@@ -26,9 +26,9 @@ from das_ag.models.towers import (
     IMAGE_SIZE_PX,
     PAD,
     AestheticHead,
+    PoolingTower,
     ResidualTower,
     TextTower,
-    PoolingTower,
     fold_normalisation,
 )
 from das_ag.models.weights import check_file, sha256_of

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
+
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
 from das_ag.report.plots import images_figure, scores_figure
@@ -31,6 +34,14 @@ def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str,
     if summary.empty:
         raise UserError(f"{root}: expected scored samples, got none; run python run.py name={root.name} first.")
     table = markdown_table(summary, evaluator_title)
+
+    def read(image: str) -> UInt8[np.ndarray, "h w 3"]:
+        try:
+            return store.read_image(image)
+        except UserError as error:
+            left_out.append(str(error))
+            return np.full((8, 8, 3), 255, dtype=np.uint8)
+
     try:
         scores.to_csv(root / "scores.csv", index=False)
         summary.assign(method=summary["method"].map(lambda m: METHODS.get(m, m))).to_csv(
@@ -39,7 +50,7 @@ def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str,
         (root / "table.md").write_text(table, encoding="utf-8")
         (root / "plots").mkdir(exist_ok=True)
         scores_figure(scores, evaluator_title).savefig(root / "plots" / "scores.png", dpi=150)
-        images_figure(scores, store.read_image).savefig(root / "plots" / "images.png", dpi=150)
+        images_figure(scores, read).savefig(root / "plots" / "images.png", dpi=150)
     except OSError as error:
         raise UserError(
             f"{root}: expected to write the report, got “{error.strerror}”; finished samples are kept."

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from das_ag.experiment.store import Record
 
@@ -63,18 +62,22 @@ def method_summary(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_differences(scores: pd.DataFrame, baseline: str = "das") -> pd.DataFrame:
-    """Each method against the baseline, over the same prompt, seed and random numbers.
+    """Each method against the baseline, over the same prompt, seed, settings and random numbers.
 
     Returns:
-        One row for each other method: `method`, `difference` (mean of the pairs' differences), `low` and `high` (its 95 %
-        percentile bootstrap interval, 9,999 resamples, fixed seed; NaN for fewer than two pairs), `n` (pairs).
+        One row for each other method that has pairs: `method`, `difference` (mean of the pairs' differences), `low` and
+        `high` (its 95 % percentile bootstrap interval, 9,999 resamples, fixed seed; NaN for one pair), `n` (pairs).
     """
+    from scipy.stats import bootstrap  # takes seconds to import, and the report of a run does not need it
+
     pairs = scores.dropna(subset="aesthetic_score").pivot_table(
-        index=["prompt_id", "seed"], columns="method", values="aesthetic_score"
+        index=["prompt_id", "seed", "settings"], columns="method", values="aesthetic_score"
     )
     rows = []
     for method in [name for name in METHODS if name in pairs and name != baseline and baseline in pairs]:
         differences = (pairs[method] - pairs[baseline]).dropna().to_numpy()
+        if not len(differences):
+            continue
         low = high = float("nan")
         if len(differences) > 1:
             interval = bootstrap((differences,), np.mean, method="percentile", rng=BOOTSTRAP_SEED).confidence_interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,6 +16,9 @@ from das_ag.synthesis.views import ViewNumbers, ViewSettings, plain_view, random
 
 REVISION = 1
 """Counts changes of the algorithm that change its images."""
+
+MAX_LEARNING_RATE = 1000.0
+"""Far beyond any use; float32 overflows beyond 1e38."""
 
 LAST_LEARNING_RATE = 0.01
 """Share of the learning rate that is left at the last step. Source: DAS-AG v1."""
@@ -39,8 +41,11 @@ class AscentSettings:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise UserError(f"steps: expected at least 1, got {self.steps}; the usual value is 200.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(f"learning_rate: expected above 0, got {self.learning_rate}; the usual value is 0.05.")
+        if not 0 < self.learning_rate <= MAX_LEARNING_RATE:  # NaN fails too
+            raise UserError(
+                f"learning_rate: expected above 0 and at most {MAX_LEARNING_RATE}, got {self.learning_rate}; "
+                "the usual value is 0.05."
+            )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"betas: expected two numbers from 0 to below 1, got {self.betas}; change them.")
 

@@ -122,7 +122,8 @@ def cut_windows(
     height, width = pixels.shape[-2:]
     highest = torch.tensor([height, width]) - window_px
     if bool((corners < 0).any() or (corners > highest).any()):
-        raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {corners.min().item()}…{corners.max().item()}; shift less.")
+        got = f"{corners.min().item()}…{corners.max().item()}"
+        raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {got}; shift less.")
     return _CutWindows.apply(pixels, corners.tolist(), window_px)
 
 
