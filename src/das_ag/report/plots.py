@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from das_ag.report.statistics import METHODS, method_summary
 
@@ -66,8 +67,8 @@ def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, 
     shown = scores[scores["seed"] == scores["seed"].min()].drop_duplicates(["method", "prompt_id"])
     methods = list(dict.fromkeys(shown["method"]))
     prompts = list(dict.fromkeys(shown["prompt_id"]))[:MOST_COLUMNS]
-    figure = Figure(figsize=(0.5 + 1.55 * len(prompts), 0.45 + 1.8 * len(methods)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)  # type: ignore[call-arg]
+    size = 0.5 + 1.55 * len(prompts), 0.45 + 1.8 * len(methods)
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02))
     grid = figure.subplots(len(methods), len(prompts), squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
