@@ -99,12 +99,15 @@ class Objective:
         features = guide.encode_images(views.flatten(0, 1))
         scores = guide.rate_features(features).view(batch, count)
         features = features.view(batch, count, -1)
+        # A weight of zero needs the value for the trace, and no gradient.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.l1 > 0):
+            l1 = views.abs().mean(dim=(1, 2, 3, 4))
         return Terms(
             aesthetic=scores.mean(dim=1) / 10,
             positive=(features @ self.positive[:, :, None]).squeeze(2).mean(dim=1),
             negative=(features @ self.negative[:, :, None]).squeeze(2).mean(dim=1),
             total_variation=total_variation(views),
-            l1=views.abs().mean(dim=(1, 2, 3, 4)),
+            l1=l1,
         )
 
     def loss(self, terms: Terms, step: int, steps: int) -> Float[Tensor, " batch"]:

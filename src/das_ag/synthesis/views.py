@@ -66,17 +66,18 @@ def draw_view_numbers(
 ) -> ViewNumbers:
     """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch."""
     b, m = settings.count, settings.max_shift_px
-    shift, gain, offset, noise = [], [], [], []
-    for g in generators:
+    shift, gain, offset = [], [], []
+    noise = torch.empty(len(generators), b, 3, window_px, window_px, device=generators[0].device)
+    for place, g in zip(noise, generators, strict=True):
         shift.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=g.device))
         gain.append(torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
         offset.append(torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
-        noise.append(torch.randn(b, 3, window_px, window_px, generator=g, device=g.device))
+        torch.randn(place.shape, generator=g, out=place)
     return ViewNumbers(
         shift_px=torch.stack(shift).cpu(),
         gain=torch.stack(gain).to(device),
         offset=torch.stack(offset).to(device),
-        noise=torch.stack(noise).to(device),
+        noise=noise.to(device),
     )
 
 
