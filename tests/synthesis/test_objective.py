@@ -128,6 +128,19 @@ def test_total_variation_by_hand(rows, value):
     assert total_variation(picture(rows)).tolist() == pytest.approx([value], abs=1e-12)
 
 
+def test_total_variation_s_gradient_equals_autograd_s():
+    generator = torch.Generator().manual_seed(0)
+    ours = torch.randn(2, 3, 3, 5, 4, dtype=torch.float64, generator=generator)
+    ours[0, 0, :, :, 1] = ours[0, 0, :, :, 2]  # where neighbours are equal the gradient is 0
+    ours.requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    weight = torch.tensor([0.7, -1.3], dtype=torch.float64)
+    (total_variation(ours) * weight).sum().backward()
+    rows, columns = theirs.diff(dim=-1).abs(), theirs.diff(dim=-2).abs()
+    ((rows.mean(dim=(1, 2, 3, 4)) + columns.mean(dim=(1, 2, 3, 4))) * weight).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-15)
+
+
 def test_total_variation_is_the_mean_over_views():
     views = torch.cat([picture([[0, 1], [3, 3]]), picture([[5, 5], [5, 5]])], dim=1)
     assert total_variation(views).tolist() == pytest.approx([1.5], abs=1e-12)

@@ -7,10 +7,10 @@ from das_ag.synthesis.schedules import Schedule
 from das_ag.synthesis.views import (
     ViewNumbers,
     ViewSettings,
-    cut_windows,
     draw_view_numbers,
     plain_view,
     random_views,
+    resized_windows,
 )
 
 CONSTANT = Schedule("linear", 0.1, 0.1, 0.5)
@@ -102,26 +102,32 @@ def test_colour_change_by_hand():
         (3, 3, 3, [[[0, 0], [0, 0]]]),
     ],
 )
-def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, corners):
-    batch = len(corners)
+@pytest.mark.parametrize(
+    ("image", "interpolation"), [(None, "bilinear"), (3, "bilinear"), (7, "bilinear"), (3, "bicubic"), (7, "nearest")]
+)
+def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, corners, image, interpolation):  # noqa: PLR0917
     generator = torch.Generator().manual_seed(0)
-    ours = torch.randn(batch, 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
+    ours = torch.randn(len(corners), 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
-    cut = cut_windows(ours, torch.tensor(corners), window)
-    sliced = torch.stack(
-        [torch.stack([theirs[n, :, y : y + window, x : x + window] for y, x in row]) for n, row in enumerate(corners)]
-    )
-    assert torch.equal(cut, sliced)
-    weight = torch.randn(cut.shape, dtype=torch.float64, generator=generator)
-    (cut * weight).sum().backward()
-    (sliced * weight).sum().backward()
+    size = image or window
+    got = resized_windows(ours, torch.tensor(corners), window, size, interpolation)
+    windows = [theirs[n, :, y : y + window, x : x + window] for n, row in enumerate(corners) for y, x in row]
+    options = {} if interpolation == "nearest" else {"align_corners": False}
+    expected = F.interpolate(torch.stack(windows), size=(size, size), mode=interpolation, **options)
+    expected = expected.unflatten(0, (len(corners), -1))
+    if image is None:
+        assert torch.equal(got, expected)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
+    weight = torch.randn(got.shape, dtype=torch.float64, generator=generator)
+    (got * weight).sum().backward()
+    (expected * weight).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("corner", [(-1, 0), (0, -1), (6, 0), (0, 4)])
 def test_windows_beyond_the_picture_are_rejected(corner):
     with pytest.raises(ValueError, match=r"corners: expected within 0…\[5, 3\]"):
-        cut_windows(torch.zeros(1, 3, 9, 7), torch.tensor([[corner]]), 4)
+        resized_windows(torch.zeros(1, 3, 9, 7), torch.tensor([[corner]]), 4, 4)
 
 
 def test_ranges_of_the_drawn_numbers():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from das_ag.errors import UserError
-from das_ag.synthesis.resize import resize
+from das_ag.synthesis.resize import resize, resize_matrix
 from das_ag.synthesis.schedules import Schedule
 
 
@@ -66,13 +67,17 @@ def draw_view_numbers(
 ) -> ViewNumbers:
     """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch."""
     b, m = settings.count, settings.max_shift_px
-    shift, gain, offset = [], [], []
     noise = torch.empty(len(generators), b, 3, window_px, window_px, device=generators[0].device)
-    for place, g in zip(noise, generators, strict=True):
-        shift.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=g.device))
-        gain.append(torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
-        offset.append(torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
-        torch.randn(place.shape, generator=g, out=place)
+
+    def draw(g: Generator, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shift = torch.randint(-m, m + 1, (b, 2), generator=g, device=g.device)
+        gain, offset = (torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1 for _ in range(2))
+        torch.randn(noise.shape, generator=g, out=noise)
+        return shift, gain, offset
+
+    # A generator draws on one core; those of several samples can draw at the same time.
+    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
+        shift, gain, offset = zip(*pool.map(draw, generators, noise), strict=True)
     return ViewNumbers(
         shift_px=torch.stack(shift).cpu(),
         gain=torch.stack(gain).to(device),
@@ -101,10 +106,10 @@ def random_views(
     picture and noise before the colour change, on fewer pixels: resizing is linear and leaves a constant as it is.
     """
     window_px = numbers.noise.shape[-1]
-    border = (pixels.shape[-1] - window_px) // 2
-    size = image_size_px, image_size_px
-    views = resize(cut_windows(pixels, border - numbers.shift_px, window_px), size, interpolation)
-    added = numbers.offset * colour_shift + noise * resize(numbers.noise, size, interpolation)
+    corners = (pixels.shape[-1] - window_px) // 2 - numbers.shift_px
+    views = resized_windows(pixels, corners, window_px, image_size_px, interpolation)
+    noise_px = resize(numbers.noise, (image_size_px, image_size_px), interpolation)
+    added = torch.add(numbers.offset * colour_shift, noise_px, alpha=noise)
     return torch.addcmul(added, views, (numbers.gain * colour_shift).exp())
 
 
@@ -116,35 +121,55 @@ def plain_view(
     return resize(pixels[:, None, :, window, window], (image_size_px, image_size_px), interpolation)
 
 
-def cut_windows(
-    pixels: Float[Tensor, "batch 3 h w"], corners: Int[Tensor, "batch views 2"], window_px: int
-) -> Float[Tensor, "batch views 3 window window"]:
-    """Square windows whose upper left corners (y, x) are given on the CPU."""
+def resized_windows(
+    pixels: Float[Tensor, "batch 3 h w"],
+    corners: Int[Tensor, "batch views 2"],
+    window_px: int,
+    image_size_px: int,
+    interpolation: str = "bilinear",
+) -> Float[Tensor, "batch views 3 image image"]:
+    """Square windows whose upper left corners (y, x) are given on the CPU, brought to one size."""
     height, width = pixels.shape[-2:]
     highest = torch.tensor([height, width]) - window_px
     if bool((corners < 0).any() or (corners > highest).any()):
         got = f"{corners.min().item()}…{corners.max().item()}"
         raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {got}; shift less.")
-    return _CutWindows.apply(pixels, corners.tolist(), window_px)
+    matrix = resize_matrix(image_size_px, window_px, interpolation, pixels)
+    narrow = _NarrowedWindows.apply(pixels, corners.tolist(), window_px, matrix)
+    return resize(narrow, (image_size_px, image_size_px), interpolation)
 
 
-class _CutWindows(torch.autograd.Function):
-    """Windows by slicing; the gradient adds up in one canvas and in fixed order, where autograd makes one for each."""
+class _NarrowedWindows(torch.autograd.Function):
+    """Windows by slicing, their rows resized on the way; the gradient adds up in one canvas and in fixed order.
+
+    Autograd would make a canvas for each window.
+    """
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Tensor:
-        ctx.shape, ctx.corners, ctx.window_px = pixels.shape, corners, window_px
-        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], window_px, window_px)
-        for n, row in enumerate(corners):
-            for b, (y, x) in enumerate(row):
-                views[n, b] = pixels[n, :, y : y + window_px, x : x + window_px]
+    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int, matrix: Tensor) -> Tensor:
+        ctx.shape, ctx.corners, ctx.matrix = pixels.shape, corners, matrix
+        image_px = matrix.shape[0]
+        ctx.as_it_is = image_px == window_px
+        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], window_px, image_px)
+        for window, view in zip(_windows(pixels, corners, window_px), views.flatten(0, 1), strict=True):
+            if ctx.as_it_is:
+                view.copy_(window)
+            else:
+                torch.matmul(window, matrix.T, out=view)
         return views
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = gradients
         pixels = gradient.new_zeros(ctx.shape)
-        for n, row in enumerate(ctx.corners):
-            for b, (y, x) in enumerate(row):
-                pixels[n, :, y : y + ctx.window_px, x : x + ctx.window_px] += gradient[n, b]
-        return pixels, None, None
+        windows = _windows(pixels, ctx.corners, gradient.shape[-2])
+        for window, view in zip(windows, gradient.flatten(0, 1), strict=True):
+            window.add_(view if ctx.as_it_is else view @ ctx.matrix)
+        return pixels, None, None, None
+
+
+def _windows(pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Iterator[Tensor]:
+    """A view (3, window, window) into `pixels` for each corner."""
+    for picture, row in zip(pixels, corners, strict=True):
+        for y, x in row:
+            yield picture[:, y : y + window_px, x : x + window_px]
