@@ -1,6 +1,6 @@
 """Trains the embedded models from nothing and prints what they have learned.
 
-python scripts/train_embedded.py                   # both, into src/das_ag/models/data, sized for an hour on two cores
+python scripts/train_embedded.py                   # both, into src/das_ag/models/data; 41 minutes on two cores
 python scripts/train_embedded.py --only judge --to /tmp/models
 """
 
