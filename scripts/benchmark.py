@@ -7,6 +7,7 @@ note/benchmarks.md, with machine and command.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,7 +21,7 @@ from das_ag.experiment import environment
 environment.prepare()
 
 
-from das_ag.experiment.benchmark import StepTimes, measure_step
+from das_ag.experiment.benchmark import StepTimes, measure_step, random_weights
 from das_ag.experiment.plan import compose_config, make_plan
 from das_ag.experiment.runtime import choose_device, provenance
 
@@ -34,16 +35,21 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="as for run.py, for instance models=embedded")
     parser.add_argument("--repeats", type=int, default=15, help="of step and bare encoder in turn")
     parser.add_argument("--write", action="store_true", help="put the figures into note/benchmarks.md")
+    parser.add_argument("--random-weights", action="store_true", help="a ViT-L/14 of random numbers as the guide")
     arguments = parser.parse_args()
     try:
-        steps = f"steps={arguments.repeats + WARM_UP}"
-        plan = make_plan(compose_config([*arguments.overrides, steps]))
-        times = measure_step(plan, arguments.repeats)
+        with contextlib.ExitStack() as stack:
+            overrides = stack.enter_context(random_weights()) if arguments.random_weights else []
+            steps = f"steps={arguments.repeats + WARM_UP}"
+            plan = make_plan(compose_config([*arguments.overrides, *overrides, steps]))
+            times = measure_step(plan, arguments.repeats)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     machine = provenance(choose_device(plan.runtime.device))
-    command = " ".join(["python scripts/benchmark.py", *arguments.overrides])
+    command = " ".join(
+        ["python scripts/benchmark.py", *arguments.overrides, *["--random-weights"] * arguments.random_weights]
+    )
     section = describe(times, machine, command, arguments.repeats)
     print(section)
     if arguments.write:

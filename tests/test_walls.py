@@ -31,9 +31,11 @@ ONLY_IN = {
     "clip": ("das_ag.models",),
     "transformers": ("das_ag.models",),
     "aesthetic_predictor_v2_5": ("das_ag.models",),
+    "huggingface_hub": ("das_ag.models",),
+    "flash_attn": ("das_ag.models",),
 }
 # Of those, packages that most runs do not need: imported where they are used, inside a function.
-LATE = ("clip", "transformers", "aesthetic_predictor_v2_5")
+LATE = ("clip", "transformers", "aesthetic_predictor_v2_5", "huggingface_hub", "flash_attn")
 NEVER = {"das_ag.report": ("torch",), "das_ag.experiment.environment": ("torch", "numpy")}
 
 

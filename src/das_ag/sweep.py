@@ -50,6 +50,8 @@ def run_job(config: DictConfig) -> None:
     from das_ag.experiment.store import Store
 
     plan = make_plan(config)
+    for choice in plan.evaluators.values():
+        choice.digest()  # an evaluator that is not to be had is better known now than after hours
     outcome = generate(plan, Store(plan.folder))
     log.info(
         "%s: %d generated, %d already there, %d failed, of %d samples in %s",
@@ -64,21 +66,24 @@ def finish(config: DictConfig, started: float) -> int:
         config: what the run was started with, Hydra's own part included.
         started: when, in seconds since the epoch; earlier failures are not this run's.
     """
-    from das_ag.experiment import networks
     from das_ag.experiment.evaluate import evaluate
+    from das_ag.experiment.guides import release_guide
+    from das_ag.experiment.plan import choose_evaluators
     from das_ag.experiment.runtime import choose_device
     from das_ag.experiment.store import Store
     from das_ag.report import write_report
 
-    names = [config.evaluator.name]
+    release_guide()
+    evaluators = choose_evaluators(config.evaluator)
+    first, choice = next(iter(evaluators.items()))
     complaints: list[str] = []
     for folder in _folders(config):
         store = Store(folder)
         failures = store.failures(since=started - CLOCK_SLACK_S)
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
-        complaints += evaluate(store, names, choose_device(config.runtime.device))
+        complaints += evaluate(store, evaluators, choose_device(config.runtime.device))
         try:
-            table, left_out = write_report(folder, names[0], networks.EVALUATORS[names[0]].title)
+            table, left_out = write_report(folder, first, choice.title, published=config.published_figures)
         except UserError as error:
             complaints.append(str(error))
             continue

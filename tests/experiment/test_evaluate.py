@@ -10,12 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from das_ag.experiment import networks
 from das_ag.experiment.evaluate import evaluate
+from das_ag.experiment.evaluators import EmbeddedJudgeChoice
 from das_ag.experiment.store import Store
 from das_ag.models.embedded import EmbeddedJudge
 
 CPU = torch.device("cpu")
+JUDGE = {"embedded": EmbeddedJudgeChoice()}
 
 
 def picture(seed):
@@ -51,13 +52,13 @@ def edit_scores(store, sample, **changes):
 
 
 def test_scores_are_the_judges_of_the_stored_pixels(store, judge):
-    assert evaluate(store, ["embedded"], CPU) == []
+    assert evaluate(store, JUDGE, CPU) == []
     expected = {}
     for record in store.records()[0]:
         with Image.open(store.root / record.image) as image:
             expected[record.sample.seed] = float(judge.rate_images([np.array(image)])[0])
         entry = record.scores["embedded"]
-        assert entry["digest"] == judge.digest == networks.EVALUATORS["embedded"].digest()
+        assert entry["digest"] == judge.digest == JUDGE["embedded"].digest()
         assert entry["image_sha256"] == record.image_sha256
     assert scores_of(store) == expected
     assert len(set(expected.values())) == 3
@@ -65,42 +66,40 @@ def test_scores_are_the_judges_of_the_stored_pixels(store, judge):
 
 
 def test_an_image_is_scored_once(store, sample_of, monkeypatch):
-    evaluate(store, ["embedded"], CPU)
+    evaluate(store, JUDGE, CPU)
     edit_scores(store, sample_of(seed=2), score=1.25)  # shows whether it is computed anew
     before = scores_of(store)
-    monkeypatch.setitem(networks.EVALUATORS, "embedded", networks.EvaluatorFamily(
-        "Embedded judge", networks.EVALUATORS["embedded"].digest, load=None  # type: ignore[arg-type]
-    ))  # fmt: skip
-    assert evaluate(store, ["embedded"], CPU) == []
+    monkeypatch.setattr(EmbeddedJudgeChoice, "load", lambda *_: pytest.fail("loaded for nothing"))
+    assert evaluate(store, JUDGE, CPU) == []
     assert scores_of(store) == before
     assert before[2] == 1.25
 
 
 def test_only_new_images_are_scored(store, sample_of, put, caplog):
-    evaluate(store, ["embedded"], CPU)
+    evaluate(store, JUDGE, CPU)
     put(store, sample_of(seed=4), image=picture(4))
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        evaluate(store, ["embedded"], CPU)
+        evaluate(store, JUDGE, CPU)
     assert set(scores_of(store)) == {1, 2, 3, 4}
     assert "Embedded judge: 1 images scored" in caplog.text
 
 
 def test_scores_by_other_weights_are_made_again(store, sample_of):
-    evaluate(store, ["embedded"], CPU)
+    evaluate(store, JUDGE, CPU)
     before = scores_of(store)
     edit_scores(store, sample_of(seed=2), score=1.25, digest="0" * 64)
     edit_scores(store, sample_of(seed=3), score=1.25, image_sha256="0" * 64)
-    assert evaluate(store, ["embedded"], CPU) == []
+    assert evaluate(store, JUDGE, CPU) == []
     assert scores_of(store) == before
 
 
 def test_a_changed_image_does_not_keep_its_score(store, sample_of, judge):
     """Either the new image is scored, or the change is told: never the old score beside the new image."""
-    evaluate(store, ["embedded"], CPU)
+    evaluate(store, JUDGE, CPU)
     path = store.root / sample_of(seed=2).folder / "image.png"
     Image.fromarray(picture(7)).save(path)
-    told = evaluate(store, ["embedded"], CPU)
+    told = evaluate(store, JUDGE, CPU)
     told += store.records()[1]
     right = float(judge.rate_images([picture(7)])[0])
     assert scores_of(store).get(2) == right or str(sample_of(seed=2).folder) in " ".join(told)
@@ -109,15 +108,15 @@ def test_a_changed_image_does_not_keep_its_score(store, sample_of, judge):
 def test_an_unreadable_image_is_named_and_does_not_stop_the_others(store, sample_of):
     path = store.root / sample_of(seed=2).folder / "image.png"
     path.write_bytes(path.read_bytes()[:100])
-    (sentence,) = evaluate(store, ["embedded"], CPU)
+    (sentence,) = evaluate(store, JUDGE, CPU)
     assert str(path) in sentence
     assert "delete its folder and run again" in sentence
     assert set(scores_of(store)) == {1, 3}
 
 
 def test_a_score_does_not_depend_on_company(store, sample_of, put, tmp_path):
-    evaluate(store, ["embedded"], CPU)
+    evaluate(store, JUDGE, CPU)
     alone = Store(tmp_path / "alone")
     put(alone, sample_of(seed=3), image=picture(3))
-    evaluate(alone, ["embedded"], CPU)
+    evaluate(alone, JUDGE, CPU)
     assert scores_of(alone)[3] == scores_of(store)[3]

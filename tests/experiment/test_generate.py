@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import hashlib
@@ -15,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from das_ag.experiment import networks
-from das_ag.experiment.generate import Outcome, generate, generator_of
+from das_ag.errors import UserError
+from das_ag.experiment.generate import Outcome, generate, generator_of, guide_of
 from das_ag.experiment.store import Store
 
 THREE = (
@@ -53,6 +54,10 @@ def made(plan, tmp_path_factory):
     return store
 
 
+def loaded_guide(plan):
+    return guide_of(plan, torch.device("cpu"))
+
+
 @pytest.fixture
 def copied(made, tmp_path):
     shutil.copytree(made.root, tmp_path / "copied")
@@ -77,18 +82,18 @@ def test_each_sample_is_stored_with_its_settings(plan, made):
 
 def test_results_are_those_of_the_stored_image(plan, made):
     """What the record says of the image is what the guide sees in the file, up to its 8 bits."""
-    guide = networks.load_guide("embedded", torch.device("cpu"))
-    side = guide.image_text.image_size_px
+    guide = loaded_guide(plan)
+    side = guide.functions.image_size_px
     mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
     for record in made.records()[0]:
         rgb = made.read_image(record.image) / 255
         pixels = torch.tensor((rgb - mean) / std, dtype=torch.float32).permute(2, 0, 1)[None]
         resized = torch.nn.functional.interpolate(pixels, (side, side), mode="bilinear", align_corners=False)
-        features = guide.image_text.encode_images(resized)
-        text = guide.image_text.encode_texts(record.sample.positive)
-        assert record.result["clip_positive"] == pytest.approx((features @ text.T).item(), abs=0.02)
+        features = guide.functions.encode_images(resized)
+        (text,) = (guide.text_features[text] for text in record.sample.positive)
+        assert record.result["clip_positive"] == pytest.approx((features @ text).item(), abs=0.02)
         assert record.result["guide_aesthetic_score"] == pytest.approx(
-            guide.rater.rate_features(features).item(), abs=0.1
+            guide.functions.rate_features(features).item(), abs=0.1
         )
 
 
@@ -107,7 +112,7 @@ def test_trace_adds_up_to_the_loss(plan, made):
 
 def test_nothing_is_made_twice(plan, copied, monkeypatch):
     times = {path: path.stat().st_mtime_ns for path in copied.root.rglob("*")}
-    monkeypatch.setattr(networks, "load_guide", None)  # what is not needed is not loaded
+    monkeypatch.setattr("das_ag.experiment.generate.load_guide", None)  # what is not needed is not loaded
     assert generate(plan, copied) == Outcome(made=0, found=3, failed={})
     assert {path: path.stat().st_mtime_ns for path in copied.root.rglob("*")} == times
 
@@ -209,25 +214,20 @@ def poison(loaded, spoil, from_call):
     calls = iter(range(1000))
 
     def encode_images(pixels):
-        features = list(loaded.image_text.encode_images(pixels).chunk(3))
+        features = list(loaded.functions.encode_images(pixels).chunk(3))
         if next(calls) >= from_call:
             features[1] = spoil(features[1])
         return torch.cat(features)
 
-    class Poisoned:
-        image_size_px = loaded.image_text.image_size_px
-        digest = loaded.image_text.digest
-        encode_texts = staticmethod(loaded.image_text.encode_texts)
-        lost_words = staticmethod(loaded.image_text.lost_words)
-
-    Poisoned.encode_images = staticmethod(encode_images)
-    return dataclasses.replace(loaded, image_text=Poisoned())
+    poisoned = copy.copy(loaded)
+    poisoned.functions = dataclasses.replace(loaded.functions, encode_images=encode_images)
+    return poisoned
 
 
 def test_a_sample_that_fails_leaves_its_siblings_unharmed(plan, made, tmp_path, monkeypatch):
-    store, loaded = Store(tmp_path), networks.load_guide("embedded", torch.device("cpu"))
+    store, loaded = Store(tmp_path), loaded_guide(plan)
     with monkeypatch.context() as patch:
-        patch.setattr(networks, "load_guide", lambda *_: poison(loaded, lambda f: f * math.nan, 2))
+        patch.setattr("das_ag.experiment.generate.load_guide", lambda *_: poison(loaded, lambda f: f * math.nan, 2))
         outcome = generate(plan, store)
     name = "das_ag star seed 42"
     assert (outcome.made, outcome.found, set(outcome.failed)) == (2, 0, {name})
@@ -246,8 +246,8 @@ def test_a_sample_that_fails_leaves_its_siblings_unharmed(plan, made, tmp_path, 
 
 def test_a_sample_that_fails_at_its_last_move_is_told(plan, made, tmp_path, monkeypatch):
     """Every loss is a number; what the last step makes of the image is not."""
-    store, loaded = Store(tmp_path), networks.load_guide("embedded", torch.device("cpu"))
-    monkeypatch.setattr(networks, "load_guide", lambda *_: poison(loaded, NanGradient.apply, 2))
+    store, loaded = Store(tmp_path), loaded_guide(plan)
+    monkeypatch.setattr("das_ag.experiment.generate.load_guide", lambda *_: poison(loaded, NanGradient.apply, 2))
     outcome = generate(plan, store)
     assert (outcome.made, set(outcome.failed)) == (2, {"das_ag star seed 42"})
     assert store.failures() == outcome.failed
@@ -267,6 +267,72 @@ def test_a_failure_of_all_is_told_for_each(plan_of, tiny, tmp_path):
     assert {entry["settings"]["views"]["noise"]["start"] for entry in entries} == {1e38}
 
 
+@pytest.mark.parametrize(
+    ("error", "size", "views", "advice"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), 3, 64, "samples_per_batch=1 or runtime.views_per_pass=3"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"), 3, 64, "samples_per_batch=1"),
+        (MemoryError(), 1, 2, "try runtime.views_per_pass=1;"),
+        (MemoryError(), 1, 1, "try a smaller canvas_px"),
+    ],
+)
+def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, monkeypatch, error, size, views, advice):
+    plan = plan_of(*tiny, *THREE, f"runtime.samples_per_batch={size}", f"runtime.views_per_pass={views}")
+
+    def fail(_):
+        raise error
+
+    loaded = copy.copy(loaded_guide(plan))
+    loaded.functions = dataclasses.replace(loaded.functions, encode_images=fail)
+    monkeypatch.setattr("das_ag.experiment.generate.load_guide", lambda *_: loaded)
+    with pytest.raises(UserError, match=r"^memory: expected room for runtime\.samples_per_batch=\d") as told:
+        generate(plan, Store(tmp_path))
+    assert advice in str(told.value)
+
+
+def test_another_error_of_torch_is_not_taken_for_lack_of_memory(plan_of, tiny, tmp_path, monkeypatch):
+    plan = plan_of(*tiny, *THREE)
+    loaded = copy.copy(loaded_guide(plan))
+    loaded.functions = dataclasses.replace(loaded.functions, encode_images=lambda pixels: pixels @ torch.ones(1, 1))
+    monkeypatch.setattr("das_ag.experiment.generate.load_guide", lambda *_: loaded)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        generate(plan, Store(tmp_path))
+
+
+def test_views_that_pass_in_parts_change_an_image_by_rounding_at_most(plan_of, tiny, made, tmp_path):
+    plan = plan_of(*tiny, *THREE, "runtime.views_per_pass=1")
+    store = Store(tmp_path)
+    generate(plan, store)
+    for sample in plan.samples:
+        image = sample.folder / "image.png"
+        np.testing.assert_allclose(store.read_image(image).astype(int), made.read_image(image).astype(int), atol=1)
+
+
+def test_bfloat16_gives_nearly_the_same_similarity(plan_of, tiny, made, tmp_path):
+    plan = plan_of(*tiny, *THREE, "runtime.precision=bfloat16")
+    store = Store(tmp_path)
+    generate(plan, store)
+    assert files_of(store) != files_of(made)
+    for sample in plan.samples:
+        ours, theirs = rows_of(store, sample.prompt_id), rows_of(made, sample.prompt_id)
+        assert ours[0]["positive"] == pytest.approx(theirs[0]["positive"], abs=0.02)
+        assert ours[0]["aesthetic"] == pytest.approx(theirs[0]["aesthetic"], abs=0.02)
+
+
+def test_published_randomness_takes_one_sample_at_a_time_and_says_so(plan_of, tiny, tmp_path, caplog):
+    plan = plan_of(*tiny, *THREE, "randomness=published")
+    with caplog.at_level(logging.INFO):
+        generate(plan, Store(tmp_path))
+    assert "one sample at a time, whatever runtime.samples_per_batch asks" in caplog.text
+    assert {record.provenance["samples_per_batch"] for record in Store(tmp_path).records()[0]} == {1}
+
+
+def test_generating_leaves_torchs_own_numbers_alone(plan_of, tiny, tmp_path):
+    before = torch.get_rng_state()
+    generate(plan_of(*tiny, *THREE, "randomness=published", "steps=1"), Store(tmp_path))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
     texts = "{heart: a red heart with a dragon, same: a red heart with a dragon, ring: a blue ring}"
     plan = plan_of(*tiny, THREE[0], f"prompts.positive={texts}", "prompts.negative=[a glorious star]", "steps=1")
@@ -274,8 +340,8 @@ def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
         generate(plan, Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        "Words that the embedded models do not see in “a red heart with a dragon”: with, dragon",
-        "Words that the embedded models do not see in “a glorious star”: glorious",
+        "Words that the guide does not see in “a red heart with a dragon”: with, dragon",
+        "Words that the guide does not see in “a glorious star”: glorious",
     ]
 
 

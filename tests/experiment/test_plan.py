@@ -14,7 +14,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError
-from das_ag.experiment import networks
+from das_ag.experiment.evaluators import EmbeddedJudgeChoice
+from das_ag.experiment.guides import EmbeddedGuideChoice
 from das_ag.experiment.plan import make_plan
 from das_ag.models import embedded
 from das_ag.synthesis import REVISION
@@ -80,7 +81,7 @@ def test_default_plan_is_six_samples_in_order(plan_of):
         ("das", prompt_id, (text,), (), 42) for prompt_id, text in PROMPTS.items()
     ]
     assert plan.folder == Path("outputs/embedded")
-    assert plan.evaluators == ("embedded",)
+    assert plan.evaluators == {"embedded": EmbeddedJudgeChoice()}
 
 
 def test_all_prompts_of_a_seed_come_before_the_next_seed(plan_of):
@@ -137,7 +138,9 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
                 "l1": 0.53,
             },
             "ascent": {"steps": 150, "learning_rate": 0.35, "betas": [0.5, 0.99]},
-            "guide": "embedded",
+            "guide": {"family": "embedded"},
+            "precision": "float32",
+            "randomness": "per_sample",
             "revision": REVISION,
             "weights": {"guide": hashlib.sha256(weights.read_bytes()).hexdigest()},
         },
@@ -167,6 +170,8 @@ def test_settings_survive_json(plan_of):
         "method=das_rag",
         "prompts.negative=[a blue ring]",
         "pyramid=all_resolutions",
+        "runtime.precision=bfloat16",
+        "randomness=published",
     ],
 )
 def test_key_of_each_sample_changes_with(plan_of, override):
@@ -195,12 +200,21 @@ def test_key_changes_with_text_and_name_of_its_own_prompt_alone(plan_of):
 
 def test_key_changes_with_the_weights(plan_of, monkeypatch):
     before = keys(plan_of())
-    family = dataclasses.replace(networks.GUIDES["embedded"], digests=lambda: {"guide": "0" * 64})
-    monkeypatch.setitem(networks.GUIDES, "embedded", family)
+    monkeypatch.setattr(EmbeddedGuideChoice, "digests", lambda _: {"guide": "0" * 64})
     assert len({*before, *keys(plan_of())}) == 12
 
 
-@pytest.mark.parametrize("override", ["runtime.device=cpu", "runtime.samples_per_batch=1", "name=other"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "runtime.device=cpu",
+        "runtime.samples_per_batch=1",
+        "runtime.views_per_pass=3",
+        "name=other",
+        "published_figures=true",
+        "evaluator=aesthetic_v2_5",
+    ],
+)
 def test_keys_do_not_change_with(plan_of, override):
     assert keys(plan_of(override)) == keys(plan_of())
 
@@ -222,6 +236,8 @@ def test_every_file_of_the_configuration_composes(compose, conf_folder):
 @pytest.mark.parametrize("group", ["method", "prompts", "pyramid", "runtime"])
 def test_every_choice_can_be_planned(plan_of, conf_folder, group):
     for path in sorted((conf_folder / group).glob("*.yaml")):
+        if path.stem == "published":
+            continue  # prompts for CLIP, which test_paper.py plans
         more = ["prompts.positive={mine: a red circle}"] if path.stem == "own" else []
         plan = plan_of(f"{group}={path.stem}", *more)
         assert len(plan.samples) == (1 if path.stem == "own" else 6), path
@@ -232,9 +248,9 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 
 
 ALWAYS_THERE = (
-    "betas", "canvas_px", "evaluator.name", "gamut", "learning_rate", "method.aesthetic_sign", "method.name",
-    "models.family", "name", "prompts.negative", "prompts.positive", "runtime.device", "runtime.samples_per_batch",
-    "seeds", "steps", *IMAGE_SETTINGS,
+    "betas", "canvas_px", "gamut", "learning_rate", "method.aesthetic_sign", "method.name", "models.family", "name",
+    "prompts.negative", "prompts.positive", "published_figures", "randomness", "runtime.device", "runtime.precision",
+    "runtime.samples_per_batch", "runtime.views_per_pass", "seeds", "steps", *IMAGE_SETTINGS,
 )  # fmt: skip
 
 
@@ -312,8 +328,34 @@ ERRORS = [
     (["objective.l1=inf"], ["objective.l1: ", "got inf"]),
     (["method.aesthetic_sign=2"], ["aesthetic_sign: ", "-1, 0 or 1", "got 2", "choose a method"]),
     (["method.name=../das"], ["method.name: ", "got '../das'"]),
-    (["models.family=other"], ["models: ", "embedded", "got 'other'", "choose"]),
-    (["evaluator.name=other"], ["evaluator: ", "embedded", "got 'other'", "choose"]),
+    (["models.family=other"], ["models.family: ", "embedded, openai_clip", "got 'other'", "choose"]),
+    (["+evaluator.other={}"], ["evaluator: ", "embedded, aesthetic_v2_5", "got 'other'", "choose"]),
+    (["~evaluator.embedded"], ["evaluator: ", "embedded", "got {}", "choose"]),
+    (["+evaluator.embedded.size=3"], ["evaluator.embedded: ", "got size", "--cfg job"]),
+    (
+        ["evaluator=aesthetic_v2_5", "evaluator.aesthetic_v2_5.attention=fast"],
+        ["evaluator.aesthetic_v2_5.attention: ", "sdpa, math, flash_attn", "got 'fast'"],
+    ),
+    (
+        ["evaluator=aesthetic_v2_5", "evaluator.aesthetic_v2_5.precision=float16"],
+        ["precision: ", "or bfloat16"],
+    ),
+    (["models=openai_clip", "models.attention=fast"], ["models.attention: ", "sdpa, math, flash_attn", "got 'fast'"]),
+    (
+        ["models=openai_clip", "models.attention=flash_attn", "runtime.device=cpu"],
+        ["models.attention: ", "CUDA device", "got cpu", "models.attention=sdpa"],
+    ),
+    (
+        ["models=openai_clip", "models.path=null", "models.name=ViT-Z/1"],
+        ["models.name: ", "RN50, ", "ViT-L/14, ", "got 'ViT-Z/1'", "CLIP_MODEL_PATH"],
+    ),
+    (["models=openai_clip", "models.guide_dropout=1"], ["models.guide_dropout: ", "true or false", "got 1"]),
+    (["models=openai_clip", "models.path=3"], ["models.path: ", "a word", "got 3"]),
+    (["randomness=free"], ["randomness: ", "per_sample, published", "got 'free'", "choose"]),
+    (["published_figures=1"], ["published_figures: ", "true or false", "got 1"]),
+    (["runtime.precision=float16"], ["runtime.precision: ", "got 'float16'", "overflows during ascent", "bfloat16"]),
+    (["runtime.precision=half"], ["runtime.precision: ", "float32 or bfloat16", "got 'half'"]),
+    (["runtime.views_per_pass=0"], ["runtime.views_per_pass: ", "at least 1", "got 0", "memory"]),
     (["runtime.device=tpu"], ["runtime.device: ", "auto, cpu, cuda, mps", "got 'tpu'", "choose"]),
     (["runtime.samples_per_batch=0"], ["runtime.samples_per_batch: ", "at least 1", "got 0", "memory"]),
     (["name=../x"], ["name: ", "letters, digits", "got '../x'", "name="]),
@@ -322,7 +364,7 @@ ERRORS = [
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "got shape", "--cfg job"]),
-    (["+runtime.threads=1"], ["runtime: ", "device, samples_per_batch", "got threads"]),
+    (["+runtime.threads=1"], ["runtime: ", "device, precision, samples_per_batch", "got threads"]),
     (["+method.strength=1"], ["method", "strength"]),
     (["+prompts.neutral=[a ring]"], ["prompts", "neutral"]),
     (["+number_of_steps=1"], ["number_of_steps"]),

@@ -288,9 +288,7 @@ def refuse(monkeypatch, call, number, nth=0):
 
 @pytest.mark.parametrize("number", ERRNOS, ids=errno.errorcode.get)
 @pytest.mark.parametrize(("call", "nth"), [("mkdir", 0), ("open", 0), ("fsync", 0), ("fsync", 2), ("rename", 0)])
-def test_a_refused_write_is_told_and_leaves_the_store_as_before(  # noqa: PLR0917
-    store, sample_of, put, monkeypatch, number, call, nth
-):
+def test_a_refused_write_is_told_and_leaves_the_store_as_before(store, sample_of, put, monkeypatch, number, call, nth):
     put(store, sample_of("star"), 6.5)
     store.write_failure(sample_of("heart"), "got NaN")
     before = contents(store.root)

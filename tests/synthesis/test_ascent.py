@@ -12,10 +12,11 @@ from das_ag.synthesis import (
     ObjectiveSettings,
     Pyramid,
     PyramidSettings,
+    SampleNumbers,
     Schedule,
+    StepNumbers,
     ViewSettings,
     ascend,
-    draw_view_numbers,
     image_rgb,
     initial_levels,
     measure_result,
@@ -49,17 +50,19 @@ class Run:
 
     def __init__(self, *seeds, views=AUGMENTED, guide=None, settings=STEPS):
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.pyramid = Pyramid(initial_levels(PYRAMID, self.generators), PYRAMID)
+        self.numbers = SampleNumbers(self.generators)
+        self.pyramid = Pyramid(self.numbers.levels(PYRAMID), PYRAMID)
         positive = torch.cat([prompt(100 + seed) for seed in seeds])
         negative = torch.cat([prompt(200 + seed) for seed in seeds])
         self.objective = Objective(OBJECTIVE, positive, negative)
         self.guide, self.views, self.settings = guide or toy_guide(), views, settings
 
     def draw(self):
-        return draw_view_numbers(self.views, CANVAS - 2 * BORDER, self.generators)
+        return self.numbers.step(self.views, CANVAS, self.guide.dropout)
 
-    def steps(self, draw=None):
-        return ascend(self.pyramid, self.guide, self.objective, self.views, self.settings, draw=draw or self.draw)
+    def steps(self, draw=None, **options):
+        draw = draw or self.draw
+        return ascend(self.pyramid, self.guide, self.objective, self.views, self.settings, draw=draw, **options)
 
     def result(self):
         return measure_result(self.pyramid, self.guide, self.objective, BORDER)
@@ -108,10 +111,38 @@ def test_an_iterate_holds_what_was_seen_before_the_move():
 
 
 def test_without_augmentation_no_number_is_drawn():
-    def refuse():
-        raise AssertionError("drawn")
+    run = Run(0, views=PLAIN)
+    before = run.generators[0].get_state()
+    assert len(list(run.steps())) == 30
+    assert torch.equal(run.generators[0].get_state(), before)
 
-    assert len(list(Run(0, views=PLAIN).steps(draw=refuse))) == 30
+
+@pytest.mark.parametrize("views", [PLAIN, AUGMENTED])
+@pytest.mark.parametrize("views_per_pass", [1, 3, 4, 7, 8, 11])
+def test_views_that_pass_in_parts_give_the_same(views, views_per_pass):
+    """4 views of 3 samples: parts of one sample, one sample, two samples; the guide's head has dropout."""
+    plain = toy_guide()
+    passes = []
+
+    def encode(pixels):
+        passes.append(len(pixels))
+        return plain.encode_images(pixels)
+
+    def rate(features, mask):
+        return plain.rate_features(features * mask.mean(dim=1, keepdim=True))
+
+    guide = Guide(IMAGE, encode, rate, dropout=((32, 0.3),))
+    whole, parts = (Run(5, 0, 9, views=views, guide=guide, settings=AscentSettings(3, 0.05, (0.5, 0.99))) for _ in "ab")
+    expected = list(whole.steps())
+    passes.clear()
+    for a, b in zip(expected, parts.steps(views_per_pass=views_per_pass), strict=True):
+        for name, value in vars(a.terms).items():
+            torch.testing.assert_close(getattr(b.terms, name), value, rtol=0, atol=1e-5)
+        torch.testing.assert_close(b.loss, a.loss, rtol=0, atol=1e-4)
+    for level, other in zip(whole.pyramid.levels, parts.pyramid.levels, strict=True):
+        torch.testing.assert_close(level, other, rtol=0, atol=1e-4)
+    assert max(passes) <= views_per_pass
+    assert sum(passes) == 3 * 3 * views.views_in_step
 
 
 def test_learning_rate_follows_a_cosine_down_to_one_percent():
@@ -124,7 +155,7 @@ def test_learning_rate_follows_a_cosine_down_to_one_percent():
     objective = Objective(ObjectiveSettings(ZERO, 0, 1e6, 0.0, 0.0), one, 0 * one)
     views, settings = ViewSettings(1, 0, ZERO, ZERO, augment=False), AscentSettings(10, 1e-6, (0.5, 0.99))
     place, moves = 0.0, []
-    for iterate in ascend(pyramid, guide, objective, views, settings, draw=lambda: None):
+    for iterate in ascend(pyramid, guide, objective, views, settings, draw=lambda: StepNumbers(None)):
         moves.append(iterate.pyramid.levels[0][0, 0, 0, 0].item() - place)
         place += moves[-1]
     expected = [1e-6 * (0.01 + 0.99 * (1 + math.cos(math.pi * t / 10)) / 2) for t in range(10)]
@@ -170,7 +201,7 @@ def test_a_sample_that_is_lost_does_not_harm_its_siblings():
         def draw():
             numbers = run.draw()
             if next(calls) == step_lost:
-                numbers.noise[1] = float("nan")
+                numbers.views.noise[1] = float("nan")
             return numbers
 
         return draw

@@ -28,6 +28,10 @@ def random_features(*shape, seed=0):
     return F.normalize(torch.randn(*shape, DIM, dtype=torch.float64, generator=generator), dim=-1)
 
 
+def mean_of(features):
+    return mean_features([list(f) for f in features], torch.zeros(DIM, dtype=torch.float64))
+
+
 def toy_guide():
     """A fixed random linear encoder with a linear rating."""
     generator = torch.Generator().manual_seed(1)
@@ -83,7 +87,7 @@ def test_terms_equal_plain_loops():
     guide, views = toy_guide(), random_views(2, 3)
     prompts = [random_features(3, seed=5), random_features(1, seed=6)]
     negatives = [random_features(2, seed=7), random_features(4, seed=8)]
-    objective = Objective(settings(), mean_features(prompts, DIM), mean_features(negatives, DIM))
+    objective = Objective(settings(), mean_of(prompts), mean_of(negatives))
     terms = objective.measure(guide, views)
     for sample in range(2):
         features = [guide.encode_images(view[None])[0] for view in views[sample]]
@@ -98,12 +102,12 @@ def test_terms_equal_plain_loops():
 def test_mean_cosine_over_prompts_is_the_product_with_their_mean():
     prompts, image = random_features(7), random_features(1, seed=3)
     cosines = [F.cosine_similarity(image[0], prompt, dim=0).item() for prompt in prompts]
-    product = (image @ mean_features([prompts], DIM).T).item()
+    product = (image @ mean_of([prompts]).T).item()
     assert product == pytest.approx(sum(cosines) / 7, abs=1e-12)
 
 
 def test_without_negative_prompt_the_negative_term_is_zero():
-    negative = mean_features([random_features(2), random_features(0)], DIM)
+    negative = mean_of([random_features(2), random_features(0)])
     assert negative[1].tolist() == [0.0] * DIM
     terms = Objective(settings(), random_features(2), negative).measure(toy_guide(), random_views(2, 2))
     assert terms.negative[1].item() == 0

@@ -24,6 +24,7 @@ from das_ag.synthesis import (
     Pyramid,
     PyramidSettings,
     Schedule,
+    StepNumbers,
     ViewSettings,
     ascend,
     image_rgb,
@@ -66,7 +67,10 @@ def reproduce(name, clip, rate_features, recorded):
     def row(terms):
         return [getattr(terms, column).item() for column in COLUMNS]
 
-    trace = [row(iterate.terms) for iterate in ascend(pyramid, guide, objective, VIEWS, ASCENT, draw=lambda: None)]
+    trace = [
+        row(iterate.terms)
+        for iterate in ascend(pyramid, guide, objective, VIEWS, ASCENT, draw=lambda: StepNumbers(None))
+    ]
     final = row(measure_result(pyramid, guide, objective, BORDER))
     return np.array(trace), np.array(final[:3]), to_bytes(image_rgb(pyramid, BORDER))[0].numpy()
 

@@ -105,7 +105,7 @@ def test_colour_change_by_hand():
 @pytest.mark.parametrize(
     ("image", "interpolation"), [(None, "bilinear"), (3, "bilinear"), (7, "bilinear"), (3, "bicubic"), (7, "nearest")]
 )
-def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, corners, image, interpolation):  # noqa: PLR0917
+def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, corners, image, interpolation):
     generator = torch.Generator().manual_seed(0)
     ours = torch.randn(len(corners), 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
-from das_ag.experiment import networks
-from das_ag.experiment.generate import Run
+from das_ag.experiment.generate import Run, guide_of
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.runtime import choose_device, make_deterministic
 
@@ -36,16 +38,47 @@ class StepTimes:
     views: int
 
 
+@contextlib.contextmanager
+def random_weights() -> Iterator[list[str]]:
+    """Overrides for a ViT-L/14 and a LAION head of random numbers, which take the same time as the real ones."""
+    from das_ag.models.aesthetic import save_random_head
+    from das_ag.models.clip import VIT_L_14, save_random_clip
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip, head = Path(folder, "random_vit_l_14.pt"), Path(folder, "random_head.pth")
+        save_random_clip(clip, VIT_L_14)
+        save_random_head(head)
+        yield [f"models.path={clip}", f"models.head_path={head}"]
+
+
+def time_steps(plan: Plan, steps: int = 2) -> tuple[float, float]:
+    """Seconds of one step of the plan's first batch, the mean of some after one to warm up, and peak memory in MB.
+
+    Memory is that of the whole process on the CPU, and that of torch on CUDA.
+    """
+    make_deterministic()
+    device, run = choose_device(plan.runtime.device), _first_run(plan)
+    iterator = iter(run)
+    next(iterator)
+    seconds = _seconds(lambda: [next(iterator) for _ in range(steps)], device) / steps
+    peak = torch.cuda.max_memory_reserved(device) / 1e6 if device.type == "cuda" else _peak_rss_mb()
+    return seconds, peak
+
+
+def _first_run(plan: Plan) -> Run:
+    device = choose_device(plan.runtime.device)
+    samples = [plan.samples[index % len(plan.samples)] for index in range(plan.samples_per_batch)]
+    return Run(samples, plan, guide_of(plan, device), device)
+
+
 def measure_step(plan: Plan, repeats: int) -> StepTimes:
     """Times steps of the plan's first batch; its number of steps must exceed `repeats` by the warm-up's two."""
     make_deterministic()
     device = choose_device(plan.runtime.device)
-    guide = networks.load_guide(plan.settings.guide, device)
-    size = plan.runtime.samples_per_batch
-    samples = [plan.samples[index % len(plan.samples)] for index in range(size)]
-    steps = iter(Run(samples, plan.settings, guide, device))
-    views = size * (plan.settings.views.count if plan.settings.views.augment else 1)
-    side = guide.image_text.image_size_px
+    run = _first_run(plan)
+    steps = iter(run)
+    views = plan.samples_per_batch * plan.settings.views.views_in_step
+    side = run.guide.image_size_px
     pixels = torch.randn(views, 3, side, side, device=device, requires_grad=True)
 
     def step() -> None:
@@ -53,7 +86,7 @@ def measure_step(plan: Plan, repeats: int) -> StepTimes:
 
     def bare() -> None:
         pixels.grad = None
-        guide.image_text.encode_images(pixels).sum().backward()
+        run.guide.encode_images(pixels).sum().backward()
 
     pairs = list(_alternate(step, bare, repeats, device))
     return StepTimes(
@@ -75,7 +108,7 @@ def _alternate(
             yield times
 
 
-def _seconds(function: Callable[[], None], device: torch.device) -> float:
+def _seconds(function: Callable[[], object], device: torch.device) -> float:
     _wait(device)
     started = time.perf_counter()
     function()

@@ -13,11 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from das_ag.errors import UserError
-from das_ag.experiment import networks
-from das_ag.experiment.runtime import RuntimeSettings, choose_device
+from das_ag.experiment.evaluators import EVALUATORS, EvaluatorChoice
+from das_ag.experiment.guides import GUIDES, GuideChoice
+from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.store import Sample
 from das_ag.experiment.typed import build, check_names
-from das_ag.synthesis import REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
+from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
 CONFIGURATION = Path(__file__).parents[3] / "conf"
@@ -26,13 +27,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
-    "learning_rate", "betas", "views", "objective",
+    "learning_rate", "betas", "views", "objective", "randomness", "published_figures",
 )  # fmt: skip
 _GROUPS = {
     "method": ("name", "aesthetic_sign"),
     "prompts": ("positive", "negative"),
-    "models": ("family",),
-    "evaluator": ("name",),
 }
 """Names in a configuration, and in those of its groups that no dataclass describes."""
 
@@ -42,14 +41,18 @@ class Settings:
     """Everything but method, prompt and seed that determines an image.
 
     Attributes:
-        guide: family of the frozen networks, a key of `networks.GUIDES`.
+        guide: what guides, without where its files lie.
+        precision: of the guide's image tower.
+        randomness: one of `RANDOMNESS`.
     """
 
     pyramid: PyramidSettings
     views: ViewSettings
     objective: ObjectiveSettings
     ascent: AscentSettings
-    guide: str
+    guide: Mapping[str, Any]
+    precision: str
+    randomness: str
 
     @property
     def border_px(self) -> int:
@@ -65,15 +68,22 @@ class Plan:
         samples: in the order in which they are made.
         settings: which they share.
         runtime: where they are made.
-        evaluators: names of the predictors that score them, keys of `networks.EVALUATORS`.
+        guide: which networks guide, and where their files lie.
+        evaluators: predictors that score them, by name.
         folder: of the store.
     """
 
     samples: tuple[Sample, ...]
     settings: Settings
     runtime: RuntimeSettings
-    evaluators: tuple[str, ...]
+    guide: GuideChoice
+    evaluators: Mapping[str, EvaluatorChoice]
     folder: Path
+
+    @property
+    def samples_per_batch(self) -> int:
+        """Samples optimised together; those of the published program are made one at a time."""
+        return 1 if self.settings.randomness == "published" else self.runtime.samples_per_batch
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -108,6 +118,44 @@ def make_plan(config: DictConfig) -> Plan:
     return _make_plan(cast(dict[str, Any], values))
 
 
+def choose_guide(values: object) -> GuideChoice:
+    """The networks of the group `models`.
+
+    Raises:
+        UserError: there is no such family, or an option is wrong.
+    """
+    values = _plain(values)
+    family = check_choice(values.get("family") if isinstance(values, dict) else values, GUIDES, "models.family")
+    return build(GUIDES[family], values, "models")
+
+
+def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
+    """The predictors of the group `evaluator`, options by name.
+
+    Raises:
+        UserError: there is no such predictor, or an option is wrong.
+    """
+    values = _plain(values)
+    if not isinstance(values, Mapping) or not values:
+        raise UserError(f"evaluator: expected one of {', '.join(EVALUATORS)}, got {values!r}; choose one of them.")
+    chosen: dict[str, EvaluatorChoice] = {}
+    for name, options in values.items():
+        check_choice(name, EVALUATORS, "evaluator")
+        chosen[str(name)] = build(EVALUATORS[name], options, f"evaluator.{name}")
+    return chosen
+
+
+def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], option: str) -> str:
+    """Returns the name if it is one of the choices.
+
+    Raises:
+        UserError: it is not.
+    """
+    if name not in choices:
+        raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
+    return str(name)
+
+
 def output_folder(name: object) -> Path:
     """Where the results of the experiment of that name lie.
 
@@ -126,38 +174,46 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     for group, names in _GROUPS.items():
         check_names(values[group], names, group)
     runtime = build(RuntimeSettings, values["runtime"], "runtime")
-    choose_device(runtime.device)
+    device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]
     if not isinstance(method["name"], str) or not _NAME.fullmatch(method["name"]):
         raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
     objective = {**values["objective"], "aesthetic_sign": method["aesthetic_sign"]}
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
+    guide = choose_guide(values["models"])
+    evaluators = choose_evaluators(values["evaluator"])
     settings = Settings(
         pyramid=build(PyramidSettings, values["pyramid"], "pyramid"),
         views=build(ViewSettings, values["views"], "views"),
         objective=build(ObjectiveSettings, objective, "objective"),
         ascent=build(AscentSettings, ascent, ""),
-        guide=networks.check_name(values["models"]["family"], networks.GUIDES, "models"),
+        guide=guide.identity(),
+        precision=runtime.precision,
+        randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
+    if not isinstance(values["published_figures"], bool):
+        raise UserError(f"published_figures: expected true or false, got {values['published_figures']!r}; change it.")
     if 2 * settings.border_px >= settings.pyramid.canvas_px:
         raise UserError(
             f"views.max_shift_px: expected less than half the canvas of {settings.pyramid.canvas_px} px, got "
             f"{settings.border_px}, which leaves no image; lower it or raise canvas_px."
         )
-    weights = networks.GUIDES[settings.guide].digests()
-    prompts = _prompts(values["prompts"])
-    _check_words(prompts, settings.guide)
+    prompts, seeds, folder = _prompts(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
+    guide.check(device, dtype)
+    for evaluator in evaluators.values():
+        evaluator.check(device)
+    weights = guide.digests()  # the first look at files, and perhaps a download
+    _check_words(prompts, guide)
     identity = dataclasses.asdict(settings) | {
         "revision": REVISION,
         "weights": weights,
     }
     samples = tuple(
         Sample(method["name"], prompt_id, positive, negative, seed, _plain(identity))
-        for seed in _seeds(values["seeds"])
+        for seed in seeds
         for prompt_id, positive, negative in prompts
     )
-    evaluators = [networks.check_name(values["evaluator"]["name"], networks.EVALUATORS, "evaluator")]
-    return Plan(samples, settings, runtime, tuple(evaluators), output_folder(values["name"]))
+    return Plan(samples, settings, runtime, guide, evaluators, folder)
 
 
 def _seeds(seeds: object) -> list[int]:
@@ -201,20 +257,21 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _check_words(prompts: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]], family: str) -> None:
-    content_words = networks.GUIDES[family].content_words
+def _check_words(prompts: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]], guide: GuideChoice) -> None:
     places = [(f"prompts.positive.{prompt_id}", texts) for prompt_id, texts, _ in prompts]
     for where, texts in [*places, ("prompts.negative", prompts[0][2])]:
         for text in texts:
-            if not content_words(text):
+            if not guide.content_words(text):
                 raise UserError(
-                    f"{where}: expected words that the {family} models know, got only unknown ones in {text!r}; "
+                    f"{where}: expected words that the {guide.family} models know, got only unknown ones in {text!r}; "
                     "use words like “a red circle on a blue background”."
                 )
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON gives them back."""
+    """Plain values of a part of a configuration; tuples as lists, as JSON gives them back."""
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -17,19 +17,24 @@ import torch
 from das_ag.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where and how samples are made; none of this may change an image.
+    """Where and how samples are made; of this, precision alone belongs to an image's settings.
 
     Attributes:
         device: one of `DEVICES`; `auto` takes the first of cuda, mps, cpu that is there.
+        precision: of the guide's image tower, a key of `PRECISIONS`.
         samples_per_batch: samples optimised together.
+        views_per_pass: views of all those samples that pass the encoder together.
     """
 
     device: str
+    precision: str
     samples_per_batch: int
+    views_per_pass: int
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -41,6 +46,27 @@ class RuntimeSettings:
                 f"runtime.samples_per_batch: expected at least 1, got {self.samples_per_batch}; "
                 "1 needs the least memory."
             )
+        if self.views_per_pass < 1:
+            raise UserError(
+                f"runtime.views_per_pass: expected at least 1, got {self.views_per_pass}; fewer need less memory."
+            )
+        dtype_of(self.precision, "runtime.precision")
+
+
+def dtype_of(precision: str, option: str) -> torch.dtype:
+    """The type of that name.
+
+    Raises:
+        UserError: nothing can be computed in it here.
+    """
+    if precision == "float16":
+        raise UserError(
+            f"{option}: expected {' or '.join(PRECISIONS)}, got 'float16', in which CLIP overflows during ascent; use "
+            "bfloat16, which takes as little memory."
+        )
+    if precision not in PRECISIONS:
+        raise UserError(f"{option}: expected {' or '.join(PRECISIONS)}, got {precision!r}; choose one of them.")
+    return PRECISIONS[precision]
 
 
 def choose_device(name: str) -> torch.device:
@@ -56,6 +82,13 @@ def choose_device(name: str) -> torch.device:
         found = ", ".join(device for device in there if there[device])
         raise UserError(f"runtime.device: expected {name}, but torch finds only {found} here; use runtime.device=auto.")
     return torch.device(name)
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Memory of the device, all of it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def make_deterministic() -> None:
@@ -86,7 +119,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
-_PACKAGES: Sequence[str] = ("das-ag", "torch", "numpy", "pillow", "safetensors", "clip-anytorch")
+_PACKAGES: Sequence[str] = ("das-ag", "torch", "numpy", "pillow", "safetensors", "clip-anytorch", "flash-attn")
 
 
 def _version(package: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -24,10 +25,10 @@ def build(cls: type[_T], values: object, where: str) -> _T:
     Raises:
         UserError: a value is missing, unknown or of the wrong type, or the class rejects it.
     """
-    types = typing.get_type_hints(cls)
+    kinds = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     group = check_names(values, names, where)
-    arguments = {name: _convert(types[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
+    arguments = {name: _convert(kinds[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
     try:
         return cls(**arguments)
     except UserError as error:
@@ -56,6 +57,10 @@ def _convert(kind: Any, value: object, where: str) -> object:
     if dataclasses.is_dataclass(kind):
         assert isinstance(kind, type)
         return build(kind, value, where)
+    if typing.get_origin(kind) is types.UnionType:  # of a type and None
+        if value is None:
+            return None
+        (kind,) = (part for part in typing.get_args(kind) if part is not type(None))
     if typing.get_origin(kind) is tuple:
         parts = typing.get_args(kind)
         if not isinstance(value, list | tuple) or len(value) != len(parts):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from das_ag.errors import UserError
 from das_ag.models.weights import check_file, load_state
 
-LAION_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
-"""Of `sac+logos+ava1-l14-linearMSE.pth` (christophschuhmann/improved-aesthetic-predictor)."""
+INPUTS = 768
+WIDTHS = (1024, 128, 64, 16, 1)
+DROPOUT = ((1024, 0.2), (128, 0.2), (64, 0.1))
+"""Width and rate of the dropout layers, each behind the linear layer of that width."""
 
 
 class LaionHead:
@@ -21,38 +25,57 @@ class LaionHead:
     Without an activation it is one affine map in evaluation mode, so its score is unbounded on both sides.
 
     Args:
-        path: the published file.
-        guide_dropout: keep dropout on, as the published program does; it then draws from torch's default generator.
+        path: the published file, or another of its layout.
+        dropout: what a guide leaves on of `DROPOUT`: all of it, as the published program does, or none.
 
     Raises:
-        UserError: the file is missing, altered, or holds another network.
+        UserError: the file is missing, cannot be read, or holds another network.
+
+    Source: improved-aesthetic-predictor, `sac+logos+ava1-l14-linearMSE.pth`.
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        sha256: str | None = LAION_SHA256,
-        guide_dropout: bool = False,
-        device: torch.device | str = "cpu",
+        self, path: Path, *, device: torch.device | str = "cpu", dropout: tuple[tuple[int, float], ...] = ()
     ) -> None:
-        remedy = "point AESTHETIC_PREDICTOR_PATH to sac+logos+ava1-l14-linearMSE.pth of improved-aesthetic-predictor"
-        self.digest = check_file(path, what="LAION aesthetic head", remedy=remedy, sha256=sha256)
-        with torch.device("meta"):  # no initial weights: they would draw from the global generator for nothing
-            layers = nn.Sequential(
-                nn.Linear(768, 1024), nn.Dropout(0.2), nn.Linear(1024, 128), nn.Dropout(0.2),
-                nn.Linear(128, 64), nn.Dropout(0.1), nn.Linear(64, 16), nn.Linear(16, 1),
-            )  # fmt: skip
-        state = load_state(path, what="LAION aesthetic head")
-        try:
-            layers.load_state_dict({name.removeprefix("layers."): w for name, w in state.items()}, assign=True)
-        except RuntimeError as error:
-            got = tuple(getattr(state.get("layers.0.weight"), "shape", ())) or "no such weight"
+        what, remedy = "LAION aesthetic head", "point AESTHETIC_PREDICTOR_PATH to sac+logos+ava1-l14-linearMSE.pth"
+        self.digest = check_file(path, what=what, remedy=remedy)
+        state = load_state(path, what=what)
+        matrices = [w for name, w in state.items() if name.endswith(".weight")]
+        expected = list(zip(WIDTHS, (INPUTS, *WIDTHS), strict=False))
+        got = [tuple(matrix.shape) for matrix in matrices]
+        biases = [b for name, b in state.items() if name.endswith(".bias")]
+        if got != expected or [tuple(b.shape) for b in biases] != [(width,) for width in WIDTHS]:
             raise UserError(
-                f"LAION aesthetic head: expected a first weight of (1024, 768) in {path}, got {got}; {remedy}."
-            ) from error
-        self._layers = layers.train(guide_dropout).requires_grad_(False).to(device)
+                f"{what}: expected layers of {expected} in {path}, got {got or 'none'}: a head for other features, or "
+                f"another network; {remedy}."
+            )
+        self.dropout = dropout
+        self._layers = [(w.float().to(device), b.float().to(device)) for w, b in zip(matrices, biases, strict=True)]
 
-    def rate_features(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """L2-normalised features of CLIP ViT-L/14 to scores, unbounded, mostly 1 to 10."""
-        return self._layers(features).squeeze(1)
+    def rate_features(self, features: Float[Tensor, "n d"], *dropout: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
+        """L2-normalised features of CLIP ViT-L/14 to scores, unbounded, mostly 1 to 10.
+
+        Args:
+            dropout: what each dropout layer multiplies with; none to evaluate.
+        """
+        for (weight, bias), mask in zip_longest(self._layers, dropout):
+            features = F.linear(features, weight, bias)
+            if mask is not None:
+                features = features * mask
+        return features.squeeze(1)
+
+
+def save_random_head(path: Path, seed: int = 0) -> None:
+    """Writes random weights in the published layout, for measurements without the real ones."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for place, (outputs, inputs) in zip((0, 2, 4, 6, 7), zip(WIDTHS, (INPUTS, *WIDTHS), strict=False), strict=True):
+        state[f"layers.{place}.weight"] = torch.randn(outputs, inputs, generator=generator) / inputs**0.5
+        state[f"layers.{place}.bias"] = torch.zeros(outputs)
+    torch.save(state, path)
+
+
+def draw_initial_weights() -> None:
+    """Takes as many numbers from the default generator as creating the head's layers does."""
+    for outputs, inputs in zip(WIDTHS, (INPUTS, *WIDTHS), strict=False):
+        nn.Linear(inputs, outputs)

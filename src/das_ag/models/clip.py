@@ -5,14 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from das_ag.errors import UserError
+from das_ag.models.attention import SelfAttention
+from das_ag.models.sources import clip_package
 from das_ag.models.weights import check_file, load_state
+
+VIT_L_14: dict[str, Any] = {
+    "embed_dim": 768, "image_resolution": 224, "vision_layers": 24, "vision_width": 1024, "vision_patch_size": 14,
+    "context_length": 77, "vocab_size": 49408, "transformer_width": 768, "transformer_heads": 12,
+    "transformer_layers": 12,
+}  # fmt: skip
+"""Architecture of ViT-L/14, arguments of `clip.model.CLIP`."""
 
 
 class OpenAIClip:
@@ -20,49 +31,128 @@ class OpenAIClip:
 
     Args:
         path: TorchScript archive or state dict.
-        sha256: expected checksum, if known.
+        dtype: of the image tower; texts are always encoded in float32, and features are float32.
+        attention: kernel of the image tower, see `attention.KERNELS`. That of a ResNet pools, and has but one.
 
     Raises:
-        UserError: the file is missing, altered, or no CLIP.
+        UserError: the file is missing, or no CLIP.
     """
 
-    def __init__(self, path: Path, *, sha256: str | None = None, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        attention: str = "sdpa",
+    ) -> None:
+        remedy = "point CLIP_MODEL_PATH to a checkpoint of OpenAI's CLIP"
+        self.digest = check_file(path, what="CLIP", remedy=remedy)
+        state = load_state(path, what="CLIP")
+        clip_package()  # says what to install where it is missing
         from clip.model import build_model
 
-        remedy = "point CLIP_MODEL_PATH to a checkpoint of OpenAI's CLIP"
-        self.digest = check_file(path, what="CLIP", remedy=remedy, sha256=sha256)
-        state = load_state(path, what="CLIP")
         try:
-            model = build_model(state)
-        except (AssertionError, AttributeError, KeyError, RuntimeError, ValueError) as error:
+            with torch.random.fork_rng(devices=[]):  # weights that are overwritten at once
+                model = build_model(state)
+        except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got other weights; {remedy}."
             ) from error
+        self.architecture = architecture_of(model)
         # The archives hold float16, which overflows in ascent.
-        self._model = model.float().eval().requires_grad_(False).to(device)
-        self._device = torch.device(device)
-        self.image_size_px: int = self._model.visual.input_resolution
+        model = model.float().eval().requires_grad_(False).to(device)
+        self._visual, model.visual = model.visual, _TextOnly()
+        self._text: Any = model
+        self._device, self._dtype = torch.device(device), dtype
+        self.image_size_px: int = self._visual.input_resolution
+        self.dim: int = self.architecture["embed_dim"]
+        _use_kernel(self._visual, attention)
+        _convert(self._visual, dtype)
 
     def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
         """CLIP-normalised pixels to L2-normalised features."""
-        return F.normalize(self._model.encode_image(pixels), dim=-1)
+        return F.normalize(self._visual(pixels.to(self._dtype)).float(), dim=-1)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Texts, cut at the model's context, to L2-normalised features."""
-        from clip import tokenize
-
-        tokens = tokenize(list(texts), context_length=self._model.context_length, truncate=True)
-        return F.normalize(self._model.encode_text(tokens.to(self._device)), dim=-1)
+        tokens = clip_package().tokenize(list(texts), self.architecture["context_length"], truncate=True)
+        return F.normalize(self._text.encode_text(tokens.to(self._device)), dim=-1)
 
     def lost_words(self, text: str) -> tuple[str, ...]:
         """Words beyond the model's context, of which two places go to the marks of start and end."""
-        from clip.simple_tokenizer import SimpleTokenizer
-
-        tokenizer = SimpleTokenizer()
-        room = self._model.context_length - 2
+        tokenizer = clip_package()._tokenizer
+        room = self.architecture["context_length"] - 2
         words = re.findall(r"\S+", text)
         for kept in range(len(words), -1, -1):
             if len(tokenizer.encode(" ".join(words[:kept]))) <= room:
                 return tuple(words[kept:])
         return tuple(words)
+
+    def release_texts(self) -> None:
+        """Gives the text tower's memory back; `encode_texts` works no more."""
+        self._text = None
+
+
+def draw_initial_weights(architecture: dict[str, Any]) -> None:
+    """Takes as many numbers from the default generator as creating such a CLIP does."""
+    clip_package()
+    from clip.model import CLIP
+
+    CLIP(**architecture)
+
+
+def save_random_clip(path: Path, architecture: dict[str, Any], seed: int = 0) -> None:
+    """Writes a state dict of random weights in OpenAI's layout, float16, for measurements without the real ones."""
+    clip_package()
+    from clip.model import CLIP
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = CLIP(**architecture).state_dict()
+    torch.save({name: weight.half() for name, weight in state.items()}, path)
+
+
+def architecture_of(model: nn.Module) -> dict[str, Any]:
+    """The arguments with which `clip.model.CLIP` made this model."""
+    m: Any = model
+    vit = hasattr(m.visual, "conv1") and hasattr(m.visual, "proj")
+    stages = [m.visual.layer1, m.visual.layer2, m.visual.layer3, m.visual.layer4] if not vit else []
+    blocks = m.transformer.resblocks
+    return {
+        "embed_dim": m.text_projection.shape[1],
+        "image_resolution": m.visual.input_resolution,
+        "vision_layers": len(m.visual.transformer.resblocks) if vit else tuple(len(stage) for stage in stages),
+        "vision_width": m.visual.conv1.out_channels if vit else stages[0][0].conv1.out_channels,
+        "vision_patch_size": m.visual.conv1.kernel_size[0] if vit else None,
+        "context_length": m.context_length,
+        "vocab_size": m.vocab_size,
+        "transformer_width": m.transformer.width,
+        "transformer_heads": blocks[0].attn.num_heads,
+        "transformer_layers": len(blocks),
+    }
+
+
+class _TextOnly(nn.Module):
+    """Stands for an image tower that is kept elsewhere: CLIP takes the type of its texts' activations from there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = SimpleNamespace(weight=torch.empty(0))
+
+
+def _use_kernel(visual: nn.Module, kernel: str) -> None:
+    """Replaces the attention of every block of a vision transformer."""
+    for module in list(visual.modules()):
+        attention = getattr(module, "attn", None)
+        if isinstance(attention, nn.MultiheadAttention):
+            module.attn = SelfAttention(attention, kernel)
+
+
+def _convert(visual: nn.Module, dtype: torch.dtype) -> None:
+    """Weights to `dtype`, but for normalisation, which CLIP computes in float32."""
+    for module in visual.modules():
+        if not isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)

@@ -23,6 +23,9 @@ class ImageTextModel(Protocol):
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Texts to L2-normalised features."""
 
+    def release_texts(self) -> None:
+        """Gives the memory of the text tower back, once all texts are encoded."""
+
     def lost_words(self, text: str) -> tuple[str, ...]:
         """Words of `text` that `encode_texts` does not see: unknown to the model, or beyond its length."""
 
@@ -31,9 +34,15 @@ class FeatureRater(Protocol):
     """An aesthetic head on the features of an `ImageTextModel`: what guides."""
 
     digest: str
+    dropout: tuple[tuple[int, float], ...]
+    """Width and rate of each dropout layer that stays on while it guides."""
 
-    def rate_features(self, features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-        """L2-normalised features to a score of each image, on a scale around 1 to 10; differentiable."""
+    def rate_features(self, features: Float[Tensor, "n d"], *dropout: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
+        """L2-normalised features to a score of each image, on a scale around 1 to 10; differentiable.
+
+        Args:
+            dropout: what each of those layers multiplies with; none to evaluate.
+        """
 
 
 class AestheticModel(Protocol):

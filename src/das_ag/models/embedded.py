@@ -185,14 +185,28 @@ class EmbeddedGuide:
     """The guide: an `ImageTextModel` and a `FeatureRater` in one file."""
 
     image_size_px = IMAGE_SIZE_PX
+    dropout: tuple[tuple[int, float], ...] = ()
 
-    def __init__(self, folder: Path = DATA, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, folder: Path = DATA, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
         self.digest = digest("guide", folder)
         towers = load_towers("guide", folder, device)
-        self.encode_images = towers.encode_images
+        self._image, self._dtype = towers.image.to(dtype), dtype
         self.encode_texts = torch.no_grad()(towers.encode_texts)
-        self.rate_features = towers.rate_features
+        self._rate = towers.rate_features
         self.lost_words = towers.tokenizer.lost_words
+
+    def rate_features(self, features: Float[Tensor, "n d"], *_: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
+        """L2-normalised features to ratings, on a scale around 1 to 10; this head has no dropout."""
+        return self._rate(features)
+
+    def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """CLIP-normalised pixels to L2-normalised features, float32 whatever the image tower's type."""
+        return F.normalize(self._image(pixels.to(self._dtype)).float(), dim=-1)
+
+    def release_texts(self) -> None:
+        """The text tower is too small to matter."""
 
 
 class EmbeddedJudge:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,13 @@ from das_ag.errors import UserError
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
+    """SHA-256 of a file, hexadecimal; computed again only when the file has changed."""
+    stat = path.stat()
+    return _sha256_of(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256_of(path: Path, _size: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -40,10 +48,13 @@ def load_state(path: Path, *, what: str) -> dict[str, Any]:
     """
     import torch
 
-    try:
-        return torch.jit.load(str(path), map_location="cpu").state_dict()
-    except RuntimeError:
-        pass  # no TorchScript archive
+    with warnings.catch_warnings():
+        # OpenAI's archives are TorchScript, which nothing else reads.
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
+        try:
+            return torch.jit.load(str(path), map_location="cpu").state_dict()
+        except RuntimeError:
+            pass  # no TorchScript archive
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types for files that it cannot read

@@ -14,12 +14,13 @@ from das_ag.report.statistics import METHODS, method_summary, score_table
 from das_ag.report.table import markdown_table
 
 
-def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str, list[str]]:
+def write_report(root: Path, evaluator: str, evaluator_title: str, *, published: bool = False) -> tuple[str, list[str]]:
     """Writes the report into the store's folder.
 
     Args:
         evaluator: whose scores stand in the table.
         evaluator_title: how the table calls it.
+        published: whether the published figures stand beside those of the store.
 
     Returns:
         The table as Markdown, and a sentence for each sample that was left out.
@@ -33,7 +34,7 @@ def write_report(root: Path, evaluator: str, evaluator_title: str) -> tuple[str,
     summary = method_summary(scores)
     if summary.empty:
         raise UserError(f"{root}: expected scored samples, got none; run python run.py name={root.name} first.")
-    table = markdown_table(summary, evaluator_title)
+    table = markdown_table(summary, evaluator_title, published=published)
 
     def read(image: str) -> UInt8[np.ndarray, "h w 3"]:
         try:

@@ -9,24 +9,39 @@ from das_ag.synthesis.ascent import (
     measure_result,
     to_bytes,
 )
-from das_ag.synthesis.objective import Guide, Objective, ObjectiveSettings, Terms, mean_features
+from das_ag.synthesis.objective import Dropout, Guide, Objective, ObjectiveSettings, Terms, mean_features
 from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, initial_levels
+from das_ag.synthesis.randomness import (
+    RANDOMNESS,
+    Numbers,
+    PublishedNumbers,
+    SampleNumbers,
+    StepNumbers,
+    as_default,
+)
 from das_ag.synthesis.schedules import Schedule
 from das_ag.synthesis.views import ViewNumbers, ViewSettings, draw_view_numbers
 
 __all__ = [
+    "RANDOMNESS",
     "REVISION",
     "AscentSettings",
+    "Dropout",
     "Guide",
     "Iterate",
+    "Numbers",
     "Objective",
     "ObjectiveSettings",
+    "PublishedNumbers",
     "Pyramid",
     "PyramidSettings",
+    "SampleNumbers",
     "Schedule",
+    "StepNumbers",
     "Terms",
     "ViewNumbers",
     "ViewSettings",
+    "as_default",
     "ascend",
     "draw_view_numbers",
     "image_rgb",

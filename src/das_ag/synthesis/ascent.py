@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor
 from das_ag.errors import UserError
 from das_ag.synthesis.objective import Guide, Objective, Terms
 from das_ag.synthesis.pyramid import Pyramid, as_model_sees, as_rgb
-from das_ag.synthesis.views import ViewNumbers, ViewSettings, plain_view, random_views
+from das_ag.synthesis.randomness import StepNumbers
+from das_ag.synthesis.views import ViewSettings, plain_view, random_views
 
 REVISION = 1
 """Counts changes of the algorithm that change its images."""
@@ -76,12 +79,14 @@ def ascend(
     views: ViewSettings,
     settings: AscentSettings,
     *,
-    draw: Callable[[], ViewNumbers],
+    draw: Callable[[], StepNumbers],
+    views_per_pass: int = sys.maxsize,
 ) -> Iterator[Iterate]:
     """Optimises the pyramid in place and yields after each step.
 
     Args:
-        draw: gives the random numbers of the next step's views; not called where `views.augment` is off.
+        draw: gives the random numbers of the next step.
+        views_per_pass: views that pass the encoder together, at least 1; fewer need less memory.
 
     Source: DAS-AG v1. differs: several samples at a time, each with its own loss. The sum of their losses has the
     gradients of each, since no sample's levels enter another's loss, and Adam works elementwise.
@@ -91,23 +96,67 @@ def ascend(
         optimiser, T_max=settings.steps, eta_min=LAST_LEARNING_RATE * settings.learning_rate
     )
     finite = torch.ones(len(pyramid.levels[0]), dtype=torch.bool, device=pyramid.levels[0].device)
+
+    def measure(step: int, rows: slice, part: Tensor, dropout: list[Tensor]) -> tuple[Terms, Tensor]:
+        terms = objective.rows(rows).measure(guide, part, dropout)
+        return terms, objective.loss(terms, step, settings.steps)
+
     for step in range(settings.steps):
         pixels = as_model_sees(pyramid.canvas(), pyramid.settings.gamut)
         size_px, interpolation = guide.image_size_px, pyramid.settings.interpolation
-        if views.augment:
-            noise, colour_shift = views.noise(step, settings.steps), views.colour_shift(step, settings.steps)
-            seen = random_views(pixels, draw(), noise, colour_shift, image_size_px=size_px, interpolation=interpolation)
-        else:
+        numbers = draw()
+        if numbers.views is None:
             seen = plain_view(pixels, views.max_shift_px, size_px, interpolation)
-        terms = objective.measure(guide, seen)
-        loss = objective.loss(terms, step, settings.steps)
+        else:
+            noise, colour_shift = views.noise(step, settings.steps), views.colour_shift(step, settings.steps)
+            seen = random_views(
+                pixels, numbers.views, noise, colour_shift, image_size_px=size_px, interpolation=interpolation
+            )
         optimiser.zero_grad(set_to_none=True)
-        loss.sum().backward()
+        terms = _backward(functools.partial(measure, step), seen, numbers.dropout, views_per_pass)
+        loss = objective.loss(terms, step, settings.steps)
         optimiser.step()
         annealing.step()
-        finite = finite & loss.detach().isfinite()
-        detached = Terms(**{name: value.detach() for name, value in vars(terms).items()})
-        yield Iterate(step, detached, loss.detach(), pyramid, finite)
+        finite = finite & loss.isfinite()
+        yield Iterate(step, terms, loss, pyramid, finite)
+
+
+def _backward(
+    measure: Callable[[slice, Tensor, list[Tensor]], tuple[Terms, Tensor]],
+    views: Float[Tensor, "batch views 3 h w"],
+    dropout: Sequence[Tensor],
+    views_per_pass: int,
+) -> Terms:
+    """Takes the loss' gradient back through the views, some of them at a time, and returns the terms of all.
+
+    Args:
+        measure: terms and loss of some samples by some of their views, with those views' part of `dropout`.
+
+    The loss is linear in terms that are means over views, so each part of the views gives its share of value and
+    gradient by itself, and no more than one part's activations are held.
+    """
+    batch, count = views.shape[:2]
+    terms, gradient = Terms.zeros(views), torch.empty_like(views)
+    for rows, columns in _parts(batch, count, views_per_pass):
+        share = (columns.stop - columns.start) / count
+        part = views[rows, columns].detach().requires_grad_()
+        measured, loss = measure(rows, part, [mask[rows, columns] for mask in dropout])
+        (gradient[rows, columns],) = torch.autograd.grad((loss * share).sum(), part)
+        terms.add(measured, rows, share)
+    views.backward(gradient)
+    return terms
+
+
+def _parts(batch: int, views: int, views_per_pass: int) -> Iterator[tuple[slice, slice]]:
+    """Samples and views of each pass: all views of several samples where they fit, else some views of one."""
+    if views_per_pass >= views:
+        samples = views_per_pass // views
+        for first in range(0, batch, samples):
+            yield slice(first, min(first + samples, batch)), slice(0, views)
+        return
+    for row in range(batch):
+        for first in range(0, views, views_per_pass):
+            yield slice(row, row + 1), slice(first, min(first + views_per_pass, views))
 
 
 @torch.no_grad()

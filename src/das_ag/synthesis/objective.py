@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -14,6 +14,9 @@ from torch import Tensor
 from das_ag.errors import UserError
 from das_ag.synthesis.schedules import Schedule
 
+Dropout = tuple[tuple[int, float], ...]
+"""Width and rate of each dropout layer of a guide's head, in order; empty where it has none or leaves it off."""
+
 
 @dataclass(frozen=True)
 class Guide:
@@ -22,12 +25,15 @@ class Guide:
     Attributes:
         image_size_px: side of the pictures that `encode_images` takes.
         encode_images: CLIP-normalised pixels (N, 3, H, W) → L2-normalised features (N, D).
-        rate_features: features (N, D) → aesthetic score of each (N,), on a scale around 1 to 10.
+        rate_features: features (N, D) → aesthetic score of each (N,), on a scale around 1 to 10; where its dropout is
+            left on, what each such layer multiplies with follows.
+        dropout: width and rate of those layers.
     """
 
     image_size_px: int
     encode_images: Callable[[Tensor], Tensor]
-    rate_features: Callable[[Tensor], Tensor]
+    rate_features: Callable[..., Tensor]
+    dropout: Dropout = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,17 @@ class Terms:
     total_variation: Float[Tensor, " batch"]
     l1: Float[Tensor, " batch"]
 
+    @classmethod
+    def zeros(cls, views: Float[Tensor, "batch views 3 h w"]) -> Terms:
+        """Nothing of the views measured yet."""
+        return cls(*(views.new_zeros(len(views)) for _ in fields(cls)))
+
+    @torch.no_grad()
+    def add(self, part: Terms, rows: slice, share: float) -> None:
+        """Adds in place what some samples' part of the views contributes to these means."""
+        for field in fields(self):
+            getattr(self, field.name)[rows] += share * getattr(part, field.name)
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -94,11 +111,20 @@ class Objective:
     positive: Float[Tensor, "batch d"]
     negative: Float[Tensor, "batch d"]
 
-    def measure(self, guide: Guide, views: Float[Tensor, "batch views 3 size size"]) -> Terms:
-        """The terms of the views, differentiable in them."""
+    def rows(self, rows: slice) -> Objective:
+        """The objective of some of the samples."""
+        return Objective(self.settings, self.positive[rows], self.negative[rows])
+
+    def measure(
+        self,
+        guide: Guide,
+        views: Float[Tensor, "batch views 3 size size"],
+        dropout: Sequence[Float[Tensor, "batch views _"]] = (),
+    ) -> Terms:
+        """The terms of the views, differentiable in them; each is a mean over views."""
         batch, count = views.shape[:2]
         features = guide.encode_images(views.flatten(0, 1))
-        scores = guide.rate_features(features).view(batch, count)
+        scores = guide.rate_features(features, *(mask.flatten(0, 1) for mask in dropout)).view(batch, count)
         features = features.view(batch, count, -1)
         # A weight of zero needs the value for the trace, and no gradient.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.l1 > 0):
@@ -112,7 +138,7 @@ class Objective:
         )
 
     def loss(self, terms: Terms, step: int, steps: int) -> Float[Tensor, " batch"]:
-        """The loss of each sample. Source: DAS-AG v1."""
+        """The loss of each sample, linear in the terms. Source: DAS-AG v1."""
         s = self.settings
         return (
             -s.aesthetic_sign * s.aesthetic(step, steps) * terms.aesthetic
@@ -157,6 +183,8 @@ def _per_sample(pictures: Tensor) -> int:
     return pictures[0].numel()
 
 
-def mean_features(features: list[Float[Tensor, "_ d"]], dim: int) -> Float[Tensor, "batch d"]:
+def mean_features(
+    features: Sequence[Sequence[Float[Tensor, " d"]]], like: Float[Tensor, " d"]
+) -> Float[Tensor, "batch d"]:
     """The mean over each sample's prompts, zeros where a sample has none."""
-    return torch.stack([f.mean(dim=0) if len(f) else f.new_zeros(dim) for f in features])
+    return torch.stack([torch.stack(list(f)).mean(dim=0) if f else torch.zeros_like(like) for f in features])

@@ -34,6 +34,11 @@ class ViewSettings:
     colour_shift: Schedule
     augment: bool
 
+    @property
+    def views_in_step(self) -> int:
+        """Views of each sample that the model sees in a step."""
+        return self.count if self.augment else 1
+
     def __post_init__(self) -> None:
         if self.count < 1:
             raise UserError(f"views.count: expected at least 1, got {self.count}; the published value is 8.")

@@ -1,0 +1,122 @@
+"""Says whether the published experiment can start here, and what it will cost.
+
+python scripts/check_models.py               # looks, asks no network; exit status 0 if the experiment can start
+python scripts/check_models.py --download    # fetches what is missing; goes on where a download broke off
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+from collections.abc import Iterable
+
+from das_ag.errors import UserError
+from das_ag.experiment import environment
+
+environment.prepare()
+
+from das_ag.experiment.benchmark import random_weights, time_steps
+from das_ag.experiment.plan import choose_evaluators, choose_guide, compose_config, make_plan
+from das_ag.experiment.readiness import (
+    KNOWN_ANSWER,
+    KNOWN_TEXTS,
+    Finding,
+    is_known_answer,
+    known_answer,
+    known_answer_files,
+    look,
+    sources,
+)
+from das_ag.experiment.runtime import choose_device, memory_bytes, provenance
+
+METHODS = 3
+
+
+def main() -> int:
+    """Prints the findings; returns 0 if the experiment can start."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="as for run.py, after experiment=paper")
+    parser.add_argument("--download", action="store_true", help="fetch what is missing")
+    parser.add_argument("--no-estimate", action="store_true", help="measure no steps")
+    arguments = parser.parse_args()
+    overrides = ["experiment=paper", *arguments.overrides]
+    try:
+        config = compose_config(overrides)
+        needed = list(sources(choose_guide(config.models), list(choose_evaluators(config.evaluator).values())))
+        if arguments.download:
+            download([*needed, *known_answer_files()])
+        findings = [look(source) for source in needed]
+        report_findings(findings)
+        ready = all(finding.usable for finding in findings)
+        ready = report_known_answer() and ready
+        if not arguments.no_estimate:
+            report_cost(overrides, ready)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    print(f"\nThe experiment {'can' if ready else 'cannot'} start here.")
+    return 0 if ready else 1
+
+
+def download(needed: Iterable) -> None:
+    """Fetches what is missing, one after the other; what cannot be had is told and does not stop the rest."""
+    for source in needed:
+        try:
+            source.fetch()
+        except UserError as error:
+            print(f"Error: {error}", file=sys.stderr)
+
+
+def report_findings(findings: list[Finding]) -> None:
+    """A paragraph for each model."""
+    for finding in findings:
+        state = "found" if finding.usable else "unusable" if finding.problem else "missing"
+        print(f"{finding.what}: {state}\n  place    {finding.place}\n  licence  {finding.licence}")
+        if finding.sha256:
+            published = {True: ", the published file", False: ", not the published file", None: ""}[finding.published]
+            print(f"  size     {finding.size_bytes / 1e6:,.1f} MB\n  sha256   {finding.sha256}{published}")
+        if not finding.usable:
+            print(f"  remedy   {finding.problem or finding.remedy}")
+
+
+def report_known_answer() -> bool:
+    """Compares with the example of OpenAI's README; False where the answer is another."""
+    answer = known_answer()
+    if answer is None:
+        names = " and ".join(str(file.path) for file in known_answer_files() if not file.is_there())
+        print(f"\nKnown answer: not checked, it needs {names} (--download fetches them)")
+        return True
+    right = is_known_answer(answer)
+    print(f"\nKnown answer (ViT-B/32, CLIP.png): {'right' if right else 'WRONG'}")
+    for text, got, expected in zip(KNOWN_TEXTS, answer, KNOWN_ANSWER, strict=True):
+        print(f"  {text:10} {got:.5f}, expected {expected:.5f}")
+    return right
+
+
+def report_cost(overrides: list[str], ready: bool) -> None:
+    """Device, memory and time, from two steps; with random weights of the same size where the real ones are missing."""
+    if ready:
+        plan = make_plan(compose_config([*overrides, "steps=3"]))
+        step_s, peak_mb = time_steps(plan)
+    else:
+        logging.disable(logging.WARNING)  # that the head's weights are not the published ones
+        with random_weights() as weights:
+            plan = make_plan(compose_config([*overrides, *weights, "steps=3"]))
+            step_s, peak_mb = time_steps(plan)
+    steps = compose_config(overrides).steps
+    device = choose_device(plan.runtime.device)
+    batches = -(-len(plan.samples) // plan.samples_per_batch) * METHODS
+    hours = step_s * steps * batches / 3600
+    with_what = "" if ready else ", measured with random weights of the size of ViT-L/14"
+    print(
+        f"\nDevice: {provenance(device)['device']}, {memory_bytes(device) / 1e9:.1f} GB of memory\n"
+        f"Memory needed: {peak_mb / 1e3:.1f} GB; fewer runtime.views_per_pass need less\n"
+        f"Time: {step_s:.2f} s a step, {steps} steps, {batches} batches: about {hours:.1f} h{with_what}\n"
+        f"Disk: {shutil.disk_usage('.').free / 1e9:.0f} GB free here"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

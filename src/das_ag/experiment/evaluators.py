@@ -1,0 +1,117 @@
+"""The predictors that can evaluate: a choice of `evaluator=`, its options, and how it is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+    from das_ag.models import AestheticModel
+    from das_ag.models.sources import HubFolder, WeightFile
+
+
+@runtime_checkable
+class EvaluatorChoice(Protocol):
+    """A choice of `evaluator=`; its fields are the options below its name.
+
+    Attributes:
+        title: how tables call it.
+    """
+
+    title: ClassVar[str]
+
+    def check(self, device: torch.device) -> None:
+        """Raises UserError where the options cannot work on this device."""
+
+    def digest(self) -> str:
+        """SHA-256 of all that determines a score, without loading weights; what may be downloaded is."""
+
+    def load(self, device: torch.device) -> AestheticModel:
+        """The predictor."""
+
+
+@dataclass(frozen=True)
+class EmbeddedJudgeChoice:
+    """The judge among the embedded models."""
+
+    title: ClassVar = "Embedded judge"
+
+    def check(self, device: torch.device) -> None:
+        """See `EvaluatorChoice`."""
+
+    def digest(self) -> str:
+        """See `EvaluatorChoice`."""
+        from das_ag.models import embedded
+
+        return embedded.digest("judge")
+
+    def load(self, device: torch.device) -> AestheticModel:
+        """See `EvaluatorChoice`."""
+        from das_ag.models.embedded import EmbeddedJudge
+
+        return EmbeddedJudge(device=device)
+
+
+@dataclass(frozen=True)
+class AestheticV25Choice:
+    """Aesthetic Predictor v2.5.
+
+    Attributes:
+        siglip: name on the hub; not used where there is a path.
+        siglip_path: to the folder of a checkpoint.
+        head_path: to the predictor's head.
+        attention, precision: of the networks.
+    """
+
+    siglip: str
+    siglip_path: str | None
+    head_path: str | None
+    attention: str
+    precision: str
+
+    title: ClassVar = "Aesthetic Predictor v2.5"
+
+    def files(self) -> tuple[HubFolder, WeightFile]:
+        """Where SigLIP and the head lie."""
+        from das_ag.models.sources import siglip_folder, v2_5_file
+
+        return siglip_folder(self.siglip, self.siglip_path), v2_5_file(self.head_path)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of that precision."""
+        from das_ag.experiment.runtime import dtype_of
+
+        return dtype_of(self.precision, "evaluator.aesthetic_v2_5.precision")
+
+    def check(self, device: torch.device) -> None:
+        """See `EvaluatorChoice`."""
+        from das_ag.models.attention import check_kernel
+
+        check_kernel(self.attention, "evaluator.aesthetic_v2_5.attention", device, self.dtype)
+
+    def digest(self) -> str:
+        """See `EvaluatorChoice`."""
+        siglip, head = self.files()
+        siglip.fetch()
+        head.fetch()
+        determining = [siglip.digest(), head.digest(), self.attention, self.precision]
+        return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
+
+    def load(self, device: torch.device) -> AestheticModel:
+        """See `EvaluatorChoice`."""
+        from das_ag.models.aesthetic_v2_5 import AestheticV25
+
+        siglip, head = self.files()
+        return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)
+
+
+EVALUATORS: dict[str, type[EmbeddedJudgeChoice] | type[AestheticV25Choice]] = {
+    "embedded": EmbeddedJudgeChoice,
+    "aesthetic_v2_5": AestheticV25Choice,
+}
+"""Choices of `evaluator`."""

@@ -1,0 +1,169 @@
+"""Aesthetic Predictor v2.5: the evaluator of the published experiment. Its package is AGPL-3.0; see NOTICE."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from das_ag.errors import UserError
+from das_ag.models.attention import torch_kernel
+from das_ag.models.sources import missing_extra
+from das_ag.models.weights import check_file, load_state
+
+INPUTS = 1152
+_HEAD = "Aesthetic Predictor v2.5 head"
+_HEAD_REMEDY = "point AESTHETIC_PREDICTOR_V2_5_PATH to aesthetic_predictor_v2_5.pth"
+_SIGLIP_REMEDY = "point SIGLIP_MODEL_PATH to a folder with config.json, preprocessor_config.json and model.safetensors"
+_IMPLEMENTATION = {"sdpa": "sdpa", "math": "sdpa", "flash_attn": "flash_attention_2"}
+"""What transformers calls the kernels; `math` is chosen within torch's own."""
+
+
+class AestheticV25:
+    """An `AestheticModel`: SigLIP's pooled output, L2-normalised, and a head of five linear layers without activation.
+
+    Args:
+        siglip: folder of the checkpoint.
+        head: file of the head.
+        dtype, attention: of the networks; the published scores are in float32.
+
+    Raises:
+        UserError: a file is missing, cannot be read, or holds another network.
+
+    Source: aesthetic-predictor-v2-5. differs: the picture is prepared here, by Pillow, since the image processors of
+    transformers differ from version to version by up to 2 of 255.
+    """
+
+    def __init__(
+        self,
+        siglip: Path,
+        head: Path,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        attention: str = "sdpa",
+    ) -> None:
+        self.digest = combined_digest(
+            check_file(siglip / "model.safetensors", what="SigLIP", remedy=_SIGLIP_REMEDY),
+            check_file(head, what=_HEAD, remedy=_HEAD_REMEDY),
+        )
+        _check_head(head)
+        try:
+            from aesthetic_predictor_v2_5 import convert_v2_5_from_siglip
+        except ImportError as error:
+            raise missing_extra("aesthetic-predictor-v2-5", error) from error
+        _check_siglip(siglip)
+        options: dict[str, Any] = {"attn_implementation": _IMPLEMENTATION[attention], "local_files_only": True}
+        _silence_transformers()
+        try:
+            with torch.random.fork_rng(devices=[]):  # weights that are overwritten at once
+                model, _ = convert_v2_5_from_siglip(str(head), str(siglip), **options)
+        except Exception as error:  # transformers has many words for a folder that it cannot use
+            raise UserError(
+                f"SigLIP: expected a checkpoint that transformers can load in {siglip}, got “{_first_line(error)}”; "
+                "fetch it again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
+            ) from error
+        _check_that_none_is_made_up(model, siglip)
+        self._model = model.eval().requires_grad_(False).to(device, dtype)
+        self._device, self._dtype, self._attention = torch.device(device), dtype, attention
+        self.image_size_px: int = model.config.image_size
+
+    @torch.no_grad()
+    def rate_images(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, " n"]:
+        """RGB images to scores, mostly 1 to 10; one image at a time, so that company cannot change a score."""
+        scores = []
+        for image in images:
+            pixels = prepare(image, self.image_size_px).to(self._device, self._dtype)
+            with torch_kernel(self._attention):
+                scores.append(self._model(pixel_values=pixels, return_dict=True).logits.float().item())
+        return np.array(scores, dtype=np.float32)
+
+
+def prepare(image: UInt8[np.ndarray, "_ _ 3"], size_px: int) -> Float[Tensor, "1 3 size size"]:
+    """An RGB image as SigLIP sees it: resized by Pillow's antialiased bicubic filter, scaled to [-1, 1]."""
+    small = Image.fromarray(image).resize((size_px, size_px), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(small, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+
+
+def combined_digest(siglip: str, head: str) -> str:
+    """SHA-256 of two checksums: of SigLIP and of the head."""
+    return hashlib.sha256(f"{siglip} {head}".encode()).hexdigest()
+
+
+def _check_head(path: Path) -> None:
+    """Sees that the file is a head for SigLIP's features, which the package would not put into words."""
+    state = load_state(path, what=_HEAD)
+    got = [tuple(weight.shape) for name, weight in state.items() if name.endswith(".weight")]
+    expected = [(1024, INPUTS), (128, 1024), (64, 128), (16, 64), (1, 16)]
+    names = {f"scoring_head.{layer}.{kind}" for layer in (0, 2, 4, 6, 8) for kind in ("weight", "bias")}
+    if got != expected:
+        raise UserError(
+            f"{_HEAD}: expected layers of {expected} in {path}, got {got or 'none'}: a head for other features, or "
+            f"another network; {_HEAD_REMEDY}."
+        )
+    if set(state) != names:
+        raise UserError(
+            f"{_HEAD}: expected weights called {', '.join(sorted(names))} in {path}, got {', '.join(sorted(state))}; "
+            f"{_HEAD_REMEDY}."
+        )
+
+
+def _check_siglip(folder: Path) -> None:
+    """Sees that the folder holds a SigLIP with the features that the head reads; weights of any other would be made up.
+
+    Raises:
+        UserError: it does not.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    name = "vision_model.post_layernorm.weight"
+    try:
+        with safe_open(folder / "model.safetensors", framework="pt") as file:
+            got = tuple(file.get_slice(name).get_shape()) if name in file.keys() else ()  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"SigLIP: expected whole weights in {folder / 'model.safetensors'}, could not read them "
+            f"({_first_line(error)}); fetch them again."
+        ) from error
+    if got != (INPUTS,):
+        raise UserError(
+            f"SigLIP: expected {INPUTS} features, as siglip-so400m-patch14-384 has them, in {folder}, got "
+            f"{got[0] if got else 'another network'}; point SIGLIP_MODEL_PATH to that model."
+        )
+
+
+def _check_that_none_is_made_up(model: Any, folder: Path) -> None:
+    """Sees that every weight comes from the file: where one lacks, transformers draws it and says nothing.
+
+    Raises:
+        UserError: one does not.
+    """
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        there = {name.removeprefix("vision_model.") for name in file.keys()}  # noqa: SIM118
+    # transformers 4 has the prefix in the model's names too, 5 has not.
+    needed = {n.removeprefix("vision_model.") for n in model.state_dict() if not n.startswith("layers.")}
+    if lacking := sorted(needed - there):
+        raise UserError(
+            f"SigLIP: expected all weights of its config.json in {folder / 'model.safetensors'}, found no {lacking[0]}"
+            f" ({len(lacking)} are missing); fetch the folder again."
+        )
+
+
+def _silence_transformers() -> None:
+    """No bar for a model that loads in seconds."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,0 +1,93 @@
+"""Attention kernels: how softmax(Q·Kᵀ/√d)·V is computed; the result is the same to rounding."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from das_ag.errors import UserError
+
+KERNELS = ("sdpa", "math", "flash_attn")
+"""`sdpa`, the fastest of torch's own that fits; `math`, plain products and softmax; `flash_attn`, that package's."""
+
+
+def check_kernel(kernel: str, option: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Sees that a kernel can be used.
+
+    Raises:
+        UserError: there is no such kernel, or it does not work on this device, at this precision, or here.
+    """
+    if kernel not in KERNELS:
+        raise UserError(f"{option}: expected one of {', '.join(KERNELS)}, got {kernel!r}; choose one of them.")
+    if kernel != "flash_attn":
+        return
+    if device.type != "cuda":
+        raise UserError(f"{option}: expected a CUDA device for flash_attn, got {device.type}; use {option}=sdpa.")
+    if dtype not in (torch.float16, torch.bfloat16):
+        name = str(dtype).removeprefix("torch.")
+        raise UserError(
+            f"{option}: expected bfloat16 for flash_attn, got {name}; set the precision to bfloat16, or use "
+            f"{option}=sdpa."
+        )
+    if importlib.util.find_spec("flash_attn") is None:
+        raise UserError(
+            f"{option}: expected the package flash-attn, got none; install it with uv sync --extra paper --extra "
+            f"compile, or use {option}=sdpa."
+        )
+
+
+def attend(
+    q: Float[Tensor, "n heads tokens d"],
+    k: Float[Tensor, "n heads tokens d"],
+    v: Float[Tensor, "n heads tokens d"],
+    kernel: str,
+) -> Float[Tensor, "n heads tokens d"]:
+    """Attention of every token to every token."""
+    if kernel == "flash_attn":
+        from flash_attn import flash_attn_func
+
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # its layout is (n, tokens, heads, d)
+        # Without `deterministic` its backward adds up in any order.
+        return flash_attn_func(q, k, v, deterministic=True).transpose(1, 2)
+    with torch_kernel(kernel):
+        return F.scaled_dot_product_attention(q, k, v)
+
+
+@contextlib.contextmanager
+def torch_kernel(kernel: str) -> Iterator[None]:
+    """Lets torch's attention choose its kernel for `sdpa`, and only plain products for `math`."""
+    if kernel != "math":
+        yield
+        return
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+class SelfAttention(nn.Module):
+    """Takes the place of an `nn.MultiheadAttention` that attends from all tokens to all tokens.
+
+    Args:
+        attention: whose weights it uses, of sequences (tokens, n, width).
+    """
+
+    def __init__(self, attention: nn.MultiheadAttention, kernel: str) -> None:
+        super().__init__()
+        self.kernel, self.heads = kernel, attention.num_heads
+        self.in_proj_weight, self.in_proj_bias = attention.in_proj_weight, attention.in_proj_bias
+        self.out_proj = attention.out_proj
+
+    def forward(self, x: Float[Tensor, "tokens n width"], *_: Tensor, **__: object) -> tuple[Tensor, None]:
+        """The attended sequence, in the form in which `nn.MultiheadAttention` answers without weights."""
+        tokens, n, width = x.shape
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
+        q, k, v = qkv.view(tokens, n, 3, self.heads, width // self.heads).permute(2, 1, 3, 0, 4)
+        attended = attend(q, k, v, self.kernel)
+        return self.out_proj(attended.permute(2, 0, 1, 3).reshape(tokens, n, width)), None

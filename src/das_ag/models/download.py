@@ -1,0 +1,83 @@
+"""Downloads a file: resumable, verified, written atomically."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from filelock import FileLock
+from tqdm import tqdm
+
+from das_ag.errors import UserError
+from das_ag.models.weights import sha256_of
+
+CHUNK_BYTES = 1 << 20
+TIMEOUT_S = 30
+
+
+def download(url: str, path: Path, *, sha256: str | None, what: str, remedy: str) -> None:
+    """Fetches `url` into `path`, which appears whole or not at all.
+
+    What came before a break stays in `<path>.part`, and the next call goes on from there. Of several processes one
+    downloads and the others wait for it.
+
+    Raises:
+        UserError: no network, an incomplete answer, another file than expected, or a folder that cannot be written to.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(path.name + ".lock")):
+            if path.is_file():
+                return
+            _receive(url, part, what)
+            got = sha256_of(part)
+            if sha256 is not None and got != sha256:
+                part.unlink()
+                raise UserError(
+                    f"{what}: expected SHA-256 {sha256[:16]}… from {url}, got {got[:16]}…; try again, or {remedy}."
+                )
+            part.replace(path)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        raise UserError(
+            f"{what}: expected to download {url} to {path}, got “{error.code} {error.reason}”; try later, or {remedy}."
+        ) from error
+    except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or error.__class__.__name__ + (f": {error}" if str(error) else "")
+        raise UserError(
+            f"{what}: expected to download {url} to {path}, got “{reason}”; connect to the network, or {remedy}."
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"{what}: expected to write {path}, got “{error.strerror or error}”; make room for it there, or {remedy}."
+        ) from error
+
+
+def _receive(url: str, part: Path, what: str) -> None:
+    """Adds to `part` what is missing of the file at `url`."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            error.close()
+            return  # all of it is there; its checksum decides
+        raise
+    with answer:
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0  # a server that cannot resume sends everything again
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with (
+            part.open("ab" if have else "wb") as file,
+            tqdm(total=total, initial=have, desc=what, unit="B", unit_scale=True, disable=None) as bar,
+        ):
+            while chunk := answer.read(CHUNK_BYTES):
+                file.write(chunk)
+                bar.update(len(chunk))
+    if total is not None and part.stat().st_size < total:
+        raise ConnectionError(f"{part.stat().st_size} of {total} bytes came")

@@ -1,0 +1,264 @@
+"""Where the weights of the real models come from, where they are kept, and under which licence they stand."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from das_ag.errors import UserError
+from das_ag.models.download import download
+from das_ag.models.weights import sha256_of
+
+LAION_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
+V2_5_SHA256 = "a6caf256b3dc434273c98dcb12f6bf17c5d4fc647d8df11f038386923dd06220"
+SIGLIP = "google/siglip-so400m-patch14-384"
+_HUB_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights.
+
+    Attributes:
+        what: it is, for messages.
+        variable: of the environment that may hold a path to it.
+        path: where it is looked for.
+        given: whether the user gave that path; then nothing is ever downloaded.
+        url: where it can be downloaded from; None where nobody offers it.
+        sha256: of the published file, hexadecimal.
+        licence: of the weights, as their own repository states it.
+    """
+
+    what: str
+    variable: str
+    path: Path
+    given: bool
+    url: str | None
+    sha256: str | None
+    licence: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a file that is missing or wrong."""
+        fetch = "" if self.given or self.url is None else "run python scripts/check_models.py --download, or "
+        return f"{fetch}point {self.variable} to it"
+
+    def is_there(self) -> bool:
+        """Whether the file exists; its content is not looked at."""
+        return self.path.is_file()
+
+    def fetch(self) -> None:
+        """Downloads the file if it is not there.
+
+        Raises:
+            UserError: it cannot be had, or is another file than the published one.
+        """
+        if self.is_there():
+            return
+        if self.given or self.url is None:
+            raise UserError(f"{self.what}: expected a file at {self.path}, found none; {self.remedy}.")
+        download(self.url, self.path, sha256=self.sha256, what=self.what, remedy=f"point {self.variable} to a copy")
+
+    def digest(self) -> str:
+        """SHA-256 of the file; a file in the project's own place must be the published one.
+
+        Raises:
+            UserError: there is no such file, or it is truncated or altered.
+        """
+        if not self.is_there():
+            raise UserError(f"{self.what}: expected a file at {self.path}, found none; {self.remedy}.")
+        got = sha256_of(self.path)
+        if not self.given and self.sha256 is not None and got != self.sha256:
+            raise UserError(
+                f"{self.what}: expected SHA-256 {self.sha256[:16]}… of {self.path} ({self.path.stat().st_size} bytes), "
+                f"got {got[:16]}…: the file is truncated or altered; delete it and start again."
+            )
+        return got
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """A model's folder as the Hugging Face hub keeps it: a configuration beside `model.safetensors`.
+
+    Attributes:
+        what, variable, licence: as of a `WeightFile`.
+        name: on the hub.
+        path: of the folder, if the user gave it.
+    """
+
+    what: str
+    variable: str
+    licence: str
+    name: str
+    path: Path | None
+
+    @property
+    def given(self) -> bool:
+        """Whether the user gave the folder; then the hub is never asked."""
+        return self.path is not None
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a folder that is missing or wrong."""
+        fetch = "" if self.given else "run python scripts/check_models.py --download, or "
+        return f"{fetch}point {self.variable} to a folder with {', '.join(_HUB_FILES)}"
+
+    def find(self) -> Path | None:
+        """The folder given, or that of the hub's cache; None where the weights are not there. Asks no network."""
+        if self.path is not None:
+            return self.path if (self.path / "model.safetensors").is_file() else None
+        return self._snapshot(local_files_only=True)
+
+    def fetch(self) -> None:
+        """Downloads the folder into the hub's cache if it is not there; continues where a download broke off.
+
+        Raises:
+            UserError: it cannot be had.
+        """
+        if self.find() is not None:
+            return
+        if self.path is not None:
+            raise UserError(f"{self.what}: expected model.safetensors in {self.path}, found none; {self.remedy}.")
+        try:
+            if self._snapshot(local_files_only=False) is None:  # without a network it takes a folder with gaps
+                raise FileNotFoundError("no model.safetensors")
+        except UserError:
+            raise
+        except Exception as error:  # the hub's client, its HTTP library and the system each have their own errors
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"{self.what}: expected to download {self.name} from the Hugging Face hub, got “{reason}”; connect to "
+                f"the network, or point {self.variable} to a copy."
+            ) from error
+
+    def folder(self) -> Path:
+        """The folder.
+
+        Raises:
+            UserError: it is not there.
+        """
+        found = self.find()
+        if found is None:
+            where = self.path or f"the Hugging Face hub's cache ({self.name})"
+            raise UserError(f"{self.what}: expected model.safetensors in {where}, found none; {self.remedy}.")
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 of the weights.
+
+        Raises:
+            UserError: they are not there.
+        """
+        return sha256_of(self.folder() / "model.safetensors")
+
+    def _snapshot(self, *, local_files_only: bool) -> Path | None:
+        try:
+            from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+        except ImportError as error:
+            raise missing_extra("huggingface_hub", error) from error
+        try:
+            folder = Path(
+                snapshot_download(self.name, allow_patterns=list(_HUB_FILES), local_files_only=local_files_only)
+            )
+        except LocalEntryNotFoundError:
+            if local_files_only:
+                return None
+            raise
+        except HFValidationError as error:
+            raise UserError(
+                f"{self.what}: expected the name of a model on the Hugging Face hub, got {self.name!r}; correct it, or "
+                f"point {self.variable} to a folder."
+            ) from error
+        return folder if (folder / "model.safetensors").is_file() else None
+
+
+def clip_file(name: str, path: str | None) -> WeightFile:
+    """OpenAI's CLIP by name, kept where its own package keeps it, or by path.
+
+    Raises:
+        UserError: OpenAI published no CLIP of that name.
+    """
+    url = known_clips().get(name)
+    if path:
+        return WeightFile(
+            f"CLIP ({path})", "CLIP_MODEL_PATH", Path(path).expanduser(), True, None, None, "MIT, if OpenAI's own"
+        )
+    if url is None:
+        raise UserError(
+            f"models.name: expected one of {', '.join(known_clips())}, got {name!r}; choose one of them, or point "
+            "CLIP_MODEL_PATH to a checkpoint."
+        )
+    checksum, file = url.split("/")[-2:]
+    return WeightFile(f"CLIP {name}", "CLIP_MODEL_PATH", cache_folder("clip") / file, False, url, checksum, "MIT")
+
+
+def laion_file(path: str | None) -> WeightFile:
+    """The LAION aesthetic head for features of CLIP ViT-L/14."""
+    name = "sac+logos+ava1-l14-linearMSE.pth"
+    return WeightFile(
+        what="LAION aesthetic head",
+        variable="AESTHETIC_PREDICTOR_PATH",
+        path=Path(path).expanduser() if path else cache_folder("das-ag") / name,
+        given=bool(path),
+        url=f"https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/{name}",
+        sha256=LAION_SHA256,
+        licence="Apache-2.0",
+    )
+
+
+def v2_5_file(path: str | None) -> WeightFile:
+    """The head of Aesthetic Predictor v2.5 for features of SigLIP."""
+    name = "aesthetic_predictor_v2_5.pth"
+    return WeightFile(
+        what="Aesthetic Predictor v2.5 head",
+        variable="AESTHETIC_PREDICTOR_V2_5_PATH",
+        path=Path(path).expanduser() if path else cache_folder("das-ag") / name,
+        given=bool(path),
+        url=f"https://github.com/discus0434/aesthetic-predictor-v2-5/raw/main/models/{name}",
+        sha256=V2_5_SHA256,
+        licence="AGPL-3.0",
+    )
+
+
+def siglip_folder(name: str, path: str | None) -> HubFolder:
+    """SigLIP, the eyes of Aesthetic Predictor v2.5."""
+    return HubFolder("SigLIP", "SIGLIP_MODEL_PATH", "Apache-2.0", name, Path(path).expanduser() if path else None)
+
+
+def known_clips() -> dict[str, str]:
+    """Address of each CLIP that OpenAI published, by name; the last folder of an address is the file's SHA-256."""
+    return dict(clip_package()._MODELS)
+
+
+def clip_package() -> Any:
+    """The module `clip.clip`.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")
+            from clip import clip
+    except ImportError as error:
+        raise missing_extra("clip", error) from error
+    return clip
+
+
+def missing_extra(package: str, error: ImportError) -> UserError:
+    """The error of a package that only the real models need."""
+    return UserError(
+        f"models: expected the package {package}, got “{error}”; install it with uv sync --extra paper, "
+        "or start with uv run --extra paper."
+    )
+
+
+def cache_folder(folder: str) -> Path:
+    """Where downloads are kept."""
+    # clip-anytorch keeps its files below ~/.cache whatever XDG_CACHE_HOME says; they are shared with it.
+    root = Path.home() / ".cache" if folder == "clip" else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return root.expanduser() / folder
