@@ -9,6 +9,7 @@ import socket
 import numpy as np
 import pytest
 import torch
+from omegaconf import open_dict
 from PIL import Image
 from reference import (
     GEISHA,
@@ -303,6 +304,25 @@ def test_without_an_evaluator_nothing_is_generated(start_program, tmp_path, clip
     assert "SigLIP: expected model.safetensors in " in stderr
     assert "SIGLIP_MODEL_PATH" in stderr
     assert not (folder / "outputs" / "paper" / "samples").exists()
+
+
+def test_the_guide_is_gone_when_the_evaluator_is_loaded(paper, tmp_path, monkeypatch, compose):
+    """They would not fit on a small card together."""
+    from das_ag import sweep
+    from das_ag.experiment import guides
+    from das_ag.experiment.evaluators import EmbeddedJudgeChoice
+
+    monkeypatch.chdir(tmp_path)
+    plan = paper("steps=1", "evaluator=embedded")
+    generate(plan, Store(plan.folder))
+    assert guides._loaded
+    held, load = [], EmbeddedJudgeChoice.load
+    monkeypatch.setattr(EmbeddedJudgeChoice, "load", lambda *a: (held.append(dict(guides._loaded)), load(*a))[1])
+    config = compose(PAPER, "evaluator=embedded", "runtime.device=cpu")
+    with open_dict(config):
+        config.hydra = {"overrides": {"task": []}}
+    assert sweep.finish(config, 0.0) == 0
+    assert held == [{}]
 
 
 def test_paths_that_are_given_ask_no_network(paper, tmp_path, monkeypatch):

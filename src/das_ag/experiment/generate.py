@@ -119,7 +119,8 @@ def _generate_batch(samples: Sequence[Sample], plan: Plan, guide: LoadedGuide, s
             )
             store.write_failure(sample, failed[name_of(sample)])
             continue
-        store.write(sample, images[index], rows[index], scores, record)
+        levels = [level[index].detach().cpu().numpy() for level in run.pyramid.levels]
+        store.write(sample, images[index], rows[index], scores, record, levels=levels)
     return failed
 
 

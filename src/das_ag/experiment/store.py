@@ -1,6 +1,6 @@
 """Finished samples on disk.
 
-    samples/<method>/<prompt>-seed<seed>-<key>/ {image.png, sample.json, trace.csv, scores.json}
+    samples/<method>/<prompt>-seed<seed>-<key>/ {image.png, sample.json, trace.csv, levels.npz, scores.json}
     failures/<key>.json
 
 A sample appears whole or not at all: it is written into a folder whose name begins with a dot, synced, then renamed.
@@ -10,29 +10,43 @@ The key is a hash of all that determines the image, so a finished sample is neve
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import hashlib
 import io
-import json
-import os
 import shutil
 import socket
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from das_ag.errors import UserError
+from das_ag.experiment.files import (
+    UNFINISHED,
+    canonical,
+    encode_csv,
+    encode_levels,
+    encode_png,
+    is_alive,
+    pretty,
+    process_name,
+    read_json,
+    sync_folder,
+    write_atomically,
+    write_synced,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 KEY_LENGTH = 12
-IMAGE, SAMPLE, TRACE, SCORES = "image.png", "sample.json", "trace.csv", "scores.json"
-_UNFINISHED = ".unfinished-"
+IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class Sample:
     @property
     def key(self) -> str:
         """SHA-256 of all that determines the image, hexadecimal."""
-        return hashlib.sha256(_canonical(self.identity()).encode()).hexdigest()
+        return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
 
     @property
     def folder(self) -> Path:
@@ -124,15 +138,15 @@ class Store:
         with self._writing():
             (self.root / "samples").mkdir(parents=True, exist_ok=True)
             if not format_path.exists():
-                _write_atomically(format_path, (_pretty({"format": FORMAT})).encode())
-            probe = self.root / f"{_UNFINISHED}{_process()}-probe"
+                write_atomically(format_path, (pretty({"format": FORMAT})).encode())
+            probe = self.root / f"{UNFINISHED}{process_name()}-probe"
             probe.write_bytes(b"")
             probe.unlink()
             self._sweep_unfinished()
 
     def _check_format(self, path: Path) -> None:
         try:
-            got = _read_json(path).get("format")
+            got = read_json(path).get("format")
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{path}: expected a store's description, could not read it ({error}); delete it."
@@ -154,13 +168,18 @@ class Store:
         trace: Sequence[Mapping[str, float]],
         result: Mapping[str, float],
         provenance: Mapping[str, Any],
+        *,
+        levels: Sequence[Float[np.ndarray, "3 _ _"]] = (),
     ) -> None:
         """Adds a finished sample.
+
+        Args:
+            levels: of the pyramid, coarse to fine; kept as float16, to look at.
 
         Raises:
             UserError: the disk is full or cannot be written to; the store is as before.
         """
-        png, table = _encode_png(image), _encode_csv(trace)
+        png, table = encode_png(image), encode_csv(trace)
         record = {
             "format": FORMAT,
             "key": sample.key,
@@ -171,15 +190,16 @@ class Store:
             "provenance": dict(provenance),
         }
         final = self.root / sample.folder
-        unfinished = final.parent / f"{_UNFINISHED}{_process()}-{sample.key[:KEY_LENGTH]}"
+        unfinished = final.parent / f"{UNFINISHED}{process_name()}-{sample.key[:KEY_LENGTH]}"
         with self._writing():
             try:
                 unfinished.mkdir(parents=True, exist_ok=True)
-                for name, data in ((IMAGE, png), (TRACE, table), (SAMPLE, _pretty(record).encode())):
-                    _write_synced(unfinished / name, data)
-                _sync_folder(unfinished)
+                files = {IMAGE: png, TRACE: table, SAMPLE: pretty(record).encode()}
+                for name, data in (files | ({LEVELS: encode_levels(levels)} if levels else {})).items():
+                    write_synced(unfinished / name, data)
+                sync_folder(unfinished)
                 unfinished.rename(final)
-                _sync_folder(final.parent)
+                sync_folder(final.parent)
             except FileExistsError:
                 pass  # another process finished the same sample; its key says that it is the same
             except OSError as error:
@@ -195,7 +215,7 @@ class Store:
         with self._writing():
             path = self._failure_path(sample)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_atomically(path, _pretty({"error": error, **sample.identity()}).encode())
+            write_atomically(path, pretty({"error": error, **sample.identity()}).encode())
 
     def failures(self, since: float = 0.0) -> dict[str, str]:
         """Error by name of the sample, of those that failed and were not made later.
@@ -208,7 +228,7 @@ class Store:
             if path.stat().st_mtime < since:
                 continue
             try:
-                entry = _read_json(path)
+                entry = read_json(path)
                 name, error = f"{entry['method']} {entry['prompt_id']} seed {entry['seed']}", entry["error"]
             except (OSError, KeyError, ValueError) as damage:
                 name, error = path.name, f"could not be read ({damage}); delete it"
@@ -239,7 +259,7 @@ class Store:
         path = self.root / image
         try:
             data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() != _read_json(path.parent / SAMPLE)["image_sha256"]:
+            if hashlib.sha256(data).hexdigest() != read_json(path.parent / SAMPLE)["image_sha256"]:
                 raise ValueError(f"it is not the image that {SAMPLE} tells of")
             with Image.open(io.BytesIO(data)) as opened:
                 return np.array(opened.convert("RGB"))
@@ -249,16 +269,49 @@ class Store:
                 f"{path}: {expected}, could not read it ({error}); delete its folder and run again."
             ) from error
 
+    def read_levels(self, record: Record) -> list[Float[np.ndarray, "3 _ _"]]:
+        """The levels of a sample's pyramid, coarse to fine, float32; empty where they were not kept.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        path = self.root / record.folder / LEVELS
+        if not path.is_file():
+            return []
+        try:
+            with np.load(path) as arrays:
+                return [arrays[name].astype(np.float32) for name in sorted(arrays.files, key=int)]
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path}: expected the levels of a pyramid, could not read them ({error}); delete the file."
+            ) from error
+
+    def read_trace(self, record: Record) -> pd.DataFrame:
+        """The trace of a sample: step, loss and each term.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        import pandas as pd
+
+        path = self.root / record.folder / TRACE
+        try:
+            return pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected a trace, could not read it ({error}); delete its folder and run again."
+            ) from error
+
     def write_score(self, record: Record, evaluator: str, score: float, digest: str) -> None:
         """Puts an evaluator's score beside the image."""
         path = self.root / record.folder / SCORES
-        scores = _read_json(path) if path.is_file() else {}
+        scores = read_json(path) if path.is_file() else {}
         scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256}
         with self._writing():
-            _write_atomically(path, _pretty(scores).encode())
+            write_atomically(path, pretty(scores).encode())
 
     def _read(self, path: Path) -> Record:
-        entry = _read_json(path / SAMPLE)
+        entry = read_json(path / SAMPLE)
         if not (path / IMAGE).is_file() or not (path / TRACE).is_file():
             raise FileNotFoundError(f"{IMAGE} or {TRACE} is missing")
         sample = Sample(
@@ -267,7 +320,7 @@ class Store:
         )  # fmt: skip
         if entry["key"] != sample.key:
             raise ValueError("the key does not belong to the settings")
-        scores = _read_json(path / SCORES) if (path / SCORES).is_file() else {}
+        scores = read_json(path / SCORES) if (path / SCORES).is_file() else {}
         return Record(
             folder=path.relative_to(self.root),
             sample=sample,
@@ -282,10 +335,10 @@ class Store:
 
     def _sweep_unfinished(self) -> None:
         """Removes half-written folders and files of processes of this machine that are no more."""
-        prefix = f"{_UNFINISHED}{socket.gethostname()}-"
+        prefix = f"{UNFINISHED}{socket.gethostname()}-"
         for path in list(self.root.rglob(f"{prefix}*")):
             pid = path.name.removeprefix(prefix).split("-")[0]
-            if pid.isdigit() and not _is_alive(int(pid)):
+            if pid.isdigit() and not is_alive(int(pid)):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
@@ -305,72 +358,3 @@ class Store:
             raise UserError(
                 f"{self.root}: expected to write here, got “{got}”; {remedy}; finished samples are kept."
             ) from error
-
-
-def _encode_png(image: UInt8[np.ndarray, "_ _ 3"]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-def _encode_csv(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """Numbers are written so that reading gives the same float32 again."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([f"{v:.9g}" for v in row.values()] for row in rows)
-    return buffer.getvalue().encode()
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    value = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError(f"{path.name} holds no object")
-    return value
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f"{_UNFINISHED}{_process()}-{path.name}")
-    try:
-        _write_synced(unfinished, data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _process() -> str:
-    """Names this process among all that may write to a shared folder."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -1,0 +1,108 @@
+"""How files of a store are encoded, and written so that they appear whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+UNFINISHED = ".unfinished-"
+"""How names of half-written files and folders begin; then comes the process that writes them."""
+
+
+def encode_png(image: UInt8[np.ndarray, "_ _ 3"]) -> bytes:
+    """An RGB image as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def encode_levels(levels: Sequence[Float[np.ndarray, "3 _ _"]]) -> bytes:
+    """Arrays called after their side in pixels; the same bytes for the same levels."""
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {str(level.shape[-1]): level.astype(np.float16) for level in levels}
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def encode_csv(rows: Sequence[Mapping[str, float]]) -> bytes:
+    """Numbers are written so that reading gives the same float32 again."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([f"{v:.9g}" for v in row.values()] for row in rows)
+    return buffer.getvalue().encode()
+
+
+def canonical(value: Any) -> str:
+    """JSON that is the same for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def pretty(value: Any) -> str:
+    """JSON for people."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        OSError, ValueError: there is none.
+    """
+    value = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} holds no object")
+    return value
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Writes a file and waits until it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file that appears whole or not at all."""
+    unfinished = path.with_name(f"{UNFINISHED}{process_name()}-{path.name}")
+    try:
+        write_synced(unfinished, data)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Waits until the names in a folder are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def process_name() -> str:
+    """Names this process among all that may write to a shared folder."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine still runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
