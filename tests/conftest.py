@@ -117,7 +117,8 @@ def put() -> Callable[..., Path]:
         folder = store.root / sample.folder
         if score is not None:
             sha256 = json.loads((folder / "sample.json").read_text())["image_sha256"]
-            scores = {"embedded": {"score": score, "digest": "d" * 64, "image_sha256": sha256}}
+            entry = {"score": score, "digest": "d" * 64, "image_sha256": sha256, "title": "Embedded judge"}
+            scores = {"embedded": entry}
             (folder / "scores.json").write_text(json.dumps(scores))
         return folder
 

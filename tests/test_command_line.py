@@ -171,7 +171,8 @@ def test_a_sweep_makes_scores_and_reports_every_sample(first):
         (method, prompt_id) for method in METHODS for prompt_id in ("heart", "star")
     ]
     for folder in folders:
-        assert {p.name for p in folder.iterdir()} == {"image.png", "sample.json", "trace.csv", "scores.json"}
+        names = {"image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"}
+        assert {path.name for path in folder.iterdir()} == names
         assert len((folder / "trace.csv").read_text().splitlines()) == 1 + 24
         scores = json.loads((folder / "scores.json").read_text())
         assert 1 <= scores["embedded"]["score"] <= 10

@@ -75,7 +75,7 @@ def finish(config: DictConfig, started: float) -> int:
 
     release_guide()
     evaluators = choose_evaluators(config.evaluator)
-    first, choice = next(iter(evaluators.items()))
+    first = next(iter(evaluators))
     complaints: list[str] = []
     for folder in _folders(config):
         store = Store(folder)
@@ -83,7 +83,7 @@ def finish(config: DictConfig, started: float) -> int:
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
         complaints += evaluate(store, evaluators, choose_device(config.runtime.device))
         try:
-            table, left_out = write_report(folder, first, choice.title, published=config.published_figures)
+            table, left_out = write_report(folder, first)
         except UserError as error:
             complaints.append(str(error))
             continue

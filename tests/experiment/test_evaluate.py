@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from das_ag.experiment.evaluate import evaluate
+from das_ag.errors import UserError
+from das_ag.experiment.evaluate import evaluate, score_pictures
 from das_ag.experiment.evaluators import EmbeddedJudgeChoice
+from das_ag.experiment.plan import choose_evaluators
 from das_ag.experiment.store import Store
 from das_ag.models.embedded import EmbeddedJudge
 
@@ -120,3 +126,95 @@ def test_a_score_does_not_depend_on_company(store, sample_of, put, tmp_path):
     put(alone, sample_of(seed=3), image=picture(3))
     evaluate(alone, JUDGE, CPU)
     assert scores_of(alone)[3] == scores_of(store)[3]
+
+
+def test_a_score_says_by_whom(store):
+    evaluate(store, JUDGE, CPU)
+    for record in store.records()[0]:
+        entry = record.scores["embedded"]
+        assert entry["title"] == "Embedded judge"
+        assert entry["version"] == metadata.version("das-ag")
+        assert entry["weights"] == {"judge": JUDGE["embedded"].digest()}
+        assert not set(entry["weights"].values()) & set(record.sample.settings.get("weights", {}).values())
+
+
+def test_force_scores_again(store, sample_of):
+    evaluate(store, JUDGE, CPU)
+    before = scores_of(store)
+    edit_scores(store, sample_of(seed=2), score=1.25)
+    evaluate(store, JUDGE, CPU, force=True)
+    assert scores_of(store) == before
+
+
+def test_a_damaged_sample_is_named(store, sample_of):
+    (store.root / sample_of(seed=2).folder / "trace.csv").unlink()
+    (sentence,) = evaluate(store, JUDGE, CPU)
+    assert str(sample_of(seed=2).folder) in sentence
+    assert set(scores_of(store)) == {1, 3}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder from anywhere: three formats, a sub-folder, transparency, a turned photograph, what is no picture."""
+    folder = tmp_path / "pictures"
+    (folder / "sub").mkdir(parents=True)
+    Image.fromarray(picture(1)).save(folder / "b.png")
+    Image.fromarray(picture(2)).save(folder / "a.JPG", quality=95)
+    Image.fromarray(picture(3)).save(folder / "sub" / "c.webp", lossless=True)
+    clear = np.dstack([picture(4), np.zeros((48, 56), np.uint8)])
+    Image.fromarray(clear).save(folder / "clear.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by 90° to the right
+    Image.fromarray(picture(5)).save(folder / "turned.png", exif=turned)
+    (folder / "broken.jpeg").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    return folder
+
+
+def test_any_folder_of_pictures_can_be_scored(pictures, judge):
+    scores, complaints = score_pictures(pictures, JUDGE, CPU)
+    assert scores["image"].tolist() == ["a.JPG", "b.png", "clear.png", "sub/c.webp", "turned.png"]
+    found = dict(zip(scores["image"], scores["embedded"], strict=True))
+    expected = {
+        "b.png": picture(1),
+        "sub/c.webp": picture(3),
+        "clear.png": np.full((48, 56, 3), 255, np.uint8),
+        "turned.png": np.rot90(picture(5), -1).copy(),
+    }
+    for name, pixels in expected.items():
+        assert found[name] == pytest.approx(float(judge.rate_images([pixels])[0]), abs=1e-5), name
+    (sentence,) = complaints
+    assert sentence.startswith(f"{pictures / 'broken.jpeg'}: expected a picture, could not read it (")
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_a_folder_without_pictures_is_told(tmp_path, make):
+    folder = tmp_path / "empty"
+    if make:
+        folder.mkdir()
+    with pytest.raises(UserError, match=r"empty: expected .*pictures, found none; give another"):
+        score_pictures(folder, JUDGE, CPU)
+
+
+def run_script(*arguments):
+    program = Path(__file__).parents[2] / "scripts" / "evaluate.py"
+    return subprocess.run(
+        [sys.executable, str(program), *map(str, arguments)], capture_output=True, encoding="utf-8", check=False
+    )
+
+
+def test_the_script_scores_a_store_and_a_folder(store, pictures, tmp_path):
+    done = run_script(store.root, "runtime.device=cpu")
+    assert (done.returncode, set(scores_of(store))) == (0, {1, 2, 3})
+    done = run_script(pictures, "runtime.device=cpu", "--csv", tmp_path / "out.csv")
+    assert done.returncode == 1
+    assert "broken.jpeg" in done.stderr
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "image,embedded"
+    done = run_script(tmp_path / "nowhere")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("Error: ")
+
+
+def test_several_evaluators_stand_side_by_side(compose):
+    config = compose("evaluator=[embedded,aesthetic_v2_5]")
+    assert list(choose_evaluators(config.evaluator)) == ["embedded", "aesthetic_v2_5"]

@@ -17,6 +17,7 @@ from reference import (
     ROOT,
     exact,
     laion_head_path,
+    save_random_v2_5_head,
     save_small_clip,
     save_small_siglip,
     v2_5_head_path,
@@ -258,24 +259,33 @@ def run_paper(start_program, folder, *arguments, **variables):
     return process.returncode, stdout, stderr
 
 
-def test_the_whole_way_to_the_table(start_program, tmp_path, clip_path):
-    """run.py itself, three methods, with every real head that there is: the paths come from the environment."""
+@pytest.fixture(params=["published", "random"])
+def heads(request, tmp_path, head_path):
+    """Paths of the guide's and of the evaluator's head: the published files, and others for where these are not."""
+    if request.param == "published":
+        return laion_head_path(), v2_5_head_path()
+    save_random_v2_5_head(tmp_path / "v2_5.pth")
+    return head_path, tmp_path / "v2_5.pth"
+
+
+def test_the_whole_way_to_the_table(start_program, tmp_path, clip_path, heads):
+    """run.py itself, three methods: the paths come from the environment."""
     siglip, folder = save_small_siglip(tmp_path / "siglip"), tmp_path / "run"
     folder.mkdir()
     variables = {
         "CLIP_MODEL_PATH": str(clip_path),
-        "AESTHETIC_PREDICTOR_PATH": str(laion_head_path()),
+        "AESTHETIC_PREDICTOR_PATH": str(heads[0]),
         "SIGLIP_MODEL_PATH": str(siglip),
-        "AESTHETIC_PREDICTOR_V2_5_PATH": str(v2_5_head_path()),
+        "AESTHETIC_PREDICTOR_V2_5_PATH": str(heads[1]),
     }
     status, stdout, stderr = run_paper(start_program, folder, "-m", "method=das,das_ag,das_rag", "steps=3", **variables)
     assert status == 0, stderr
     table = (folder / "outputs" / "paper" / "table.md").read_text(encoding="utf-8")
     assert table in stdout
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
-    assert lines[0] == ["method", "mean ↑", "std", "n", "published mean ↑", "published std"]
-    assert [(row[0], row[3:]) for row in lines[2:]] == [
-        ("DAS", ["1", "3.406", "0.230"]), ("DAS-AG", ["1", "3.783", "0.203"]), ("DAS-rAG", ["1", "2.988", "0.282"]),
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.split("\n\n")[0].splitlines()]
+    assert rows[0][-2:] == ["published mean ↑", "published std"]
+    assert [(row[0], row[1], *row[-2:]) for row in rows[2:]] == [
+        ("DAS", "1", "3.406", "0.230"), ("DAS-AG", "1", "3.783", "0.203"), ("DAS-rAG", "1", "2.988", "0.282"),
     ]  # fmt: skip
     assert "Aesthetic Predictor v2.5" in table
     assert "not the digits" in table
@@ -332,11 +342,12 @@ def test_paths_that_are_given_ask_no_network(paper, tmp_path, monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     release_guide()
-    siglip = save_small_siglip(tmp_path / "siglip")
+    siglip, v2_5 = save_small_siglip(tmp_path / "siglip"), tmp_path / "v2_5.pth"
+    save_random_v2_5_head(v2_5)
     plan = paper(
         "steps=1",
         f"evaluator.aesthetic_v2_5.siglip_path={siglip}",
-        f"evaluator.aesthetic_v2_5.head_path='{v2_5_head_path()}'",
+        f"evaluator.aesthetic_v2_5.head_path={v2_5}",
     )
     store = Store(tmp_path / "store")
     generate(plan, store)

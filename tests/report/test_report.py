@@ -29,7 +29,13 @@ def fill(root, sample_of, put):
 
 
 def report(store):
-    return write_report(store.root, "embedded", "Embedded judge")
+    return write_report(store.root, "embedded")
+
+
+def cells_of(table):
+    """Cells of the rows of the results table, by method (and settings)."""
+    lines = table.split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
 @pytest.fixture
@@ -48,11 +54,13 @@ def test_report_lies_beside_the_samples(reported):
     store, table, left_out = reported
     assert left_out == []
     assert (store.root / "table.md").read_text(encoding="utf-8") == table
-    assert table.splitlines()[2:5] == [
-        "| DAS     |  6.100 | 2.646 |   3 |",
-        "| DAS-AG  |  6.200 | 2.646 |   3 |",
-        "| DAS-rAG |  6.000 | 2.646 |   3 |",
-    ]
+    assert [(row[0], row[1], row[2], row[4]) for row in cells_of(table)] == [
+        ("DAS", "3", "6.100", "2.646"), ("DAS-AG", "3", "6.200", "2.646"), ("DAS-rAG", "3", "6.000", "2.646"),
+    ]  # fmt: skip
+    assert r"\toprule" in (store.root / "table.tex").read_text(encoding="utf-8")
+    assert "Embedded judge, which guided none" in table
+    assert "## By prompt" in table
+    assert (store.root / "index.html").is_file()
     summary = pd.read_csv(store.root / "table.csv")
     assert summary["method"].tolist() == ["DAS", "DAS-AG", "DAS-rAG"]
     np.testing.assert_allclose(summary["mean"], [6.1, 6.2, 6.0])
@@ -81,7 +89,15 @@ def test_a_rebuilt_report_has_the_same_bytes(reported, tmp_path):
     copied = Store(tmp_path / "made_up")
     shutil.copytree(store.root / "samples", copied.root / "samples")
     report(copied)
-    for name in ("scores.csv", "table.csv", "table.md", "plots/scores.png"):
+    for name in (
+        "scores.csv",
+        "table.csv",
+        "table.md",
+        "table.tex",
+        "plots/scores.png",
+        "plots/scores.svg",
+        "index.html",
+    ):
         assert (copied.root / name).read_bytes() == (store.root / name).read_bytes(), name
 
 
@@ -123,16 +139,19 @@ def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):
     put(store, sample_of(), 6.25)
     table, left_out = report(store)
     assert left_out == []
-    assert "| DAS    |  6.250 |   – |   1 |" in table
+    assert cells_of(table) == [["DAS", "1", "6.250", "–", "–", "0.250"]]
     assert (store.root / "plots" / "scores.png").is_file()
-    assert (store.root / "table.csv").read_text().splitlines()[1] == "DAS,,6.25,,1"
+    (row,) = pd.read_csv(store.root / "table.csv").to_dict("records")
+    assert (row["method"], row["mean"], row["n"]) == ("DAS", 6.25, 1)
+    assert np.isnan(row["std"])
 
 
 def test_several_settings_are_reported_apart(store, sample_of, put):
     put(store, sample_of(steps=20), 8.0)
     table, _ = report(store)
-    assert [line for line in table.splitlines() if "ascent.steps=20 " in line and "8.000" in line and "–" in line]
-    assert len([line for line in table.splitlines() if "ascent.steps=200" in line]) == 3
+    rows = cells_of(table)
+    assert [row[2:4] for row in rows if row[1] == "ascent.steps=20"] == [["1", "8.000"]]
+    assert len([row for row in rows if row[1] == "ascent.steps=200"]) == 3
 
 
 def test_a_damaged_sample_is_left_out_and_named(store, sample_of):
@@ -141,7 +160,7 @@ def test_a_damaged_sample_is_left_out_and_named(store, sample_of):
     table, (sentence,) = report(store)
     assert str(gone.folder) in sentence
     assert "left out" in sentence
-    assert "| DAS     |  4.600 | 0.707 |   2 |" in table
+    assert [cells_of(table)[0][place] for place in (1, 2, 4)] == ["2", "4.600", "0.707"]
 
 
 def test_a_damaged_image_does_not_cost_the_report(store, sample_of):
@@ -149,7 +168,7 @@ def test_a_damaged_image_does_not_cost_the_report(store, sample_of):
     path = store.root / sample_of(method="das", seed=0).folder / "image.png"
     path.write_bytes(b"")
     table, told = report(store)
-    assert "| DAS     |  6.100 | 2.646 |   3 |" in table
+    assert [cells_of(table)[0][place] for place in (1, 2, 4)] == ["3", "6.100", "2.646"]
     assert str(path.parent.name) in " ".join(told)
 
 
@@ -160,9 +179,7 @@ def test_no_scores_are_told(tmp_path, sample_of, put, content):
         store.prepare()
     if content == "samples without scores":
         put(store, sample_of())
-    with pytest.raises(
-        UserError, match=r"empty: expected scored samples, got none; run python run\.py name=empty first"
-    ):
+    with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run python run\.py name=empty, or"):
         report(store)
     assert not (store.root / "table.md").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from das_ag.experiment.store import Store
 from das_ag.report import METHODS, method_summary, paired_differences, score_table
+from das_ag.report.statistics import evaluators_of, is_guided_by
 
 
 @pytest.fixture
@@ -71,7 +73,8 @@ def test_mean_and_standard_deviation_by_hand(store, sample_of, put):
         put(store, sample_of(method="das_ag", seed=seed), score)
     put(store, sample_of(method="das_rag"), 3.25)
     summary = method_summary(table_of(store))
-    assert list(summary.columns) == ["method", "settings", "mean", "std", "n"]
+    assert list(summary.columns) == ["method", "settings", "mean", "low", "high", "std", "n", "similarity"]
+    assert set(summary["similarity"]) == {0.25}
     assert list(summary["n"]) == [3, 2, 1]
     # (4 + 5 + 9) / 3; the squares of -2, -1, 3 over 3 - 1; likewise ±0.5 over 2 - 1
     np.testing.assert_allclose(summary["mean"], [6.0, 5.5, 3.25])
@@ -133,9 +136,13 @@ def test_methods_are_compared_pair_by_pair(store, sample_of, put):
     put(store, sample_of("star"), 100.0)
     put(store, sample_of("star", method="das_ag"))
     # Of two differences, 1 and 3, a resample has the mean 1, 2 or 3 with the chances ¼, ½, ¼.
+    # Of the four ways to exchange partners, two have a mean of ±2: p = 2/4.
     assert paired_differences(table_of(store)).to_dict("records") == [
-        {"method": "das_ag", "difference": 2.0, "low": 1.0, "high": 3.0, "n": 2}
-    ]
+        {
+            "method": "das_ag", "settings": "", "difference": 2.0, "low": 1.0, "high": 3.0, "p": 0.5, "n": 2,
+            "unpaired": 0,
+        }
+    ]  # fmt: skip
 
 
 def test_the_interval_of_many_pairs_is_that_of_their_mean(store, sample_of, put):
@@ -158,7 +165,8 @@ def test_equal_differences_have_no_spread(store, sample_of, put):
         put(store, sample_of(seed=seed), 5.0)
         put(store, sample_of(seed=seed, method="das_ag"), 5.5)
     (row,) = paired_differences(table_of(store)).to_dict("records")
-    assert row == {"method": "das_ag", "difference": 0.5, "low": 0.5, "high": 0.5, "n": 3}
+    assert (row["difference"], row["low"], row["high"], row["n"]) == (0.5, 0.5, 0.5, 3)
+    assert row["p"] == 0.25  # two of the eight ways to exchange partners: all, and none
 
 
 def test_one_pair_has_a_difference_without_an_interval(store, sample_of, put):
@@ -168,6 +176,7 @@ def test_one_pair_has_a_difference_without_an_interval(store, sample_of, put):
     assert (row["difference"], row["n"]) == (0.5, 1)
     assert math.isnan(row["low"])
     assert math.isnan(row["high"])
+    assert math.isnan(row["p"])
 
 
 @pytest.mark.parametrize("samples", [[], [("das", 1)], [("das_ag", 1)], [("das", 1), ("das_ag", 2)]])
@@ -182,4 +191,60 @@ def test_pairs_are_of_the_same_settings(store, sample_of, put):
         put(store, sample_of(steps=steps), das)
         put(store, sample_of(steps=steps, method="das_ag"), das_ag)
     put(store, sample_of(steps=7), 9.0)  # no partner
-    assert paired_differences(table_of(store))["difference"].mean() == 2.0  # of 1 and 3
+    rows = paired_differences(table_of(store)).to_dict("records")
+    assert {(row["settings"], row["difference"]) for row in rows} == {
+        ("ascent.steps=20", 1.0),
+        ("ascent.steps=100", 3.0),
+    }
+    (together,) = paired_differences(table_of(store), within=[]).to_dict("records")
+    assert (together["difference"], together["n"]) == (2.0, 2)
+
+
+def test_p_of_many_pairs_is_scipys(store, sample_of, put):
+    from scipy.stats import permutation_test
+
+    differences = np.random.default_rng(1).normal(0.3, 1.0, 30)
+    for seed, difference in enumerate(differences):
+        put(store, sample_of(seed=seed), 5.0)
+        put(store, sample_of(seed=seed, method="das_ag"), 5.0 + difference)
+    (row,) = paired_differences(table_of(store)).to_dict("records")
+    expected = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=9_999, rng=7).pvalue
+    assert row["p"] == pytest.approx(expected, abs=0.02)
+    assert 0.01 < row["p"] < 0.6
+
+
+def test_the_interval_of_a_mean_is_scipys(store, sample_of, put):
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(2).normal(5.0, 1.0, 40)
+    for seed, value in enumerate(values):
+        put(store, sample_of(seed=seed), float(value))
+    (row,) = method_summary(table_of(store)).to_dict("records")
+    interval = bootstrap((values,), np.mean, method="percentile", rng=3).confidence_interval
+    assert row["low"] == pytest.approx(interval.low, abs=0.03)
+    assert row["high"] == pytest.approx(interval.high, abs=0.03)
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_scores_of_several_evaluators_stand_side_by_side(store, sample_of, put):
+    put(store, sample_of(seed=1), 6.0)
+    put(store, sample_of(seed=2), 7.0)
+    records, _ = store.records()
+    store.write_score(records[1], "other", 3.5, "d" * 64, title="Another one")
+    records, _ = store.records()
+    assert evaluators_of(records) == {"embedded": "Embedded judge", "other": "Another one"}
+    table = score_table(records, "embedded").set_index("seed")
+    assert table["aesthetic_score"].to_dict() == {1: 6.0, 2: 7.0}
+    assert table["score_other"].fillna(0).to_dict() == {1: 0.0, 2: 3.5}
+    assert "score_embedded" in score_table(records, "other")
+
+
+def test_an_evaluator_that_guided_is_known_by_its_weights(store, sample_of, put):
+    put(store, dataclasses.replace(sample_of(), settings={"weights": {"guide": "a" * 64}}), 6.0)
+    (record,), _ = store.records()
+    store.write_score(record, "judge", 3.5, "x", weights={"judge": "b" * 64})
+    store.write_score(record, "guide", 3.5, "x", weights={"head": "a" * 64})
+    records, _ = store.records()
+    assert not is_guided_by(records, "embedded")
+    assert not is_guided_by(records, "judge")
+    assert is_guided_by(records, "guide")

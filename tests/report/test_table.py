@@ -1,58 +1,159 @@
-"""The results table as text, character by character."""
+"""The results table: its numbers, and its cells character by character."""
 
 from __future__ import annotations
 
 import math
+import shutil
+import subprocess
 
+import numpy as np
 import pandas as pd
+import pytest
 
-from das_ag.report.table import markdown_table
-
-CAPTION = (
-    "Aesthetic score by Embedded judge, which guided none of the images; scale 1–10, ↑ better. std divides by n - 1."
-)
+from das_ag.report import prompt_results, results
+from das_ag.report.table import Table, caption, latex, markdown, set_prompts, set_results, warning
 
 
-def summary(*rows):
-    return pd.DataFrame(list(rows), columns=["method", "settings", "mean", "std", "n"])
+def scores_of(*rows, **more):
+    """A table of scores; rows are method, prompt, seed, score."""
+    table = pd.DataFrame(list(rows), columns=["method", "prompt_id", "seed", "aesthetic_score"])
+    return table.assign(**{"settings": "", "clip_positive": 0.25, **more})
 
 
-def test_table_of_three_methods():
-    table = markdown_table(
-        summary(
-            ("das", "", 6.0, 2.6457513, 3), ("das_ag", "", 5.5, 0.70710678, 12), ("das_rag", "", 10.0, math.nan, 1)
-        ),
-        "Embedded judge",
-    )
-    assert table == (
-        "| method  | mean ↑ |   std |   n |\n"
-        "| ------- | -----: | ----: | --: |\n"
-        "| DAS     |  6.000 | 2.646 |   3 |\n"
-        "| DAS-AG  |  5.500 | 0.707 |  12 |\n"
-        "| DAS-rAG | 10.000 |     – |   1 |\n"
-        "\n" + CAPTION + "\n"
-    )
+THREE = scores_of(
+    ("das", "heart", 1, 4.0), ("das", "heart", 2, 5.0), ("das", "star", 1, 9.0),
+    ("das_ag", "heart", 1, 5.0), ("das_ag", "heart", 2, 7.0), ("das_ag", "ring", 1, 6.0),
+    ("das_rag", "heart", 1, 3.25),
+)  # fmt: skip
+
+
+def test_the_table_of_three_methods():
+    """Means, standard deviations and differences by hand; of two pairs a resample has the mean 1, 1.5 or 2."""
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in markdown(set_results(results(THREE))).splitlines()
+    ]
+    assert lines[0] == ["method", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
+    assert [row[:2] for row in lines[2:]] == [["DAS", "3"], ["DAS-AG", "3"], ["DAS-rAG", "1"]]
+    assert [row[2] for row in lines[2:]] == ["6.000", "6.000", "3.250"]
+    assert [row[4] for row in lines[2:]] == ["2.646", "1.000", "–"]
+    assert {row[5] for row in lines[2:]} == {"0.250"}
+    assert lines[2][6:] == ["–", "–", "–"]
+    assert lines[3][6:] == ["+1.500", "+1.000 … +2.000", "0.500"]
+    assert lines[4][6:] == ["−0.750", "–", "–"]
+    assert lines[4][3] == "–"
+
+
+def test_columns_of_markdown_are_aligned():
+    table = Table(["method", "n"], [["DAS", "3"], ["DAS-rAG", "12"]], 1)
+    assert markdown(table) == (
+        "| method  |   n |\n"
+        "| ------- | --: |\n"
+        "| DAS     |   3 |\n"
+        "| DAS-rAG |  12 |"
+    )  # fmt: skip
+
+
+def test_numbers_are_kept_in_full_for_the_csv():
+    table = results(THREE).set_index("method")
+    assert table.loc["DAS-AG", "mean"] == 6.0
+    assert table.loc["DAS", "std"] == pytest.approx(7**0.5)
+    assert (table.loc["DAS-AG", "pairs"], table.loc["DAS-AG", "unpaired"]) == (2, 1)
+    assert math.isnan(table.loc["DAS", "difference"])
+
+
+def test_the_caption_counts_pairs_and_what_has_no_partner():
+    text = " ".join(caption(results(THREE), "A judge", guided=False))
+    assert "Aesthetic score by A judge, which guided none of the images; scale 1–10, ↑ better." in text
+    assert "DAS-AG: 2 pairs and 1 without partner; DAS-rAG: 1 pairs)" in text
+    assert "9,999 resamples, seed 0" in text
+    assert "One sample has neither standard deviation nor interval" in text
+
+
+def test_an_evaluator_that_guided_is_told():
+    assert "guided none" not in " ".join(caption(results(THREE), "A judge", guided=True))
+    assert warning("A judge").startswith("A judge ALSO GUIDED images of this table")
+
+
+def test_without_das_there_is_no_difference():
+    table = set_results(results(THREE[THREE["method"] != "das"]))
+    assert table.heads == ["method", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+
+
+def test_published_figures_stand_beside():
+    table = set_results(results(THREE, published=True))
+    assert table.heads[-2:] == ["published mean ↑", "published std"]
+    assert [row[-2:] for row in table.rows] == [["3.406", "0.230"], ["3.783", "0.203"], ["2.988", "0.282"]]
+    assert "not the digits" in caption(results(THREE, published=True), "A judge", guided=False)[-1]
+    other = results(scores_of(("other", "heart", 1, 5.0)), published=True)
+    assert set_results(other).rows[0][-2:] == ["–", "–"]
 
 
 def test_settings_have_a_column_where_they_differ():
-    table = markdown_table(
-        summary(("das", "ascent.steps=100", 6.0, 0.5, 2), ("das", "ascent.steps=20", 5.0, math.nan, 1)),
-        "Embedded judge",
+    both = pd.concat([THREE.assign(settings="ascent.steps=20"), THREE.assign(settings="ascent.steps=100")])
+    table = set_results(results(both))
+    assert table.heads[:2] == ["method", "settings"]
+    assert [row[:2] for row in table.rows] == [
+        [method, settings]
+        for settings in ("ascent.steps=20", "ascent.steps=100")
+        for method in ("DAS", "DAS-AG", "DAS-rAG")
+    ]
+    assert len({tuple(row[2:]) for row in table.rows}) == 3
+
+
+def test_experiments_have_a_column_and_pairs_of_their_own():
+    several = pd.concat([THREE.assign(experiment="a"), THREE.assign(experiment="b", aesthetic_score=1.0)])
+    table = set_results(results(several))
+    assert table.heads[:2] == ["experiment", "method"]
+    assert [row[0] for row in table.rows] == ["a"] * 3 + ["b"] * 3
+    assert {row[7] for row in table.rows[3:]} == {"–", "+0.000"}
+    assert "b DAS-AG: 2 pairs" in " ".join(caption(results(several), "A judge", guided=False))
+
+
+def test_a_row_for_each_prompt():
+    table = set_prompts(prompt_results(THREE))
+    assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑", "DAS-rAG ↑"]
+    assert table.rows == [
+        ["heart", "4.500 ± 0.707 (n = 2)", "6.000 ± 1.414 (n = 2)", "3.250 (n = 1)"],
+        ["star", "9.000 (n = 1)", "–", "–"],
+        ["ring", "–", "6.000 (n = 1)", "–"],
+    ]
+
+
+def test_latex_is_booktabs_with_everything_escaped():
+    text = latex(Table(["prompt_id", "mean ↑"], [["50 % {a} & $b$ #1 ~^\\", "−1.5 … < 2"]], 1), ["n − 1 “x” …"])
+    assert r"\begin{tabular}{lr}" in text
+    assert r"prompt\_id & mean $\uparrow$ \\" in text
+    assert (
+        r"50 \% \{a\} \& \$b\$ \#1 \textasciitilde{}\textasciicircum{}\textbackslash{} & $-$1.5 \ldots{} $<$ 2 \\"
+        in text
     )
-    assert table == (
-        "| method | settings         | mean ↑ |   std |   n |\n"
-        "| ------ | ---------------- | -----: | ----: | --: |\n"
-        "| DAS    | ascent.steps=100 |  6.000 | 0.500 |   2 |\n"
-        "| DAS    | ascent.steps=20  |  5.000 |     – |   1 |\n"
-        "\n" + CAPTION + "\n"
+    assert text.count("rule") == 3
+    assert r"\caption{n $-$ 1 ``x'' \ldots{}}" in text
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="needs pdflatex: apt-get install texlive-latex-recommended"
+)
+def test_latex_compiles(tmp_path):
+    rows = [["50 % {a} & $b$ #1 ~^\\ _ “x” ± …", "−1.5", "< 0.001"]]
+    found = results(THREE, published=True)
+    body = latex(Table(["method", "− DAS ↑", "p"], rows, 1), ["A caption."])
+    body += latex(set_results(found), caption(found, "A judge", guided=False))
+    document = f"\\documentclass{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{body}\\end{{document}}\n"
+    (tmp_path / "table.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "table.pdf").stat().st_size > 1000
+    assert "Missing character" not in (tmp_path / "table.log").read_text(errors="replace")
+
+
+def test_the_same_scores_give_the_same_table():
+    rng = np.random.default_rng(0)
+    many = pd.concat(
+        [
+            scores_of(*((method, "heart", seed, score) for seed, score in enumerate(rng.normal(5, 1, 40))))
+            for method in ("das", "das_ag")
+        ]
     )
-
-
-def test_a_method_without_a_title_keeps_its_name():
-    assert "| other  |" in markdown_table(summary(("other", "", 6.0, 0.5, 2)), "Embedded judge")
-
-
-def test_the_evaluator_is_named():
-    assert "Aesthetic score by Another predictor, which" in markdown_table(
-        summary(("das", "", 6.0, 0.5, 2)), "Another predictor"
-    )
+    assert results(many).equals(results(many.copy()))

@@ -1,11 +1,16 @@
-"""Scores the finished images with predictors that did not guide them."""
+"""Scores finished images, and any folder of pictures, with predictors that did not guide them."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from das_ag.errors import UserError
@@ -14,16 +19,23 @@ from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
 
+PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp"])
 
-def evaluate(store: Store, evaluators: Mapping[str, EvaluatorChoice], device: torch.device) -> list[str]:
+
+def evaluate(
+    store: Store, evaluators: Mapping[str, EvaluatorChoice], device: torch.device, *, force: bool = False
+) -> list[str]:
     """Gives each finished image the scores that it does not have yet; returns a sentence for each that cannot be read.
 
-    A score counts for one image and one set of weights: a changed image or evaluator is scored again.
+    A score counts for one image and one evaluator: a changed image, other weights or options are scored again.
+
+    Args:
+        force: score again what has a score.
     """
     unreadable: list[str] = []
     for name, choice in evaluators.items():
-        digest = choice.digest()
-        records, _ = store.records()
+        digest, details = choice.digest(), {"title": choice.title, "version": choice.version()}
+        records, damaged = store.records()
         evaluator, scored = None, 0
         for record in tqdm(records, desc=choice.title, unit="image", disable=None):
             try:
@@ -31,11 +43,60 @@ def evaluate(store: Store, evaluators: Mapping[str, EvaluatorChoice], device: to
             except UserError as error:
                 unreadable.append(str(error))
                 continue
-            if record.scores.get(name, {}).get("digest") == digest:
+            if not force and record.scores.get(name, {}).get("digest") == digest:
                 continue
             evaluator = evaluator or choice.load(device)
-            store.write_score(record, name, float(evaluator.rate_images([image])[0]), digest)
+            score = float(evaluator.rate_images([image])[0])
+            store.write_score(record, name, score, digest, **details, weights=choice.weights())
             scored += 1
+        unreadable += damaged
         if scored:
             log.info("%s: %d images scored", choice.title, scored)
     return list(dict.fromkeys(unreadable))
+
+
+def score_pictures(
+    folder: Path, evaluators: Mapping[str, EvaluatorChoice], device: torch.device
+) -> tuple[pd.DataFrame, list[str]]:
+    """Scores the pictures of any folder and of its sub-folders: PNG, JPEG and WebP.
+
+    Returns:
+        One row for each picture, in the order of their names: `image` (path relative to the folder) and a column for
+        each evaluator; and a sentence for each picture that cannot be read.
+
+    Raises:
+        UserError: there is no such folder, or no picture in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected a folder of pictures, found none; give another.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    if not paths:
+        raise UserError(f"{folder}: expected PNG, JPEG or WebP pictures, found none; give another folder.")
+    rows: dict[Path, dict[str, object]] = {}
+    complaints: list[str] = []
+    for name, choice in evaluators.items():
+        evaluator = choice.load(device)
+        for path in tqdm(paths, desc=choice.title, unit="image", disable=None):
+            try:
+                score = float(evaluator.rate_images([_read_picture(path)])[0])
+            except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+                complaints.append(f"{path}: expected a picture, could not read it ({_first_line(error)}); replace it.")
+                continue
+            rows.setdefault(path, {"image": path.relative_to(folder).as_posix()})[name] = score
+    return pd.DataFrame(list(rows.values()), columns=["image", *evaluators]), list(dict.fromkeys(complaints))
+
+
+def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB as a person sees it: turned as its EXIF says, transparent parts on white."""
+    from PIL import ImageOps
+
+    with Image.open(path) as opened:
+        upright = ImageOps.exif_transpose(opened)
+        if upright.has_transparency_data:
+            ground = Image.new("RGBA", upright.size, "white")
+            upright = Image.alpha_composite(ground, upright.convert("RGBA"))
+        return np.array(upright.convert("RGB"))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

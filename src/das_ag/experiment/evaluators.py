@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ class EvaluatorChoice(Protocol):
     def digest(self) -> str:
         """SHA-256 of all that determines a score, without loading weights; what may be downloaded is."""
 
+    def weights(self) -> dict[str, str]:
+        """SHA-256 of each file of weights by role."""
+
+    def version(self) -> str:
+        """Of the package that computes the score."""
+
     def load(self, device: torch.device) -> AestheticModel:
         """The predictor."""
 
@@ -45,9 +52,17 @@ class EmbeddedJudgeChoice:
 
     def digest(self) -> str:
         """See `EvaluatorChoice`."""
+        return self.weights()["judge"]
+
+    def weights(self) -> dict[str, str]:
+        """See `EvaluatorChoice`."""
         from das_ag.models import embedded
 
-        return embedded.digest("judge")
+        return {"judge": embedded.digest("judge")}
+
+    def version(self) -> str:
+        """See `EvaluatorChoice`."""
+        return metadata.version("das-ag")
 
     def load(self, device: torch.device) -> AestheticModel:
         """See `EvaluatorChoice`."""
@@ -96,11 +111,20 @@ class AestheticV25Choice:
 
     def digest(self) -> str:
         """See `EvaluatorChoice`."""
+        weights = self.weights()
+        determining = [weights["siglip"], weights["head"], self.attention, self.precision]
+        return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
+
+    def weights(self) -> dict[str, str]:
+        """See `EvaluatorChoice`."""
         siglip, head = self.files()
         siglip.fetch()
         head.fetch()
-        determining = [siglip.digest(), head.digest(), self.attention, self.precision]
-        return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
+        return {"siglip": siglip.digest(), "head": head.digest()}
+
+    def version(self) -> str:
+        """See `EvaluatorChoice`."""
+        return f"{metadata.version('aesthetic-predictor-v2-5')}, transformers {metadata.version('transformers')}"
 
     def load(self, device: torch.device) -> AestheticModel:
         """See `EvaluatorChoice`."""

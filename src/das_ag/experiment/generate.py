@@ -101,6 +101,7 @@ def _generate_batch(samples: Sequence[Sample], plan: Plan, guide: LoadedGuide, s
         **provenance(device),
         "samples_per_batch": size,
         "views_per_pass": plan.runtime.views_per_pass,
+        "published_figures": plan.published_figures,
         "duration_s": seconds,
     }
     failed = {}

@@ -71,6 +71,7 @@ class Plan:
         guide: which networks guide, and where their files lie.
         evaluators: predictors that score them, by name.
         folder: of the store.
+        published_figures: whether the published figures are to stand beside the table.
     """
 
     samples: tuple[Sample, ...]
@@ -79,6 +80,7 @@ class Plan:
     guide: GuideChoice
     evaluators: Mapping[str, EvaluatorChoice]
     folder: Path
+    published_figures: bool
 
     @property
     def samples_per_batch(self) -> int:
@@ -213,7 +215,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         for seed in seeds
         for prompt_id, positive, negative in prompts
     )
-    return Plan(samples, settings, runtime, guide, evaluators, folder)
+    return Plan(samples, settings, runtime, guide, evaluators, folder, values["published_figures"])
 
 
 def _seeds(seeds: object) -> list[int]:

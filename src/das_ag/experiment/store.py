@@ -302,11 +302,16 @@ class Store:
                 f"{path}: expected a trace, could not read it ({error}); delete its folder and run again."
             ) from error
 
-    def write_score(self, record: Record, evaluator: str, score: float, digest: str) -> None:
-        """Puts an evaluator's score beside the image."""
+    def write_score(self, record: Record, evaluator: str, score: float, digest: str, **details: Any) -> None:
+        """Puts an evaluator's score beside the image.
+
+        Args:
+            digest: of all that determines the score beside the image.
+            details: what else is worth keeping, ready for JSON: title, version, weights.
+        """
         path = self.root / record.folder / SCORES
         scores = read_json(path) if path.is_file() else {}
-        scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256}
+        scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256, **details}
         with self._writing():
             write_atomically(path, pretty(scores).encode())
 

@@ -1,26 +1,72 @@
-"""Writes the report of a store: scores.csv, table.md, table.csv, plots/."""
+"""Writes the report of a store: scores.csv, table.*, plots/, index.html."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
+import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
-from das_ag.report.plots import images_figure, scores_figure
-from das_ag.report.statistics import METHODS, method_summary, score_table
-from das_ag.report.table import markdown_table
+from das_ag.experiment.store import Record, Store
+from das_ag.report import table as tables
+from das_ag.report.statistics import evaluators_of, is_guided_by, score_table
 
 
-def write_report(root: Path, evaluator: str, evaluator_title: str, *, published: bool = False) -> tuple[str, list[str]]:
-    """Writes the report into the store's folder.
+@dataclass(frozen=True)
+class Scored:
+    """The scored samples of one store.
+
+    Attributes:
+        store: they come from.
+        records: of all finished samples.
+        scores: as `score_table` gives it.
+        evaluator: whose scores stand in `aesthetic_score`.
+        title: how tables call it.
+        left_out: a sentence for each sample that is damaged.
+    """
+
+    store: Store
+    records: Sequence[Record]
+    scores: pd.DataFrame
+    evaluator: str
+    title: str
+    left_out: list[str]
+
+    @property
+    def published(self) -> bool:
+        """Whether the published figures are to stand beside."""
+        return any(record.provenance.get("published_figures") for record in self.records)
+
+
+def read_scores(root: Path, evaluator: str | None = None) -> Scored:
+    """Reads a store.
 
     Args:
-        evaluator: whose scores stand in the table.
-        evaluator_title: how the table calls it.
-        published: whether the published figures stand beside those of the store.
+        evaluator: name of the one whose scores count; by default the one that scored most samples.
+
+    Raises:
+        UserError: there is no scored sample.
+    """
+    store = Store(root)
+    records, left_out = store.records()
+    titles = evaluators_of(records)
+    if not titles or (evaluator is not None and evaluator not in titles):
+        got = f"none by {evaluator}" if titles else "none"
+        raise UserError(
+            f"{root}: expected scored samples, got {got}; run python run.py name={root.name}, or "
+            f"python scripts/evaluate.py {root}."
+        )
+    name = evaluator or next(iter(titles))
+    return Scored(store, records, score_table(records, name), name, titles[name], left_out)
+
+
+def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[str]]:
+    """Writes the whole report into the store's folder.
+
+    Args:
+        evaluator: see `read_scores`.
 
     Returns:
         The table as Markdown, and a sentence for each sample that was left out.
@@ -28,32 +74,41 @@ def write_report(root: Path, evaluator: str, evaluator_title: str, *, published:
     Raises:
         UserError: there is no scored sample, or the folder cannot be written to.
     """
-    store = Store(root)
-    records, left_out = store.records()
-    scores = score_table(records, evaluator)
-    summary = method_summary(scores)
-    if summary.empty:
-        raise UserError(f"{root}: expected scored samples, got none; run python run.py name={root.name} first.")
-    table = markdown_table(summary, evaluator_title, published=published)
+    from das_ag.report.gallery import write_gallery
+    from das_ag.report.plots import write_plots
 
-    def read(image: str) -> UInt8[np.ndarray, "h w 3"]:
-        try:
-            return store.read_image(image)
-        except UserError as error:
-            left_out.append(str(error))
-            return np.full((8, 8, 3), 255, dtype=np.uint8)
-
+    scored = read_scores(root, evaluator)
     try:
-        scores.to_csv(root / "scores.csv", index=False)
-        summary.assign(method=summary["method"].map(lambda m: METHODS.get(m, m))).to_csv(
-            root / "table.csv", index=False
-        )
-        (root / "table.md").write_text(table, encoding="utf-8")
-        (root / "plots").mkdir(exist_ok=True)
-        scores_figure(scores, evaluator_title).savefig(root / "plots" / "scores.png", dpi=150)
-        images_figure(scores, read).savefig(root / "plots" / "images.png", dpi=150)
+        scored.scores.to_csv(root / "scores.csv", index=False)
+        table = write_tables([scored], root)
+        told = write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
+        write_gallery(root, scored.scores, scored.title, table)
     except OSError as error:
         raise UserError(
             f"{root}: expected to write the report, got “{error.strerror}”; finished samples are kept."
         ) from error
-    return table, left_out
+    return table, list(dict.fromkeys([*scored.left_out, *told]))
+
+
+def write_tables(several: Sequence[Scored], folder: Path) -> str:
+    """Writes table.md, table.csv and table.tex of one store, or of several with a column for the experiment.
+
+    Returns:
+        The text of table.md.
+    """
+    parts = [scored.scores.assign(experiment=scored.store.root.name) for scored in several]
+    scores = pd.concat(parts, ignore_index=True) if len(several) > 1 else several[0].scores
+    title = " / ".join(dict.fromkeys(scored.title for scored in several))
+    guided = any(is_guided_by(scored.records, scored.evaluator) for scored in several)
+    found = tables.results(scores, published=any(scored.published for scored in several))
+    sentences, results = tables.caption(found, title, guided=guided), tables.set_results(found)
+    warning = [tables.warning(title)] if guided else []
+    text = [*warning, tables.markdown(results), *sentences]
+    if len(several) == 1:
+        text += ["## By prompt", tables.markdown(tables.set_prompts(tables.prompt_results(scores)))]
+    folder.mkdir(parents=True, exist_ok=True)
+    written = "\n\n".join(text) + "\n"
+    (folder / "table.md").write_text(written, encoding="utf-8")
+    (folder / "table.tex").write_text(tables.latex(results, [*warning, *sentences]), encoding="utf-8")
+    found.to_csv(folder / "table.csv", index=False)
+    return written

@@ -1,44 +1,192 @@
-"""The results table as text."""
+"""The results table: one set of numbers, as Markdown, CSV and LaTeX."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from das_ag.report.published import REMARK, RESULTS
-from das_ag.report.statistics import METHODS
+from das_ag.report.statistics import BOOTSTRAP_SEED, METHODS, RESAMPLES, method_summary, paired_differences
+
+ABSENT = "–"
 
 
-def markdown_table(summary: pd.DataFrame, evaluator_title: str, *, published: bool = False) -> str:
-    """The table with its caption, GitHub Markdown; `published` adds the published figures."""
-    varied = bool((summary["settings"] != "").any())
-    numbers = ["mean ↑", "std", "n", *(["published mean ↑", "published std"] if published else [])]
-    heads = ["method", *(["settings"] if varied else []), *numbers]
-    rows = [
-        [
-            METHODS.get(row.method, str(row.method)),
-            *([str(row.settings)] if varied else []),
-            f"{row.mean:.3f}",
-            f"{row.std:.3f}" if row.n > 1 else "–",
-            str(row.n),
-            *(_published_cells(str(row.method)) if published else []),
-        ]
-        for row in summary.itertuples(index=False)
-    ]
-    widths = [max(3, *map(len, column)) for column in zip(heads, *rows, strict=True)]
-    rule = ["-" * (w - 1) + ":" if head in numbers else "-" * w for head, w in zip(heads, widths, strict=True)]
-    lines = [
-        "| " + " | ".join(
-            cell.rjust(w) if head in numbers else cell.ljust(w)
-            for cell, head, w in zip(cells, heads, widths, strict=True)
-        ) + " |"
-        for cells in (heads, rule, *rows)
-    ]  # fmt: skip
-    caption = (
-        f"Aesthetic score by {evaluator_title}, which guided none of the images; scale 1–10, ↑ better. "
-        "std divides by n - 1."
+@dataclass(frozen=True)
+class Table:
+    """Cells ready to be set.
+
+    Attributes:
+        heads: of the columns.
+        rows: their cells.
+        words: how many columns from the left hold words; the others hold numbers.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: int
+
+
+def results(scores: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
+    """The numbers of the table, a row for each method (and settings, and experiment, where there are several).
+
+    Args:
+        scores: as `score_table` gives it; with a column `experiment` where it holds several.
+        published: adds the published mean and standard deviation.
+
+    Returns:
+        What `method_summary` and, against DAS, `paired_differences` give (`difference`, `difference_low`,
+        `difference_high`, `p`, `pairs`, `unpaired`); in `method` the method's name as it is written.
+    """
+    several = "experiment" in scores
+    parts = []
+    for experiment, part in scores.groupby("experiment", sort=False) if several else [("", scores)]:
+        names = {"low": "difference_low", "high": "difference_high", "n": "pairs"}
+        differences = paired_differences(part).rename(columns=names)
+        joined = method_summary(part).merge(differences, on=["method", "settings"], how="left")
+        parts.append(joined.assign(experiment=experiment) if several else joined)
+    table = pd.concat(parts, ignore_index=True)
+    if published:
+        figures = [RESULTS.get(method, (float("nan"),) * 2) for method in table["method"]]
+        table[["published_mean", "published_std"]] = pd.DataFrame(figures, index=table.index, dtype=float)
+    table["method"] = table["method"].map(lambda method: METHODS.get(method, method))
+    first = [*(["experiment"] if several else []), "method", "settings"]
+    return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation and n of each prompt and method, prompts in their order."""
+    summary = method_summary(scores, by=["prompt_id", "method", "settings"])
+    return summary.assign(method=summary["method"].map(lambda method: METHODS.get(method, method)))
+
+
+def set_results(table: pd.DataFrame) -> Table:
+    """The cells of what `results` gives."""
+    words = [name for name in ("experiment", "method", "settings") if name in table and bool((table[name] != "").any())]
+    words = words if "method" in words else ["method", *words]
+    heads = [*words, "n", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    has_pairs, has_published = bool(table["difference"].notna().any()), "published_mean" in table
+    heads += ["− DAS ↑", "95 %", "p"] if has_pairs else []
+    heads += ["published mean ↑", "published std"] if has_published else []
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [str(row[name]) for name in words]
+        cells += [str(row["n"]), _number(row["mean"]), _interval(row["low"], row["high"]), _number(row["std"])]
+        cells.append(_number(row["similarity"]))
+        if has_pairs:
+            interval = _interval(row["difference_low"], row["difference_high"], sign=True)
+            cells += [_number(row["difference"], sign=True), interval, _p(row["p"])]
+        if has_published:
+            cells += [_number(row["published_mean"]), _number(row["published_std"])]
+        rows.append(cells)
+    return Table(heads, rows, len(words))
+
+
+def set_prompts(table: pd.DataFrame) -> Table:
+    """The cells of what `prompt_results` gives: a row for each prompt, a column for each method (and settings)."""
+    rows = list(table.itertuples())
+    cells = pd.DataFrame(
+        {
+            "prompt": table["prompt_id"],
+            "column": [f"{row.method} {row.settings}".strip() for row in rows],
+            "cell": [_with_spread(row) for row in rows],
+        }
     )
-    return "\n".join([*lines, "", caption, *(["", REMARK] if published else []), ""])
+    columns, prompts = list(dict.fromkeys(cells["column"])), list(dict.fromkeys(cells["prompt"]))
+    found = {(row.prompt, row.column): row.cell for row in cells.itertuples()}
+    lines = [[prompt, *(found.get((prompt, column), ABSENT) for column in columns)] for prompt in prompts]
+    return Table(["prompt", *(f"{column} ↑" for column in columns)], lines, 1)
 
 
-def _published_cells(method: str) -> list[str]:
-    return [f"{number:.3f}" for number in RESULTS.get(method, ())] or ["–", "–"]
+def warning(evaluator_title: str) -> str:
+    """What stands above the table where the evaluator also guided."""
+    return f"{evaluator_title} ALSO GUIDED images of this table: its scores say nothing about the methods."
+
+
+def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool) -> list[str]:
+    """Sentences that stand below what `results` gives.
+
+    Args:
+        guided: whether the evaluator also guided.
+    """
+    which = "" if guided else ", which guided none of the images"
+    sentences = [
+        f"Aesthetic score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1; 95 % intervals are "
+        f"percentile bootstraps of the mean ({RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED})."
+    ]
+    compared = table[table["difference"].notna()].to_dict("records")
+    if compared:
+        sentences.append(
+            f"− DAS: mean difference over the same prompt and seed ({'; '.join(map(_pairs, compared))}); p by a "
+            "two-sided paired permutation test."
+        )
+    if (table["n"] == 1).any():
+        sentences.append("One sample has neither standard deviation nor interval, and one pair has no test.")
+    return [*sentences, REMARK] if "published_mean" in table else sentences
+
+
+def _pairs(row: dict[str, Any]) -> str:
+    pairs, unpaired = int(row["pairs"]), int(row["unpaired"])
+    name = f"{row.get('experiment', '')} {row['method']}".strip()
+    return f"{name}: {pairs} pairs" + (f" and {unpaired} without partner" if unpaired else "")
+
+
+def markdown(table: Table) -> str:
+    """GitHub Markdown, in columns that can be read as they are."""
+    widths = [max(3, *map(len, column)) for column in zip(table.heads, *table.rows, strict=True)]
+    rule = ["-" * w if place < table.words else "-" * (w - 1) + ":" for place, w in enumerate(widths)]
+    lines = []
+    for cells in (table.heads, rule, *table.rows):
+        padded = [
+            cell.ljust(w) if place < table.words else cell.rjust(w)
+            for place, (cell, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        lines.append("| " + " | ".join(padded) + " |")
+    return "\n".join(lines)
+
+
+def latex(table: Table, sentences: Sequence[str]) -> str:
+    """A table environment for LaTeX with the package booktabs."""
+    columns = "l" * table.words + "r" * (len(table.heads) - table.words)
+    lines = [" & ".join(map(_escape, cells)) + r" \\" for cells in (table.heads, *table.rows)]
+    body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
+    return (
+        "% \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
+        f"\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n"
+        f"\\caption{{{_escape(' '.join(sentences))}}}\n\\end{{table}}\n"
+    )
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "↑": r"$\uparrow$", "−": "$-$", "–": "--", "…": r"\ldots{}",
+    "<": "$<$", ">": "$>$", "“": "``", "”": "''", "±": r"$\pm$",
+}  # fmt: skip
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
+
+
+def _number(value: float, *, sign: bool = False) -> str:
+    if math.isnan(value):
+        return ABSENT
+    return f"{value:+.3f}".replace("-", "−") if sign else f"{value:.3f}"
+
+
+def _interval(low: float, high: float, *, sign: bool = False) -> str:
+    return ABSENT if math.isnan(low) else f"{_number(low, sign=sign)} … {_number(high, sign=sign)}"
+
+
+def _p(p: float) -> str:
+    if math.isnan(p):
+        return ABSENT
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _with_spread(row: object) -> str:
+    mean, std, n = (getattr(row, name) for name in ("mean", "std", "n"))
+    return f"{mean:.3f} ± {std:.3f} (n = {n})" if n > 1 else f"{mean:.3f} (n = 1)"

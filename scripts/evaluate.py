@@ -1,0 +1,64 @@
+"""Scores images again and again, without generating anything.
+
+python scripts/evaluate.py outputs/embedded                            # a store: scores stand beside the images
+python scripts/evaluate.py outputs/paper evaluator=aesthetic_v2_5,embedded
+python scripts/evaluate.py ~/pictures --csv scores.csv                 # any folder of PNG, JPEG and WebP
+
+Arguments after the folder are overrides as for run.py; several evaluators with commas.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from das_ag.errors import UserError
+from das_ag.experiment import environment
+
+environment.prepare()
+
+from das_ag.experiment.evaluate import evaluate, score_pictures
+from das_ag.experiment.plan import choose_evaluators, compose_config
+from das_ag.experiment.runtime import choose_device, make_deterministic
+from das_ag.experiment.store import Store
+
+
+def main() -> int:
+    """Scores a store or a folder; returns 1 if a picture could not be read."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of an experiment, or of pictures")
+    parser.add_argument("overrides", nargs="*", help="for instance evaluator=aesthetic_v2_5 runtime.device=cpu")
+    parser.add_argument("--force", action="store_true", help="score again what has a score (of an experiment)")
+    parser.add_argument("--csv", type=Path, help="of a folder of pictures; default: aesthetic_scores.csv in it")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        config = compose_config([_several(override) for override in arguments.overrides])
+        evaluators, device = choose_evaluators(config.evaluator), choose_device(config.runtime.device)
+        for choice in evaluators.values():
+            choice.check(device)
+        make_deterministic()
+        if (arguments.folder / "samples").is_dir():
+            complaints = evaluate(Store(arguments.folder), evaluators, device, force=arguments.force)
+        else:
+            scores, complaints = score_pictures(arguments.folder, evaluators, device)
+            path = arguments.csv or arguments.folder / "aesthetic_scores.csv"
+            scores.to_csv(path, index=False)
+            print(f"{len(scores)} pictures scored: {path}")
+    except (UserError, OSError) as error:
+        complaints = [f"Error: {error}"]
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
+    return 1 if complaints else 0
+
+
+def _several(override: str) -> str:
+    """`evaluator=a,b` as Hydra writes a list of choices."""
+    name, _, value = override.partition("=")
+    return f"evaluator=[{value}]" if name == "evaluator" and "," in value and not value.startswith("[") else override
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Writes a page with the images of a finished experiment, index.html in its folder; any browser opens it from the disk.
+
+python scripts/make_gallery.py outputs/embedded
+python scripts/make_gallery.py outputs/a outputs/b      # a page in each
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from das_ag.errors import UserError
+from das_ag.report import read_scores, write_tables
+from das_ag.report.gallery import write_gallery
+
+
+def main() -> int:
+    """Writes the pages, tables with them, and prints where they are; returns 1 if a sample was left out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="of experiments")
+    parser.add_argument("--evaluator", help="whose scores count; default: the one that scored most samples")
+    arguments = parser.parse_args()
+    left_out: list[str] = []
+    try:
+        for folder in arguments.folders:
+            scored = read_scores(folder, arguments.evaluator)
+            print(write_gallery(folder, scored.scores, scored.title, write_tables([scored], folder)))
+            left_out += scored.left_out
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    print(*left_out, sep="\n", end="\n" if left_out else "", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""Writes the results table from what a store holds: table.md, table.csv, table.tex.
+
+python scripts/make_table.py outputs/embedded
+python scripts/make_table.py outputs/a outputs/b --to outputs/comparison     # a column for the experiment
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from das_ag.errors import UserError
+from das_ag.report import read_scores, write_tables
+
+
+def main() -> int:
+    """Prints the table and writes it; returns 1 if a sample was left out."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="of experiments")
+    parser.add_argument("--evaluator", help="whose scores count; default: the one that scored most samples")
+    parser.add_argument("--to", type=Path, help="folder for the files; default: that of the only experiment")
+    arguments = parser.parse_args()
+    if arguments.to is None and len(arguments.folders) > 1:
+        parser.error("several experiments: expected --to FOLDER for their common table, got none; add it")
+    try:
+        several = [read_scores(folder, arguments.evaluator) for folder in arguments.folders]
+        print(write_tables(several, arguments.to or arguments.folders[0]))
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    left_out = [sentence for scored in several for sentence in scored.left_out]
+    print(*left_out, sep="\n", end="\n" if left_out else "", file=sys.stderr)
+    return 1 if left_out else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The images of a store as one page that opens from the disk, without a server and without a network."""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import os
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from das_ag.errors import UserError
+from das_ag.experiment.store import Store
+from das_ag.report.gallery.content import page_content
+
+__all__ = ["write_gallery"]
+
+log = logging.getLogger(__name__)
+
+PROGRAM = ("pictures.js", "choices.js", "viewer.js", "curves.js", "page.js")
+"""Files of the page's program in the order in which they are joined to one function, whose names they share."""
+
+
+def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table: str = "") -> Path:
+    """Writes index.html and gallery/, the thumbnails that it shows, into the store's folder.
+
+    A sample whose image cannot be shown is left out; the page and the log name it.
+
+    Args:
+        scores: as `score_table` gives it; further columns of numbers are shown and can be sorted by.
+        evaluator_title: how the page calls the predictor whose scores these are.
+        table: the results as Markdown; made from the scores where it is empty.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: there is no image to show, or the folder cannot be written to.
+    """
+    try:
+        content = page_content(Store(root), scores, evaluator_title, table)
+        if not content["samples"]:
+            raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
+        for sentence in content["left_out"]:
+            log.warning("%s", sentence)
+        path = root / "index.html"
+        # The page appears whole or not at all, as everything in a store.
+        unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+        unfinished.write_text(_page(content), encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{root}: expected to write the gallery, got “{error.strerror or error}”; free some space or mend the "
+            "folder's permissions; finished samples are kept."
+        ) from error
+    return path
+
+
+def _page(content: dict[str, Any]) -> str:
+    """The page with style, program and data inside; all at once, so that no part is looked for in another."""
+    parts = {
+        "title": html.escape(content["title"]),
+        "style": _text("page.css"),
+        "program": "\n".join(map(_text, PROGRAM)),
+        "content": _embedded(content),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _text("page.html"))
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _embedded(content: dict[str, Any]) -> str:
+    """JSON inside a script element, which no text in it can end."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,0 +1,191 @@
+"""What the page shows, ready for JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from das_ag.errors import UserError
+from das_ag.experiment.store import Record, Store
+from das_ag.report.command import command_of
+from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
+from das_ag.report.statistics import METHODS, evaluators_of, is_guided_by, method_summary
+
+_NUMBERS = {
+    "aesthetic_score": "score",
+    "guide_aesthetic_score": "guide’s score",
+    "clip_positive": "similarity to the prompt",
+    "clip_negative": "similarity to the negative",
+}
+"""Columns of numbers, in their order, and what the page calls them; others go by their own names."""
+
+_NO_NUMBERS = ("seed",)
+
+_CURVES = {"loss": ("loss", 1), "positive": ("similarity", 1), "aesthetic": ("guide’s score", 10)}
+"""Columns of a trace that are drawn: name, and factor that brings them to the scale of the final numbers."""
+
+_COLOURS = {
+    "das": "light-dark(#0072b2, #56b4e9)",
+    "das_ag": "light-dark(#d98c00, #f0b13c)",
+    "das_rag": "light-dark(#4a4a4a, #b9b9b9)",
+}
+"""Of the methods as in the plots, and lighter ones on dark paper."""
+_OTHER = "light-dark(#b0578a, #d98bb8)"
+
+_DIGITS = 5
+
+
+def page_content(store: Store, scores: pd.DataFrame, evaluator_title: str, table: str) -> dict[str, Any]:
+    """Everything that the page embeds; the same for the same store."""
+    records, left_out = store.records()
+    titles = evaluators_of(records)
+    columns = _number_columns(scores, titles)
+    settings: list[dict[str, Any]] = []
+    samples, complaints = _samples(store, records, scores, [name for name, _ in columns], settings)
+    return {
+        "title": store.root.resolve().name,
+        "evaluator": evaluator_title,
+        "guided": any(is_guided_by(records, name) for name, title in titles.items() if title == evaluator_title),
+        "methods": _methods(scores),
+        "numbers": columns,
+        "results": _blocks(table or _own_table(scores)),
+        # Where the store lies is nobody's business who is sent the folder.
+        "left_out": [text.replace(f"{store.root}/", "") for text in dict.fromkeys([*left_out, *complaints])],
+        "settings": settings,
+        "samples": samples,
+    }
+
+
+def _samples(
+    store: Store,
+    records: Sequence[Record],
+    scores: pd.DataFrame,
+    columns: Sequence[str],
+    settings: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The samples that can be shown, and a sentence for each thing that cannot; adds to the settings."""
+    by_key = {record.sample.key: record for record in records}
+    samples: list[dict[str, Any]] = []
+    left_out: list[str] = []
+    thumbnails = set()
+    for row in scores.to_dict("records"):
+        try:
+            record = _record(by_key, row)
+            picture = make_picture(store, record)
+        except UserError as error:
+            left_out.append(str(error))
+            continue
+        trace, complaints = _trace(store, record)
+        left_out += complaints
+        thumbnails.add(picture.thumbnail)
+        entry = _entry(row, columns, record, picture)
+        samples.append(entry | {"settings": _place(settings, record), "trace": trace})
+    remove_others(store, thumbnails)
+    return samples, left_out
+
+
+def _record(by_key: Mapping[str, Record], row: Mapping[Any, Any]) -> Record:
+    if row["key"] not in by_key:
+        raise UserError(f"{row['image']}: left out, expected a whole sample in the store, got none; run again.")
+    return by_key[row["key"]]
+
+
+def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, picture: Picture) -> dict[str, Any]:
+    """A sample as the page knows it, with the numbers of those columns; links relative to the page."""
+    sample = record.sample
+    made = record.provenance
+    return {
+        "key": sample.key,
+        "method": sample.method,
+        "prompt_id": sample.prompt_id,
+        "prompt": list(sample.positive),
+        "negative": list(sample.negative),
+        "seed": str(sample.seed),  # as a text, since JavaScript's numbers end at 2**53
+        "label": row.get("settings") or "",
+        "numbers": {name: _number(row[name]) for name in columns},
+        "image": quote(record.image.as_posix()),
+        "thumbnail": quote(picture.thumbnail),
+        "size": [picture.width, picture.height],
+        "command": command_of(sample) if {"guide", "pyramid", "ascent"} <= {*sample.settings} else "",
+        "made": {name: made[name] for name in ("device", "duration_s", "git_commit") if made.get(name) is not None},
+    }
+
+
+def _number(value: float | int) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _place(settings: list[dict[str, Any]], record: Record) -> int:
+    """Where the settings stand in the list, which most samples share; added if they are new."""
+    values = json.loads(json.dumps(record.sample.settings))
+    if values not in settings:
+        settings.append(values)
+    return settings.index(values)
+
+
+def _trace(store: Store, record: Record) -> tuple[dict[str, list[float | None]], list[str]]:
+    """The curves that there are, and a sentence if there should be some."""
+    try:
+        table = store.read_trace(record)
+    except UserError as error:
+        return {}, [str(error)]
+    curves = {
+        name: [_rounded(value * factor) for value in table[column].tolist()]
+        for column, (name, factor) in _CURVES.items()
+        if column in table and pd.api.types.is_numeric_dtype(table[column])
+    }
+    return curves, []
+
+
+def _rounded(value: float) -> float | None:
+    """Few digits: three hundred traces make the page heavy."""
+    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+
+
+def _methods(scores: pd.DataFrame) -> list[dict[str, str]]:
+    present = dict.fromkeys(scores["method"])
+    order = [*(name for name in METHODS if name in present), *(name for name in present if name not in METHODS)]
+    return [{"id": m, "name": METHODS.get(m, m), "colour": _COLOURS.get(m, _OTHER)} for m in order]
+
+
+def _number_columns(scores: pd.DataFrame, titles: Mapping[str, str]) -> list[list[str]]:
+    """(column, what it is called) of each column with numbers to show."""
+    numeric = scores.select_dtypes("number").dropna(axis="columns", how="all")
+    present = [str(name) for name in numeric if name not in _NO_NUMBERS]
+    if "clip_negative" in present and not numeric["clip_negative"].any():
+        present.remove("clip_negative")  # no negative prompts
+    names = _NUMBERS | {f"score_{name}": f"score by {title}" for name, title in titles.items()}
+    known = [name for name in names if name in present]
+    return [[n, names.get(n, n.replace("_", " "))] for n in [*known, *(n for n in present if n not in known)]]
+
+
+def _own_table(scores: pd.DataFrame) -> str:
+    rows = [
+        f"| {METHODS.get(row.method, row.method)} {row.settings} | {row.n} | {row.mean:.3f} | "
+        f"{f'{row.std:.3f}' if row.n > 1 else '–'} |"
+        for row in method_summary(scores).itertuples(index=False)
+    ]
+    return "\n".join(["| method | n | mean ↑ | std |", "| --- | --: | --: | --: |", *rows]) if rows else ""
+
+
+def _blocks(markdown: str) -> list[dict[str, Any]]:
+    """Headings, paragraphs and tables of a Markdown text; it holds nothing else."""
+    blocks: list[dict[str, Any]] = []
+    for line in (line.strip() for line in markdown.splitlines()):
+        if line.startswith("|"):
+            cells = [cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")]
+            if not blocks or blocks[-1]["kind"] != "table":
+                blocks.append({"kind": "table", "heads": cells, "numbers": [], "rows": []})
+            elif not set("".join(cells)) - set("-:"):
+                blocks[-1]["numbers"] = [cell.endswith(":") for cell in cells]
+            else:
+                blocks[-1]["rows"].append(cells)
+        elif line:
+            kind = "heading" if line.startswith("#") else "text"
+            blocks.append({"kind": kind, "text": line.lstrip("# ")})
+    return blocks

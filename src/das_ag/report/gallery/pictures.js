@@ -1,0 +1,190 @@
+// What the page knows, what stands above the pictures, and the pictures themselves.
+
+const content = JSON.parse(document.getElementById("content").textContent);
+const samples = content.samples;
+const SCORE = "aesthetic_score";
+const LONG = 80; // letters; longer prompts go by their names where there is little room
+const $ = (id) => document.getElementById(id);
+const methodOf = new Map(content.methods.map((method, place) => [method.id, { ...method, place }]));
+
+/** An element; text goes in as text, never as markup. */
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in element) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+const prompt = (sample) => sample.prompt.join(" | ");
+const isLong = (sample) => prompt(sample).length > LONG;
+const named = (sample) => sample.prompt_id.replaceAll("_", " ");
+const score = (sample) => sample.numbers[SCORE] ?? null;
+const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+const compareTexts = (a, b) => a.localeCompare(b, "en", { numeric: true });
+function written(name, value) {
+  if (value === null || value === undefined) return "–";
+  return value.toFixed(name.includes("score") ? 2 : 3).replace("-", "−");
+}
+function withDot(method, tag = "span") {
+  const dot = make("i", { className: "dot" });
+  dot.style.setProperty("--method", method.colour);
+  return make(tag, {}, dot, method.name);
+}
+const mean = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
+const known = (values) => values.filter((value) => value !== null && value !== undefined);
+
+// ---- What stands above the pictures
+
+function writeMasthead() {
+  const prompts = new Set(samples.map((s) => s.prompt_id + "\n" + prompt(s))).size;
+  const seeds = new Set(samples.map((s) => s.seed)).size;
+  $("title").textContent = content.title.replaceAll("_", " ");
+  $("lead").textContent =
+    `${plural(samples.length, "image")}: ${plural(prompts, "prompt")}, ${plural(seeds, "seed")}, ` +
+    `${plural(content.methods.length, "method")}. Each was made from its text alone, by gradient ascent on frozen ` +
+    "networks that compare images with texts, through a pyramid of pixels and without a generator.";
+  const scored = samples.filter((s) => score(s) !== null).length;
+  const guiding = content.guided ? "ALSO GUIDED some" : "guided none";
+  $("evaluator").textContent = scored
+    ? `Scores by ${content.evaluator}, which ${guiding} of the images (n = ${scored}).`
+    : `${content.evaluator} has not scored these images yet.`;
+  writeResults();
+  if (content.left_out.length) {
+    $("left-out").hidden = false;
+    $("left-out").querySelector("summary").textContent = `Left out, or not whole: ${content.left_out.length}`;
+    $("left-out")
+      .querySelector("ul")
+      .append(...content.left_out.map((text) => make("li", { textContent: text })));
+  }
+}
+
+/** The report's table, and what stands around it; what follows a heading can be unfolded. */
+function writeResults() {
+  let place = $("results");
+  for (const block of content.results) {
+    if (block.kind === "heading") {
+      place = make("details", {}, make("summary", { textContent: block.text }));
+      $("results").append(place);
+    } else place.append(block.kind === "table" ? makeTable(block) : make("p", { textContent: block.text }));
+  }
+  $("results").hidden = !content.results.length;
+}
+
+function makeTable(block) {
+  const byName = new Map(content.methods.map((method) => [method.name, method]));
+  const line = (tag) => (cells) =>
+    make(
+      "tr",
+      {},
+      ...cells.map((text, column) => {
+        const cell = make(tag, { className: block.numbers[column] ? "number" : "" });
+        if (tag === "th") cell.scope = "col";
+        cell.append(tag === "td" && byName.has(text) ? withDot(byName.get(text)) : text);
+        return cell;
+      }),
+    );
+  const table = make(
+    "table",
+    {},
+    make("thead", {}, line("th")(block.heads)),
+    make("tbody", {}, ...block.rows.map(line("td"))),
+  );
+  return make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Results" }, table);
+}
+
+// ---- Pictures, built once; what follows only moves and hides them
+
+const scores = known(samples.map(score));
+const least = Math.min(...scores),
+  most = Math.max(...scores);
+const cards = samples.map(makeCard);
+const rows = makeRows();
+const heads = content.methods.map((method) => {
+  const head = make("div", { className: "head" }, withDot(method, "b"), make("small"));
+  return head;
+});
+
+function makeCard(sample) {
+  const method = methodOf.get(sample.method);
+  const image = make("img", {
+    alt: `${prompt(sample)}, by ${method.name}, seed ${sample.seed}`,
+    width: sample.size[0],
+    height: sample.size[1],
+    loading: "lazy",
+    decoding: "async",
+    src: sample.thumbnail,
+  });
+  const what = make(
+    "span",
+    { className: "what" },
+    make("em", { textContent: isLong(sample) ? named(sample) : prompt(sample) }),
+    withDot(method),
+    ` · seed ${sample.seed}`,
+  );
+  const second = make("span", { className: "second" });
+  const bar = make("i");
+  if (score(sample) !== null)
+    bar.style.width = `${8 + 92 * (most > least ? (score(sample) - least) / (most - least) : 1)}%`;
+  const under = make(
+    "span",
+    { className: "under" },
+    make("span", { className: "score", textContent: written(SCORE, score(sample)) }),
+    second,
+    make("span", { className: "gauge" }, bar),
+    what,
+  );
+  const element = make(
+    "button",
+    { type: "button", className: "card" },
+    make("span", { className: "frame" }, image),
+    under,
+  );
+  element.dataset.key = sample.key;
+  element.style.setProperty("--method", method.colour);
+  element.addEventListener("click", () => show(sample));
+  const words = [
+    prompt(sample),
+    sample.prompt_id,
+    sample.negative.join(" "),
+    method.name,
+    sample.method,
+    `seed ${sample.seed}`,
+    sample.key,
+    sample.label,
+  ]
+    .join("\n")
+    .toLowerCase();
+  return { sample, element, second, words, visible: true };
+}
+
+/** A row for each prompt and seed (and settings, where they differ), with a cell for each method. */
+function makeRows() {
+  const found = new Map();
+  for (const card of cards) {
+    const s = card.sample;
+    const name = JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed, s.label]);
+    if (!found.has(name)) found.set(name, { sample: s, cards: [] });
+    found.get(name).cards.push(card);
+  }
+  for (const row of found.values()) {
+    const s = row.sample;
+    const title = make("h2", {
+      className: isLong(s) ? "clamp long" : "clamp",
+      textContent: prompt(s),
+      title: prompt(s),
+    });
+    const which = `${isLong(s) ? `${named(s)} · ` : ""}seed ${s.seed}`;
+    row.about = make("div", { className: "about" }, title, make("p", { textContent: which }));
+    if (s.label) row.about.append(make("p", { textContent: s.label }));
+    row.cells = content.methods.map(() => make("div", { className: "cell" }));
+    row.element = make(
+      "section",
+      { className: "row", ariaLabel: `${prompt(s)}, seed ${s.seed}` },
+      row.about,
+      ...row.cells,
+    );
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,59 @@
+"""Small copies of the images, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from das_ag.experiment.store import Record, Store
+
+SIDE_PX = 200
+"""Of a thumbnail at most; an image that is not larger is its own thumbnail."""
+
+FOLDER = "gallery"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that can be shown; `thumbnail` is its small copy's path relative to the store."""
+
+    width: int
+    height: int
+    thumbnail: str
+
+
+def make_picture(store: Store, record: Record) -> Picture:
+    """Looks whether the image is whole, and makes its thumbnail unless there is one that is newer.
+
+    Raises:
+        UserError: the image is missing or damaged.
+        OSError: the thumbnail cannot be written.
+    """
+    pixels = store.read_image(record.image)
+    height, width = pixels.shape[:2]
+    if max(height, width) <= SIDE_PX:
+        return Picture(width, height, record.image.as_posix())
+    path = store.root / FOLDER / f"{record.sample.key[:20]}.jpg"
+    if not _is_newer(path, store.root / record.image):
+        path.parent.mkdir(exist_ok=True)
+        small = Image.fromarray(pixels)
+        small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
+        unfinished = path.with_name(f".unfinished-{path.name}")
+        # All of the colours' detail: these pictures live by it.
+        small.save(unfinished, format="JPEG", quality=88, subsampling=0, optimize=True)
+        unfinished.replace(path)
+    return Picture(width, height, f"{FOLDER}/{path.name}")
+
+
+def remove_others(store: Store, shown: Collection[str]) -> None:
+    """Removes thumbnails of images that are no longer shown."""
+    for path in sorted((store.root / FOLDER).glob("*.jpg")):
+        if f"{FOLDER}/{path.name}" not in shown:
+            path.unlink(missing_ok=True)
+
+
+def _is_newer(path: Path, than: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0 and path.stat().st_mtime >= than.stat().st_mtime

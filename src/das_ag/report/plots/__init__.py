@@ -1,0 +1,20 @@
+"""Figures of a store; each is a function that returns a matplotlib Figure, for a paper or a notebook."""
+
+from das_ag.report.plots.images import images_figure
+from das_ag.report.plots.pyramid import pyramid_figure
+from das_ag.report.plots.relations import fidelity_figure, fooling_figure
+from das_ag.report.plots.scores import scores_figure
+from das_ag.report.plots.style import save
+from das_ag.report.plots.trajectories import trajectories_figure
+from das_ag.report.plots.write import write_plots
+
+__all__ = [
+    "fidelity_figure",
+    "fooling_figure",
+    "images_figure",
+    "pyramid_figure",
+    "save",
+    "scores_figure",
+    "trajectories_figure",
+    "write_plots",
+]

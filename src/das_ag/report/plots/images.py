@@ -1,0 +1,80 @@
+"""The contact sheet."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from das_ag.report.plots.style import caption, groups_of, say
+
+MOST_ROWS, MOST_COLUMNS = 8, 12
+"""Prompts, and methods with their settings, that one sheet shows; more would be too small to see."""
+
+_SIDE_IN, _TEXT_IN = 1.6, 1.3
+"""Of an image, and of the column of prompts, inches."""
+
+
+def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "h w 3"]]) -> Figure:
+    """The images of the smallest seed: a row for each prompt, a column for each method, the score under each image.
+
+    Args:
+        scores: as `score_table` gives it.
+        read: gives the pixels of an image by its path in the table.
+    """
+    chosen = scores[scores["seed"] == scores["seed"].min()].drop_duplicates(
+        ["method", "settings", "prompt_id", "prompt"]
+    )
+    groups = groups_of(chosen)
+    prompts = list(dict.fromkeys(zip(chosen["prompt_id"], chosen["prompt"], strict=True)))
+    rows, columns = prompts[:MOST_ROWS], groups[:MOST_COLUMNS]
+    figure, grid = _sheet(max(len(rows), 1), max(len(columns), 1))
+    for place, group in enumerate(columns):
+        grid[0, place].set_title(group.heading(26), fontsize=8 if group.settings else 11)
+        found = {(row.prompt_id, row.prompt): row for row in group.rows(chosen).itertuples(index=False)}
+        for axes, prompt in zip(grid[:, place], rows, strict=True):
+            if prompt in found:
+                _show(axes, read(found[prompt].image), found[prompt].aesthetic_score)
+            else:
+                say(axes, "no image")
+    for axes, (_, text) in zip(grid[:, 0], rows, strict=False):
+        words = textwrap.fill(textwrap.shorten(text, 110, placeholder=" …"), 20)
+        axes.set_ylabel(words, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
+    if chosen.empty:
+        say(grid[0, 0], "no image")
+    caption(figure, *_sentences(chosen, len(prompts) - len(rows), len(groups) - len(columns)))
+    return figure
+
+
+def _sheet(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """A figure with empty frames."""
+    size = max(_TEXT_IN + _SIDE_IN * columns, 4.0), 0.75 + (_SIDE_IN + 0.2) * rows
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02))
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+    return figure, grid
+
+
+def _show(axes: Axes, image: UInt8[np.ndarray, "h w 3"], score: float) -> None:
+    axes.imshow(image, interpolation="lanczos")
+    text = "not scored" if pd.isna(score) else f"{score:.2f}"
+    axes.set_xlabel(text, fontsize=9, labelpad=2)
+
+
+def _sentences(chosen: pd.DataFrame, further_prompts: int, further_columns: int) -> list[str]:
+    sentences = ["Under each image: aesthetic score by the evaluator, 1–10 (↑ better)."]
+    if not chosen.empty:
+        sentences.append(f"One image for each prompt and method, seed {chosen['seed'].min()}.")
+    if further_prompts:
+        sentences.append(f"Prompts that are not shown: {further_prompts}.")
+    if further_columns:
+        sentences.append(f"Columns that are not shown: {further_columns}.")
+    return sentences

@@ -1,0 +1,198 @@
+"""What each level of the pyramid contributes to an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from das_ag.colour import CLIP_MEAN, CLIP_STD
+from das_ag.errors import UserError
+from das_ag.report.plots.resize import widen
+from das_ag.report.plots.style import caption, tidy
+
+MOST_LEVELS = 10
+"""Levels that are shown; all of them where they are the powers of two up to 512 px."""
+
+ROUNDING = 2
+"""Of 255; what rounding the levels to float16 changes at most."""
+
+_PIXELS, _CANVAS = ("#000000", "o"), ("#009E73", "s")
+"""Colours and markers, other than those of the methods."""
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """A pyramid taken apart.
+
+    Attributes:
+        sizes_px: sides of all levels, coarse to fine.
+        shown: places, among all levels, of those whose pictures follow.
+        alone: these levels on the canvas, each by itself, without its weight in the sum.
+        sums: RGB in 0…1 of the image made of all levels up to each of these.
+        pixel_energy, canvas_energy: mean square of each level's own pixels, and of what it adds to the canvas.
+    """
+
+    sizes_px: tuple[int, ...]
+    shown: tuple[int, ...]
+    alone: tuple[Float[np.ndarray, "3 side side"], ...]
+    sums: tuple[Float[np.ndarray, "side side 3"], ...]
+    pixel_energy: Float[np.ndarray, levels]
+    canvas_energy: Float[np.ndarray, levels]
+
+
+def pyramid_figure(
+    levels: Sequence[Float[np.ndarray, "3 _ _"]],
+    settings: Mapping[str, Any],
+    image: UInt8[np.ndarray, "side side 3"],
+    title: str,
+) -> Figure:
+    """One sample's levels by themselves, the image as they are added coarse to fine, and their energy.
+
+    Args:
+        levels: coarse to fine, as `Store.read_levels` gives them.
+        settings: of the pyramid: canvas_px, combine, interpolation, gamut.
+        image: as stored; the canvas without its border.
+        title: names the sample.
+
+    Raises:
+        UserError: there are no levels, the image is larger than the canvas, or a setting is not known.
+    """
+    parts = contributions(levels, settings, image.shape[0])
+    columns = max(len(parts.shown), 5)
+    figure = Figure(figsize=(1.0 + 1.2 * columns, 6.6), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    (upper,), (lower,) = figure.subfigures(2, 1, squeeze=False)
+    _draw_pictures(upper, parts)
+    _draw_energy(lower.subplots(), parts)
+    apart = int(np.abs(np.round(parts.sums[-1] * 255) - image).max())
+    agreement = f"the last is the image as stored, to rounding (greatest difference {apart} of 255)"
+    if apart > ROUNDING:
+        agreement = f"the last differs from the stored image by up to {apart} of 255"
+    left_out = len(parts.sizes_px) - len(parts.shown)
+    caption(
+        figure,
+        "Above: each level on the canvas, grey where it is 0, stretched by the factor that stands over it.",
+        f"Below it: the image made of all levels up to this size; {agreement}.",
+        f"{left_out} of {len(parts.sizes_px)} levels have no picture here." if left_out else "",
+        "n = 1 image.",
+    )
+    return figure
+
+
+def contributions(
+    levels: Sequence[Float[np.ndarray, "3 _ _"]], settings: Mapping[str, Any], side_px: int
+) -> Contributions:
+    """Takes a pyramid apart; arguments and errors as for `pyramid_figure`, `side_px` of the image."""
+    canvas_px, border = int(settings["canvas_px"]), (int(settings["canvas_px"]) - side_px) // 2
+    if not levels or border < 0:
+        got = f"an image of {side_px} px" if levels else "none"
+        raise UserError(
+            f"pyramid: expected levels for an image within its canvas of {canvas_px} px, got {got}; "
+            "delete the sample's folder and run again."
+        )
+    weight = 1 / len(levels) if settings["combine"] == "mean" else 1.0
+    shown = chosen_levels(len(levels))
+    total = np.zeros((3, canvas_px, canvas_px), dtype=np.float32)
+    window = (slice(None), slice(border, border + side_px), slice(border, border + side_px))
+    alone, sums, energies = [], [], []
+    for place, level in enumerate(levels):
+        wide = widen(level, canvas_px, settings["interpolation"])
+        total += weight * wide
+        energies.append((np.mean(np.square(level, dtype=np.float64)), np.mean(np.square(weight * wide))))
+        if place in shown:
+            alone.append(wide[window])
+            sums.append(as_rgb(np.tanh(total[window]), settings["gamut"]))
+    pixel, canvas = np.array(energies, dtype=np.float64).T
+    sizes = tuple(int(level.shape[-1]) for level in levels)
+    return Contributions(sizes, shown, tuple(alone), tuple(sums), pixel, canvas)
+
+
+def chosen_levels(n: int) -> tuple[int, ...]:
+    """Places of the levels to show: all, or some with equal ratios between them, the last one among them."""
+    if n <= MOST_LEVELS:
+        return tuple(range(n))
+    return tuple(int(place) - 1 for place in np.unique(np.geomspace(1, n, MOST_LEVELS - 1).round()))
+
+
+def as_rgb(canvas: Float[np.ndarray, "3 h w"], gamut: str) -> Float[np.ndarray, "h w 3"]:
+    """Canvas in [-1, 1] to RGB in 0…1.
+
+    Args:
+        gamut: `full`, or `clip_normalised`, a pixel as CLIP sees it.
+
+    Raises:
+        UserError: the gamut is another one.
+    """
+    last = np.moveaxis(canvas, 0, -1)
+    if gamut == "full":
+        return (last + 1) / 2
+    if gamut == "clip_normalised":
+        return np.clip(last * np.array(CLIP_STD, last.dtype) + np.array(CLIP_MEAN, last.dtype), 0, 1)
+    raise UserError(
+        f"pyramid.gamut: expected full or clip_normalised, got {gamut!r}; use the version of das-ag that made the "
+        "sample."
+    )
+
+
+def slope(sizes_px: Sequence[int], energy: Float[np.ndarray, levels]) -> tuple[float, float] | None:
+    """Exponent and factor of the power law nearest to the energies on log-log axes; None for less than two levels.
+
+    Levels without energy, or with one that is not finite, do not count.
+    """
+    sizes = np.array(sizes_px, dtype=np.float64)
+    kept = np.isfinite(energy) & (energy > 0)
+    if kept.sum() < 2:
+        return None
+    exponent, offset = np.polyfit(np.log(sizes[kept]), np.log(energy[kept]), 1)
+    return float(exponent), float(np.exp(offset))
+
+
+def _draw_pictures(figure: SubFigure, parts: Contributions) -> None:
+    """Two rows: the levels alone, their sums."""
+    grid = figure.subplots(2, len(parts.shown), squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(linewidth=0.5, color="#BBBBBB")
+    for place, level, total, (above, below) in zip(parts.shown, parts.alone, parts.sums, grid.T, strict=True):
+        stretched, factor = _stretch(level)
+        above.imshow(stretched, interpolation="nearest")
+        above.set_title(f"{parts.sizes_px[place]} px\n×{factor:g}", fontsize=9)
+        below.imshow(np.clip(total, 0, 1), interpolation="lanczos")
+    grid[0, 0].set_ylabel("level alone", fontsize=9)
+    grid[1, 0].set_ylabel("sum so far", fontsize=9)
+
+
+def _stretch(level: Float[np.ndarray, "3 h w"]) -> tuple[Float[np.ndarray, "h w 3"], float]:
+    """RGB in 0…1 in which all but the outermost values find room, and the factor, of two digits."""
+    reach = float(np.quantile(np.abs(level), 0.995))
+    factor = float(f"{1 / reach:.2g}") if reach > 1e-12 else 1.0
+    return np.clip((np.moveaxis(level, 0, -1) * factor + 1) / 2, 0, 1), factor
+
+
+def _draw_energy(axes: Axes, parts: Contributions) -> None:
+    """Energy against size, with the fitted power laws."""
+    sizes = parts.sizes_px
+    series = (("a level's own pixels", parts.pixel_energy, _PIXELS), ("its part of the canvas", parts.canvas_energy,
+                                                                      _CANVAS))  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    for name, energy, style in series:
+        colour, marker = style
+        law = slope(sizes, energy)
+        label = f"{name}: ∝ size$^{{{law[0]:.2f}}}$" if law else name
+        axes.plot(sizes, np.where(energy > 0, energy, np.nan), marker, color=colour, label=label, zorder=3,
+                  markersize=6 if len(sizes) <= 20 else 3, markeredgewidth=0)  # fmt: skip
+        if law:
+            axes.plot(sizes, law[1] * np.array(sizes, float) ** law[0], color=colour, linewidth=1, zorder=2)
+    ticks = [2**k for k in range(max(sizes).bit_length()) if 2**k <= max(sizes)]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xlabel("side of the level, px")
+    axes.set_ylabel("energy: mean square\n(canvas before tanh)")
+    tidy(axes)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9, frameon=False)

@@ -1,0 +1,111 @@
+"""Scores of each method, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from das_ag.report.plots.style import Group, caption, draw_points, groups_of, head, say, tidy, unscored
+
+FEWEST_FOR_A_BOX = 10
+"""Points that a box needs to say more than they do themselves."""
+
+MOST_LINES = 300
+"""Pairs that are joined; more would be a grey field."""
+
+
+def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
+    """Every score as a point, over boxes; mean and standard deviation of each method; lines join what is paired.
+
+    Args:
+        scores: as `score_table` gives it.
+        evaluator_title: whose scores these are.
+    """
+    scored = scores.dropna(subset="aesthetic_score")
+    groups = groups_of(scored)
+    figure = Figure(figsize=(1.8 + 1.6 * min(max(len(groups), 2), 15), 4.8), layout="constrained")
+    axes = figure.subplots()
+    placed = _placed(scored, groups)
+    joined = _join(axes, placed)
+    for place, group in enumerate(groups):
+        _draw_group(axes, place, group, group.rows(placed), of=len(scored))
+    names = [f"{group.heading(22)}\nn = {len(group.rows(scored))}" for group in groups]
+    axes.set_xticks(range(len(groups)), names, fontsize=8 if any(group.settings for group in groups) else 10)
+    axes.set_xlim(-0.5, max(len(groups), 1) - 0.2)
+    axes.set_ylabel("aesthetic score, 1–10 (↑ better)")
+    tidy(axes, grid="y")
+    head(axes, f"Scores by {evaluator_title}")
+    if not groups:
+        say(axes, "no scored image")
+    caption(figure, *_sentences(groups, scored, joined), unscored(scores, len(scored)))
+    return figure
+
+
+def _placed(scored: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
+    """The scores, sorted within their groups, with the group's place and each point's own `x`."""
+    parts = [group.rows(scored).sort_values("aesthetic_score", kind="stable") for group in groups]
+    parts = [part.assign(place=place, x=place + _spread(len(part))) for place, part in enumerate(parts)]
+    return pd.concat(parts) if parts else scored.assign(place=0, x=0.0)
+
+
+def _spread(n: int) -> np.ndarray:
+    """Horizontal offsets that keep points apart, the same on every run."""
+    return (np.arange(n) * 0.618034 % 1 - 0.5) * 0.36
+
+
+def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
+    """Joins the methods' images of the same prompt, seed and settings where each method has one.
+
+    Returns:
+        How many are joined, and of how many that could be.
+    """
+    methods = placed["method"].nunique()
+    lines = [
+        part.sort_values("place")[["x", "aesthetic_score"]].to_numpy()
+        for _, part in placed.groupby(["prompt_id", "prompt", "seed", "settings"], sort=True)
+        if len(part) == part["method"].nunique() == methods > 1
+    ]
+    shown = lines
+    if len(lines) > MOST_LINES:  # evenly out of all
+        shown = [lines[place] for place in np.linspace(0, len(lines) - 1, MOST_LINES).astype(int)]
+    opacity = float(np.clip(15 / max(len(shown), 1), 0.2, 0.8))
+    if shown:
+        axes.add_collection(LineCollection(shown, colors="#A8A8A8", linewidths=0.6, alpha=opacity, zorder=2))
+    return len(shown), len(lines)
+
+
+def _draw_group(axes: Axes, place: int, group: Group, rows: pd.DataFrame, *, of: int) -> None:
+    """Box, points, mean ± standard deviation."""
+    values = rows["aesthetic_score"]
+    if len(values) >= FEWEST_FOR_A_BOX:
+        thin = {"color": "#8A8A8A", "linewidth": 0.8}
+        axes.boxplot(
+            [values.to_numpy()], positions=[place], widths=0.5, patch_artist=True, showfliers=False,
+            manage_ticks=False, zorder=1, boxprops={"facecolor": "#F0F0F0", "edgecolor": "#8A8A8A", "linewidth": 0.8},
+            whiskerprops=thin, capprops=thin, medianprops={"color": group.colour, "linewidth": 2.0},
+        )  # fmt: skip
+    draw_points(axes, rows["x"], values, group, of=of)
+    mean, std = float(values.mean()), float(values.std()) if len(values) > 1 else 0.0
+    axes.errorbar(
+        place + 0.36, mean, yerr=std, fmt=group.marker, color="black", markersize=6, capsize=5, linewidth=1.4, zorder=5
+    )
+    axes.annotate(
+        f"{mean:.2f}", (place + 0.36, mean), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9,
+        zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
+    )  # fmt: skip
+
+
+def _sentences(groups: Sequence[Group], scored: pd.DataFrame, joined: tuple[int, int]) -> list[str]:
+    shown, possible = joined
+    sentences = ["Points: one image each. Black: mean ± standard deviation (n - 1)."]
+    if any(len(group.rows(scored)) >= FEWEST_FOR_A_BOX for group in groups):
+        sentences.append("Boxes: quartiles and median; whiskers reach the furthest point within 1.5 box heights.")
+    if shown:
+        count = f"{shown} of {possible} pairs are joined" if shown < possible else f"{shown} in all"
+        sentences.append(f"Lines: the same prompt and seed under each method ({count}).")
+    return sentences

@@ -1,0 +1,180 @@
+"""What all figures share: colours and markers, axes, captions, files."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from das_ag.report.statistics import METHODS
+
+STYLES = {"das": ("#0072B2", "o"), "das_ag": ("#E69F00", "^"), "das_rag": ("#2B2B2B", "v")}
+"""Colour (Okabe and Ito's, and nearly black) and marker of each method. They differ in lightness (the better the method
+is meant to score, the lighter) and in form: for colour blindness and grey print."""
+_OTHER = ("#CC79A7", "s")
+_FURTHER_MARKERS = ("s", "D", "P", "X")
+_LINES = ("-", "--", ":", "-.")
+
+INK = "#555555"
+"""Of captions and of what stands behind the data."""
+
+DOTS_PER_INCH = 150
+
+
+@dataclass(frozen=True)
+class Group:
+    """The samples of one method and settings, and how they look.
+
+    Attributes:
+        settings: as in the column of `score_table`; empty where the store has but one.
+        colour, face: of the marker's edge and of its inside; the latter tells settings apart.
+        line: style of its lines.
+    """
+
+    method: str
+    settings: str
+    colour: str
+    face: str
+    marker: str
+    line: str
+
+    @property
+    def name(self) -> str:
+        """As legends write it."""
+        return METHODS.get(self.method, self.method) + (f", {self.settings}" if self.settings else "")
+
+    def heading(self, wide: int) -> str:
+        """Method and settings below each other, for a column; a setting that is too wide is broken behind its =.
+
+        Args:
+            wide: characters in a line, where they can be broken.
+        """
+        lines = [METHODS.get(self.method, self.method)]
+        for setting in filter(None, self.settings.split(", ")):
+            name, _, value = setting.partition("=")
+            lines += [setting] if len(setting) <= wide else [f"{name}=", value]
+        return "\n".join(lines)
+
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Its part of a table with the columns `method` and `settings`."""
+        return table[(table["method"] == self.method) & (table["settings"] == self.settings)]
+
+
+def groups_of(table: pd.DataFrame) -> list[Group]:
+    """The groups in a table; those of equal settings stand side by side, in the order of the methods."""
+    settings = list(dict.fromkeys(table["settings"]))
+    methods = sorted(dict.fromkeys(table["method"]), key=lambda m: list(METHODS).index(m) if m in METHODS else 99)
+    present = set(zip(table["method"], table["settings"], strict=True))
+    return [
+        _group(method, label, place)
+        for place, label in enumerate(settings)
+        for method in methods
+        if (method, label) in present
+    ]
+
+
+def _group(method: str, settings: str, place: int) -> Group:
+    colour, marker = STYLES.get(method, _OTHER)
+    if place >= 3:  # three faces for each marker
+        marker = _FURTHER_MARKERS[(place // 3 - 1) % len(_FURTHER_MARKERS)]
+    face = (colour, "white", _tint(colour))[place % 3]
+    return Group(method, settings, colour, face, marker, _LINES[place % len(_LINES)])
+
+
+def _tint(colour: str) -> str:
+    """The colour mixed with two thirds of white."""
+    parts = [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
+    return "#" + "".join(f"{(part + 2 * 255) // 3:02X}" for part in parts)
+
+
+def draw_points(axes: Axes, x: pd.Series, y: pd.Series, group: Group, *, of: int, label: str | None = None) -> None:
+    """Every value as a point of its group.
+
+    Args:
+        of: number of points in the figure; many are drawn smaller.
+    """
+    edge = "white" if group.face == group.colour else group.colour
+    axes.scatter(
+        x, y, s=point_size(of), marker=group.marker, facecolor=group.face, edgecolor=edge, alpha=0.85,
+        linewidths=0.4 if edge == "white" else 1.0, zorder=3, label=label,
+    )  # fmt: skip
+
+
+def point_size(n: int) -> float:
+    """Area of a point in square points of type, for that many of them."""
+    return float(np.clip(5000 / max(n, 1), 9, 38))
+
+
+def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group) -> None:
+    """Mean ± standard deviation of both as a cross, with the group's marker in the middle; of one point, none."""
+    if len(x) < 2:
+        return
+    axes.errorbar(
+        x.mean(), y.mean(), xerr=x.std(), yerr=y.std(), fmt=group.marker, markersize=10, markerfacecolor=group.face,
+        markeredgecolor="black", markeredgewidth=1.4, ecolor="black", elinewidth=1.2, capsize=3, zorder=5,
+    )  # fmt: skip
+
+
+def tidy(axes: Axes, *, grid: str = "both") -> None:
+    """A quiet frame: two sides, a light grid behind the data."""
+    axes.grid(axis=grid, color="#E3E3E3", linewidth=0.7)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def head(axes: Axes, text: str, *, legend: bool = False) -> None:
+    """A title, left, and below it a legend of what is labelled; both above the drawing, where they cover no point.
+
+    The figure grows by the height of the legend.
+    """
+    _, labels = axes.get_legend_handles_labels()
+    rows = 0
+    if legend and labels:
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        columns = max(1, min(len(labels), int(figure.get_figwidth() * 13.5 / (max(map(len, labels)) + 6))))
+        rows = -(-len(labels) // columns)
+        figure.set_figheight(figure.get_figheight() + 0.18 * rows)
+        shown = axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=8.5)
+        shown.set_in_layout(False)  # the title's padding keeps its place; it may reach over the next axes
+    axes.set_title(text, loc="left", fontsize=11, pad=6 + 13 * rows + (6 if rows else 0))
+
+
+def caption(figure: Figure, *sentences: str) -> None:
+    """Says below the figure what it shows; empty sentences are left out."""
+    text = " ".join(sentence for sentence in sentences if sentence)
+    wide = round(figure.get_figwidth() * 14.5)  # characters of this size in an inch
+    figure.supxlabel(textwrap.fill(text, wide), x=0.01, ha="left", fontsize=8, color=INK)
+
+
+def say(axes: Axes, text: str) -> None:
+    """A remark in the middle of axes that have nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=INK)
+
+
+def unscored(scores: pd.DataFrame, kept: int) -> str:
+    """A sentence on the samples of the table that a figure cannot show."""
+    left = len(scores) - kept
+    return f"Not shown, since they have no score: {left} of {len(scores)} images." if left else ""
+
+
+def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
+    """Writes PATH.png, and PATH.svg; the same figure gives the same bytes.
+
+    Args:
+        path: without suffix.
+        vector: whether there is to be an SVG; pictures are pixels anyhow, and an SVG of many would be large.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    with matplotlib.rc_context({"svg.hashsalt": "das-ag", "svg.fonttype": "path"}):
+        figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        if vector:
+            figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})

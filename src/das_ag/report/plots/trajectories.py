@@ -1,0 +1,81 @@
+"""How loss and scores move during the ascent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from das_ag.report.plots.style import Group, caption, groups_of, head, say, tidy
+
+PANELS = {
+    "loss": (1.0, "loss (↓ better)"),
+    "positive": (1.0, "similarity to the prompt, cosine (↑ closer)"),
+    "aesthetic": (10.0, "guide's aesthetic score, 1–10 (↑ better)"),
+}
+"""Factor and label of each column that is shown."""
+
+FEWEST_FOR_A_DEVIATION = 3
+
+
+def trajectories_figure(traces: pd.DataFrame) -> Figure:
+    """Loss, similarity and aesthetic score over the steps: mean and band of each method.
+
+    Args:
+        traces: as `trace_table` gives it.
+    """
+    figure = Figure(figsize=(11.0, 4.3), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), sharex=True)
+    groups = groups_of(traces)
+    for axes, (column, (factor, label)) in zip(panels, PANELS.items(), strict=True):
+        for group in groups:
+            rows = group.rows(traces)
+            _draw(axes, group, rows["step"], rows[column] * factor, f"{group.name}, n = {_count(rows)}")
+        if not traces[column].notna().any():
+            say(axes, "not recorded")
+        axes.set_xlabel("step of the optimiser")
+        axes.set_ylabel(label, fontsize=9.5)
+        axes.margins(x=0.02)
+        tidy(axes)
+    head(panels[0], "The ascent, step by step", legend=True)
+    counts = [_count(group.rows(traces)) for group in groups]
+    caption(
+        figure,
+        "Lines: mean over images.",
+        _about_bands(counts),
+        "All is measured on the views of each step, as the guide sees them.",
+        "Methods minimise different losses, which can be compared in their course, not in their height.",
+    )
+    return figure
+
+
+def _count(rows: pd.DataFrame) -> int:
+    return int(rows["key"].nunique())
+
+
+def _about_bands(counts: Sequence[int]) -> str:
+    """What the bands are, for these numbers of images."""
+    deviation = any(n >= FEWEST_FOR_A_DEVIATION for n in counts)
+    extent = any(1 < n < FEWEST_FOR_A_DEVIATION for n in counts)
+    if deviation and extent:
+        return f"Bands: ± standard deviation (n - 1); least to greatest where n < {FEWEST_FOR_A_DEVIATION}."
+    if deviation:
+        return "Bands: ± standard deviation (n - 1)."
+    return "Bands: least to greatest." if extent else ""
+
+
+def _draw(axes: Axes, group: Group, steps: pd.Series, values: pd.Series, label: str) -> None:
+    found = values.groupby(steps).agg(["mean", "std", "min", "max", "count"])
+    n = int(found["count"].max())
+    low, high = found["min"], found["max"]
+    if n >= FEWEST_FOR_A_DEVIATION:
+        low, high = found["mean"] - found["std"], found["mean"] + found["std"]
+    marker = group.marker if len(found) == 1 else "none"  # one step would be no line
+    axes.plot(
+        found.index, found["mean"], color=group.colour, linestyle=group.line, linewidth=1.8, zorder=3, label=label,
+        marker=marker,
+    )  # fmt: skip
+    if n > 1:
+        axes.fill_between(found.index, low, high, color=group.colour, alpha=0.18, linewidth=0, zorder=2)

@@ -1,0 +1,77 @@
+"""Writes all figures of a store."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+
+from das_ag.errors import UserError
+from das_ag.experiment.store import Record, Store
+from das_ag.report.plots.images import images_figure
+from das_ag.report.plots.pyramid import pyramid_figure
+from das_ag.report.plots.relations import fidelity_figure, fooling_figure
+from das_ag.report.plots.scores import scores_figure
+from das_ag.report.plots.style import save
+from das_ag.report.plots.trajectories import trajectories_figure
+from das_ag.report.statistics import METHODS
+from das_ag.report.traces import trace_table
+
+
+def write_plots(
+    store: Store, records: Sequence[Record], scores: pd.DataFrame, evaluator_title: str, folder: Path
+) -> list[str]:
+    """Writes scores, fidelity, guide and trajectories as PNG and SVG, images and pyramid as PNG.
+
+    The pyramid is that of the first DAS sample whose levels were kept, else of any; where none were, there is none.
+
+    Args:
+        scores: of these records, as `score_table` gives it.
+        folder: is made.
+
+    Returns:
+        A sentence for each file that was left out, since it is damaged.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    traces, told = trace_table(store, records)
+    save(scores_figure(scores, evaluator_title), folder / "scores")
+    save(fidelity_figure(scores, evaluator_title), folder / "fidelity")
+    save(fooling_figure(scores, evaluator_title), folder / "guide")
+    save(trajectories_figure(traces), folder / "trajectories")
+
+    def read(image: str) -> UInt8[np.ndarray, "h w 3"]:
+        try:
+            return store.read_image(image)
+        except UserError as error:
+            told.append(str(error))
+            return np.full((8, 8, 3), 255, dtype=np.uint8)
+
+    save(images_figure(scores, read), folder / "images", vector=False)
+    if pyramid := _first_pyramid(store, records, told):
+        save(pyramid, folder / "pyramid", vector=False)
+    else:
+        (folder / "pyramid.png").unlink(missing_ok=True)  # of a sample that is no more
+    return list(dict.fromkeys(told))
+
+
+def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> Figure | None:
+    """Of the first sample, DAS before others, whose levels and image can be read; adds what cannot be to `told`."""
+    for record in sorted(records, key=lambda r: r.sample.method != "das"):
+        sample = record.sample
+        try:
+            if not (levels := store.read_levels(record)) or "pyramid" not in sample.settings:
+                continue
+            prompt = textwrap.shorten(" | ".join(sample.positive), 100, placeholder=" …")
+            title = f"Pyramid of {METHODS.get(sample.method, sample.method)}, “{prompt}”, seed {sample.seed}"
+            return pyramid_figure(levels, sample.settings["pyramid"], store.read_image(record.image), title)
+        except UserError as error:
+            told.append(str(error))
+    return None

@@ -1,0 +1,56 @@
+"""The traces of a store as one long table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from das_ag.errors import UserError
+from das_ag.experiment.store import Record, Store
+from das_ag.report.statistics import score_table
+
+TERMS = ("loss", "aesthetic", "positive", "negative", "total_variation", "l1")
+COLUMNS = ("method", "prompt_id", "seed", "settings", "key", "step", *TERMS)
+
+
+def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, list[str]]:
+    """One row for each step of each sample.
+
+    Returns:
+        A table with the columns `COLUMNS`: `settings` as in `score_table`, `aesthetic` is the guide's score over 10,
+        `positive` and `negative` are cosines; a term that was not recorded is NaN. And a sentence for each trace that
+        is damaged, and therefore left out.
+    """
+    scores = score_table(records, "")
+    settings = dict(zip(scores["key"], scores["settings"], strict=True))
+    parts, damaged = [], []
+    for record in records:
+        try:
+            trace = _checked(store, record)
+        except UserError as error:
+            damaged.append(str(error))
+            continue
+        s = record.sample
+        parts.append(trace.assign(method=s.method, prompt_id=s.prompt_id, seed=s.seed, settings=settings[s.key],
+                                  key=s.key))  # fmt: skip
+    if not parts:
+        return pd.DataFrame({name: pd.Series(dtype=float) for name in COLUMNS}), damaged
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)], damaged
+
+
+def _checked(store: Store, record: Record) -> pd.DataFrame:
+    """The trace of a sample, step and terms as numbers.
+
+    Raises:
+        UserError: it has no rows, no steps, or other things than numbers.
+    """
+    trace = store.read_trace(record)
+    numbers = trace.reindex(columns=["step", *TERMS]).apply(pd.to_numeric, errors="coerce").astype(float)
+    needed = numbers[["step", "loss"]]
+    if trace.empty or needed.isna().any(axis=None) or numbers["step"].duplicated().any():
+        raise UserError(
+            f"{store.root / record.folder}: expected a trace with a loss for each step, got another table; delete the "
+            "folder and run again."
+        )
+    return numbers

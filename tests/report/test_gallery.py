@@ -1,0 +1,406 @@
+"""The page of images: its files, its texts, and what a browser does with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from das_ag.errors import UserError
+from das_ag.experiment.store import Store
+from das_ag.report import score_table
+from das_ag.report.gallery import write_gallery
+
+ROOT = Path(__file__).parents[2]
+METHODS = ("das", "das_ag", "das_rag")
+EVIL = "</script><script>alert(1)</script> \"quoted\" & 'so' <!-- ${x} {{program}} é 心"
+
+
+def gallery(store, table=""):
+    return write_gallery(store.root, score_table(store.records()[0], "embedded"), "Embedded judge", table)
+
+
+def content_of(page):
+    (text,) = re.findall(r'<script type="application/json" id="content">(.*)</script>', page.read_text("utf-8"))
+    return json.loads(text)
+
+
+def noise(seed, side=240):
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path, sample_of, put):
+    store = Store(tmp_path / "made_up")
+    for place, method in enumerate(METHODS):
+        for seed in (1, 2):
+            put(store, sample_of(method=method, seed=seed), 4.0 + place + seed / 10, image=noise(seed))
+    return store
+
+
+def test_the_page_shows_every_sample(store):
+    page = gallery(store)
+    assert page == store.root / "index.html"
+    content = content_of(page)
+    assert [(s["method"], s["seed"], s["numbers"]["aesthetic_score"]) for s in content["samples"]] == [
+        (method, str(seed), 4.0 + place + seed / 10) for place, method in enumerate(METHODS) for seed in (1, 2)
+    ]
+    for sample in content["samples"]:
+        assert (store.root / sample["image"]).is_file()
+        with Image.open(store.root / sample["thumbnail"]) as thumbnail:
+            assert max(thumbnail.size) == 200
+        assert sample["trace"] == {"loss": [1.5]}
+    assert content["settings"][content["samples"][0]["settings"]]["ascent"] == {"steps": 200}
+
+
+def test_nothing_is_asked_of_a_network(store):
+    text = gallery(store).read_text("utf-8").replace("http://www.w3.org/2000/svg", "")  # a name, not an address
+    assert not re.search(r"https?:|//cdn|@import|fetch\(|XMLHttpRequest|url\(", text)
+
+
+def test_the_same_store_gives_the_same_bytes(store, tmp_path):
+    page = gallery(store)
+    copied = Store(tmp_path / "elsewhere" / "made_up")
+    shutil.copytree(store.root / "samples", copied.root / "samples")
+    again = gallery(copied)
+    assert again.read_bytes() == page.read_bytes()
+    thumbnails = sorted((store.root / "gallery").iterdir())
+    assert len(thumbnails) == 6
+    for path in thumbnails:
+        assert (copied.root / "gallery" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_table_of_the_report_is_shown(store):
+    table = "Beware.\n\n| method | mean ↑ |\n| ------ | -----: |\n| DAS    |  4.150 |\n\nA caption.\n\n## By prompt\n"
+    assert content_of(gallery(store, table))["results"] == [
+        {"kind": "text", "text": "Beware."},
+        {"kind": "table", "heads": ["method", "mean ↑"], "numbers": [False, True], "rows": [["DAS", "4.150"]]},
+        {"kind": "text", "text": "A caption."},
+        {"kind": "heading", "text": "By prompt"},
+    ]
+
+
+def test_a_table_is_made_where_none_is_given(store):
+    (table,) = content_of(gallery(store))["results"]
+    assert [row[:3] for row in table["rows"]] == [
+        ["DAS", "2", "4.150"], ["DAS-AG", "2", "5.150"], ["DAS-rAG", "2", "6.150"]
+    ]  # fmt: skip
+
+
+def test_no_text_ends_the_script(store, sample_of, put):
+    put(store, sample_of("evil", positive=(EVIL,), negative=("<b>",)), 5.0)
+    page = gallery(store)
+    text = page.read_text("utf-8")
+    assert len(re.findall("</script>", text)) == 2
+    assert "<script>alert" not in text
+    (sample,) = [s for s in content_of(page)["samples"] if s["prompt_id"] == "evil"]
+    assert sample["prompt"] == [EVIL]
+
+
+def test_thumbnails_are_made_once(store, sample_of):
+    gallery(store)
+    paths = sorted((store.root / "gallery").glob("*.jpg"))
+    for path in paths:
+        os.utime(path, ns=(10**18 * 3, 10**18 * 3))
+    image = store.root / sample_of(seed=1).folder / "image.png"
+    os.utime(image, ns=(10**18 * 4, 10**18 * 4))
+    gallery(store)
+    renewed = [path.name for path in paths if path.stat().st_mtime_ns != 10**18 * 3]
+    assert renewed == [f"{sample_of(seed=1).key[:20]}.jpg"]
+
+
+def test_a_small_image_is_its_own_thumbnail(tmp_path, sample_of, put):
+    store = Store(tmp_path / "one")
+    put(store, sample_of(), 6.25)
+    (sample,) = content_of(gallery(store))["samples"]
+    assert sample["thumbnail"] == sample["image"] == f"{sample_of().folder}/image.png"
+    assert sample["size"] == [7, 5]
+    assert not (store.root / "gallery").exists()
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "another"])
+def test_a_damaged_image_is_left_out_and_named(store, sample_of, damage, caplog):
+    gallery(store)
+    path = store.root / sample_of(seed=1).folder / "image.png"
+    whole = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        other = store.root / sample_of(seed=2).folder / "image.png"
+        path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "another": other.read_bytes()}[damage])
+    scores = score_table(store.records()[0], "embedded")
+    content = content_of(write_gallery(store.root, scores, "Embedded judge"))
+    assert len(content["samples"]) == 5
+    (sentence,) = content["left_out"]
+    assert path.parent.name in sentence
+    assert path.parent.name in caplog.text
+    assert len(list((store.root / "gallery").iterdir())) == 5
+
+
+def test_a_sample_that_is_gone_is_left_out_and_named(store, sample_of):
+    scores = score_table(store.records()[0], "embedded")
+    shutil.rmtree(store.root / sample_of(seed=1).folder)
+    content = content_of(write_gallery(store.root, scores, "Embedded judge"))
+    assert len(content["samples"]) == 5
+    assert str(sample_of(seed=1).folder) in content["left_out"][0]
+
+
+def test_a_damaged_trace_costs_its_curves_alone(store, sample_of):
+    (store.root / sample_of(seed=1).folder / "trace.csv").write_bytes(b"")
+    content = content_of(gallery(store))
+    assert [sample["trace"] for sample in content["samples"]].count({}) == 1
+    assert "expected a trace" in content["left_out"][0]
+
+
+def test_without_scores_the_images_are_shown(tmp_path, sample_of, put):
+    store = Store(tmp_path / "unscored")
+    put(store, sample_of())
+    content = content_of(gallery(store))
+    assert content["samples"][0]["numbers"] == {"guide_aesthetic_score": 5.5, "clip_positive": 0.25}
+    assert content["results"] == []
+
+
+def test_later_columns_are_shown(store):
+    scores = score_table(store.records()[0], "embedded")
+    scores = scores.assign(score_other=3.0, blur=0.5, remark="fine", flag=True)
+    names = dict(content_of(write_gallery(store.root, scores, "Embedded judge"))["numbers"])
+    assert list(names) == ["aesthetic_score", "guide_aesthetic_score", "clip_positive", "score_other", "blur"]
+
+
+def test_no_images_are_told(tmp_path):
+    store = Store(tmp_path / "empty")
+    store.prepare()
+    with pytest.raises(UserError, match=r"empty: expected images, got none; run python run\.py name=empty first"):
+        gallery(store)
+    assert not (store.root / "index.html").exists()
+
+
+def test_a_file_in_the_way_is_told(store):
+    (store.root / "gallery").write_text("mine")
+    with pytest.raises(UserError, match=r"expected to write the gallery, got “(File exists|Not a directory)”"):
+        gallery(store)
+
+
+def test_the_script_writes_pages(store):
+    command = [sys.executable, ROOT / "scripts" / "make_gallery.py", store.root]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(store.root / "index.html")
+    assert len(content_of(store.root / "index.html")["samples"]) == 6
+    command[-1] = store.root / "nowhere"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+
+
+# ---- In a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("needs a browser: $CHROMIUM, chromium, chromium-browser or google-chrome")
+    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with api.sync_playwright() as playwright:
+        # As root, for instance in a container, Chromium starts only without its sandbox.
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a page from the disk; what it complains of, and whatever it asks of a network, fails the test."""
+    complaints, contexts = [], []
+
+    def visit(path, fragment="", **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else complaints.append(r.url))
+        page.on("requestfailed", lambda r: complaints.append(r.url))
+        page.goto(path.as_uri() + fragment)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def real_store(tmp_path_factory, plan_of, tiny, put):
+    """Samples with settings as run.py makes them; the pictures are made up."""
+    store = Store(tmp_path_factory.mktemp("outputs") / "real")
+    for place, method in enumerate(METHODS):
+        plan = plan_of(*tiny, f"method={method}", "seeds=[1,2]", "prompts=shapes")
+        for n, sample in enumerate(plan.samples):
+            put(store, sample, 4.0 + place + n / 10, image=noise(n))
+    gallery(store)
+    return store
+
+
+def visible_keys(page):
+    return page.eval_on_selector_all(".card", "cards => cards.filter(c => c.checkVisibility()).map(c => c.dataset.key)")
+
+
+def shown_scores(page):
+    return [float(text) for text in page.locator("#grid .card:not([hidden]) .score").all_text_contents()]
+
+
+def test_methods_stand_side_by_side(real_store, visit):
+    page = visit(real_store.root / "index.html")
+    assert page.locator("#heads .head b").all_inner_texts() == ["DAS", "DAS-AG", "DAS-rAG"]
+    assert page.locator(".row").count() == 12
+    assert page.locator(".row").first.locator(".cell .card").count() == 3
+    assert "guided none of the images (n = 36)" in page.locator("#evaluator").inner_text()
+    assert page.locator("#results tbody tr").count() == 3
+    assert (
+        page.locator(".card").first.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+        == 200
+    )
+
+
+def test_pictures_are_sorted(real_store, visit):
+    page = visit(real_store.root / "index.html")
+    page.locator("label", has_text="Grid").click()
+    page.select_option("#sort", "aesthetic_score")
+    falling = shown_scores(page)
+    assert len(falling) == 36
+    assert falling == sorted(falling, reverse=True)
+    page.click("#direction")
+    assert shown_scores(page) == sorted(falling)
+    page.select_option("#sort", "method")
+    assert max(shown_scores(page)[:12]) == 5.1  # those of DAS
+    page.locator("label", has_text="Compare").click()
+    page.click("#direction")
+    assert page.locator("#heads .head b").all_inner_texts() == ["DAS-rAG", "DAS-AG", "DAS"]
+
+
+def test_pictures_are_chosen(real_store, visit):
+    page = visit(real_store.root / "index.html")
+    page.locator("#methods label", has_text="DAS-AG").click()
+    assert len(visible_keys(page)) == 24
+    page.select_option("#prompt", "red_heart")
+    page.select_option("#seed", "2")
+    assert len(visible_keys(page)) == 2
+    assert page.locator("#count").inner_text() == "2 of 36 images"
+    page.click("#reset")
+    assert len(visible_keys(page)) == 36
+    page.fill("#search", "yellow BLUE")
+    assert len(visible_keys(page)) == 6
+    page.fill("#search", "")
+    page.fill("#lowest", "5")
+    page.fill("#highest", "5.45")
+    records = real_store.records()[0]
+    assert sorted(visible_keys(page)) == sorted(
+        r.sample.key for r in records if 5 <= r.scores["embedded"]["score"] <= 5.45
+    )
+    page.fill("#search", "no such words")
+    assert page.locator("#nothing").is_visible()
+
+
+def test_a_picture_is_opened_and_its_command_copied(real_store, visit):
+    page = visit(real_store.root / "index.html", permissions=["clipboard-read", "clipboard-write"])
+    first, second = visible_keys(page)[:2]
+    page.keyboard.press("Tab")
+    page.locator(".card").first.press("Enter")
+    assert page.locator("#viewer").is_visible()
+    assert page.evaluate("location.hash") == "#" + first
+    assert page.locator("#full").evaluate("image => image.decode().then(() => image.naturalWidth)") == 240
+    assert page.locator("#curves svg path").count() == 1
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("location.hash") == "#" + second
+    page.keyboard.press("ArrowLeft")
+    page.click("#copy")
+    page.wait_for_function("document.getElementById('copied').textContent !== ''")
+    (sample,) = [s for s in content_of(real_store.root / "index.html")["samples"] if s["key"] == first]
+    assert sample["command"].startswith("uv run python run.py method=")
+    assert page.evaluate("navigator.clipboard.readText()") == sample["command"]
+    page.locator("summary", has_text="All settings").click()
+    assert "pyramid.canvas_px" in page.locator("#settings").inner_text()
+    page.keyboard.press("Escape")
+    page.locator("#viewer").wait_for(state="hidden")
+    page.wait_for_function("location.hash === ''")  # told by an event that comes a little later
+
+
+def test_a_link_opens_its_picture(real_store, visit):
+    key = real_store.records()[0][5].sample.key
+    page = visit(real_store.root / "index.html", "#" + key)
+    assert page.locator("#viewer").is_visible()
+    assert key in page.locator("#made").inner_text()
+    page.click("#close")
+    assert page.locator("#viewer").is_hidden()
+
+
+def test_colours_follow_the_system_and_the_button(real_store, visit):
+    def lightness(page):
+        return sum(map(int, re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[:3]))
+
+    page = visit(real_store.root / "index.html", color_scheme="dark")
+    assert lightness(page) < 150
+    page.click("#theme")
+    assert lightness(page) > 600
+    page.reload()
+    assert lightness(page) > 600  # remembered
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(real_store, visit):
+    page = visit(real_store.root / "index.html", viewport={"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    page.locator(".card").first.click()
+    assert page.evaluate("document.getElementById('viewer').scrollWidth") <= 400
+
+
+def test_odd_prompts_and_lone_samples_are_shown(tmp_path, visit, sample_of, put):
+    store = Store(tmp_path / "odd")
+    put(store, sample_of("evil", positive=(EVIL, "b"), negative=("<i>n</i>",), method="das"), 5.0)
+    put(store, sample_of("other", method="das_ag", seed=2**62))
+    put(store, sample_of("other", method="strange", seed=3), 6.0)
+    page = visit(gallery(store))
+    assert page.locator(".row").count() == 3
+    assert page.locator("#heads .head b").all_inner_texts() == ["DAS", "DAS-AG", "strange"]
+    assert page.locator(".row h2").first.inner_text() == f"{EVIL} | b"
+    page.locator(".card").first.click()
+    assert page.locator("#viewer-title").inner_text() == f"{EVIL} | b"
+    assert page.locator("#command-section").is_hidden()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert page.locator("#position").inner_text() == "1 of 3"
+    one = Store(tmp_path / "one")
+    put(one, sample_of())
+    page = visit(gallery(one))
+    page.locator(".card").click()
+    assert page.locator("#numbers dd").all_inner_texts() == ["5.50", "0.250"]
+
+
+@pytest.mark.slow
+def test_three_hundred_pictures_stay_quick(tmp_path, visit, sample_of, put, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # nothing here outlives the test
+    store = Store(tmp_path / "many")
+    for n in range(300):
+        sample = sample_of(f"prompt_{n // 30}", method=METHODS[n % 3], seed=n // 3)
+        put(store, sample, 3 + n % 50 / 10, image=noise(n, 48))
+    path = gallery(store)
+    started = time.perf_counter()
+    page = visit(path)
+    page.locator("label", has_text="Grid").click()
+    page.select_option("#sort", "aesthetic_score")
+    scores = shown_scores(page)
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) == 300
+    page.fill("#search", "prompt_7")
+    assert len(visible_keys(page)) == 30
+    assert time.perf_counter() - started < 30

@@ -1,0 +1,409 @@
+"""What the figures show: the data that they were given, named, on any store."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+from reference import ROOT
+
+from das_ag.errors import UserError
+from das_ag.experiment.generate import generate
+from das_ag.experiment.store import Store
+from das_ag.report import score_table
+from das_ag.report.plots import (
+    fidelity_figure,
+    fooling_figure,
+    images_figure,
+    pyramid_figure,
+    save,
+    scores_figure,
+    trajectories_figure,
+    write_plots,
+)
+from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
+from das_ag.report.plots.resize import widen
+from das_ag.report.plots.style import STYLES
+from das_ag.report.traces import trace_table
+from das_ag.synthesis.resize import resize
+
+VECTOR = ("scores", "fidelity", "guide", "trajectories")
+METHODS = ("das", "das_ag", "das_rag")
+
+
+def table(n=3, methods=METHODS, settings=("",), prompts=("heart",)):
+    """Made-up scores of n seeds; no two are equal."""
+    random = np.random.default_rng(0)
+    rows = [
+        {"method": method, "settings": label, "prompt_id": prompt, "prompt": f"a red {prompt}", "seed": seed}
+        for method in methods
+        for label in settings
+        for prompt in prompts
+        for seed in range(n)
+    ]
+    numbers = {
+        "aesthetic_score": random.uniform(2, 9, len(rows)),
+        "guide_aesthetic_score": random.uniform(2, 9, len(rows)),
+        "clip_positive": random.uniform(0.2, 0.3, len(rows)),
+        "clip_negative": 0.0,
+    }
+    return pd.DataFrame(rows).assign(**numbers, image=[f"{place}.png" for place in range(len(rows))])
+
+
+def points_of(axes):
+    """(x, y) of every point that is drawn."""
+    drawn = [c for c in axes.collections if isinstance(c, PathCollection)]
+    return np.concatenate([np.asarray(c.get_offsets()) for c in drawn]) if drawn else np.empty((0, 2))
+
+
+def lines_of(axes):
+    """The lines that join pairs; those of error bars are black."""
+    drawn = [c for c in axes.collections if isinstance(c, LineCollection)]
+    return [line for c in drawn if to_rgb(c.get_colors()[0]) != (0, 0, 0) for line in c.get_segments()]
+
+
+def words_of(figure):
+    """All that is written below and in a figure."""
+    axes = [text.get_text() for a in figure.axes for text in a.texts]
+    return " ".join([figure.get_supxlabel(), *axes]).replace("\n", " ")
+
+
+def legend_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def grey(_):
+    return np.full((6, 6, 3), 128, dtype=np.uint8)
+
+
+def test_methods_differ_in_lightness_and_form():
+    """So that they survive grey print: luma by Rec. 601, as programs turn colours into grey."""
+    luma = sorted(float(np.dot([0.299, 0.587, 0.114], to_rgb(colour))) for colour, _ in STYLES.values())
+    assert np.diff(luma).min() > 0.15
+    assert len({marker for _, marker in STYLES.values()}) == len(STYLES)
+
+
+@pytest.mark.parametrize("n", [1, 3, 9, 10, 40])
+def test_every_score_is_shown_and_boxes_only_where_they_say_more(n):
+    scores = table(n)
+    (axes,) = scores_figure(scores, "judge").axes
+    np.testing.assert_allclose(sorted(points_of(axes)[:, 1]), sorted(scores["aesthetic_score"]))
+    assert len(axes.patches) == (3 if n >= 10 else 0)
+    assert ("Boxes" in words_of(axes.figure)) == (n >= 10)
+    for place, method in enumerate(METHODS):
+        expected = scores.loc[scores["method"] == method, "aesthetic_score"]
+        near = points_of(axes)[np.abs(points_of(axes)[:, 0] - place) < 0.3]
+        np.testing.assert_allclose(sorted(near[:, 1]), sorted(expected))
+
+
+def test_pairs_are_joined_where_every_method_has_one():
+    scores = table(3)
+    missing = scores[(scores["method"] != "das_ag") | (scores["seed"] != 1)]
+    (axes,) = scores_figure(missing, "judge").axes
+    lines = lines_of(axes)
+    assert len(lines) == 2
+    for seed, line in zip((0, 2), lines, strict=True):
+        by_method = missing[missing["seed"] == seed].set_index("method")["aesthetic_score"]
+        np.testing.assert_allclose([y for _, y in line], [by_method[method] for method in METHODS])
+        assert np.abs([x for x, _ in line] - np.arange(3)).max() < 0.3
+
+
+def test_settings_are_never_joined_with_each_other():
+    (axes,) = scores_figure(table(2, settings=("steps=1", "steps=2")), "judge").axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        f"{method}\nsteps={steps}\nn = 2" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
+    ]
+    assert sorted(round(float(line[:, 0].mean())) for line in lines_of(axes)) == [1, 1, 4, 4]
+
+
+def test_many_pairs_are_thinned_and_that_is_said():
+    (axes,) = (figure := scores_figure(table(400), "judge")).axes
+    assert len(lines_of(axes)) == 300
+    assert "300 of 400" in words_of(figure)
+    assert len(points_of(axes)) == 1200
+
+
+def test_unscored_images_are_counted():
+    scores = table(4)
+    scores.loc[[0, 5], "aesthetic_score"] = np.nan
+    for figure in (scores_figure(scores, "j"), fidelity_figure(scores, "j"), fooling_figure(scores, "j")):
+        assert "2 of 12 images" in words_of(figure)
+        assert len(points_of(figure.axes[0])) == 10
+
+
+@pytest.mark.parametrize("negative", [0.0, 0.1])
+def test_fidelity_is_similarity_with_the_prompt(negative):
+    scores = table(5).assign(clip_negative=negative)
+    (axes,) = fidelity_figure(scores, "the judge").axes
+    expected = np.column_stack([scores["clip_positive"] - negative, scores["aesthetic_score"]])
+    np.testing.assert_allclose(points_of(axes), expected)
+    assert ("negative" in axes.get_xlabel()) == (negative > 0)
+    assert "cosine" in axes.get_xlabel()
+    assert "→" in axes.get_xlabel()
+    assert "↑ better" in axes.get_ylabel()
+    assert "the judge" in axes.get_title(loc="left")
+    assert legend_of(axes) == ["DAS, n = 5", "DAS-AG, n = 5", "DAS-rAG, n = 5"]
+
+
+def test_a_fooled_guide_is_seen():
+    scores = table(6)
+    ranks = np.tile(np.arange(6.0), 3)
+    scores["guide_aesthetic_score"] = 3 + ranks
+    scores["aesthetic_score"] = np.concatenate([2 + ranks[:6] ** 1.1, 9 - ranks[:6], np.full(6, 5.0)])
+    (axes,) = fooling_figure(scores, "judge").axes
+    np.testing.assert_allclose(points_of(axes), scores[["guide_aesthetic_score", "aesthetic_score"]])
+    assert [label.split("ρ = ")[1] for label in legend_of(axes)] == ["1.00", "−1.00", "–"]
+    assert "1–10" in axes.get_xlabel()
+    identity = [line.get_xydata() for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert len(identity) == 1
+    np.testing.assert_allclose(identity[0][:, 0], identity[0][:, 1])
+
+
+def test_there_is_no_identity_line_where_guide_and_evaluator_never_meet():
+    scores = table(3).assign(guide_aesthetic_score=[1.0, 1.1, 1.2] * 3, aesthetic_score=[7.0, 7.1, 7.2] * 3)
+    (axes,) = (figure := fooling_figure(scores, "judge")).axes
+    assert not [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert "dashed" not in words_of(figure)
+
+
+def traces(n, methods=METHODS):
+    steps = np.arange(4)
+    return pd.concat(
+        pd.DataFrame({
+            "method": method, "settings": "", "prompt_id": "heart", "seed": seed, "key": f"{method}{seed}",
+            "step": steps, "loss": 3.0 - steps + seed, "positive": 0.1 * steps, "aesthetic": 0.3 + 0.1 * seed,
+        })
+        for method in methods for seed in range(n)
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(2, 3.0, 4.0), (5, 5 - 2.5**0.5, 5 + 2.5**0.5)])
+def test_trajectories_show_mean_and_band(n, low, high):
+    loss, similarity, aesthetic = (figure := trajectories_figure(traces(n))).axes
+    for line in loss.get_lines():
+        np.testing.assert_allclose(line.get_ydata(), 3.0 - np.arange(4) + (n - 1) / 2)
+    np.testing.assert_allclose(aesthetic.get_lines()[0].get_ydata(), 3 + (n - 1) / 2)  # the head's score is over 10
+    np.testing.assert_allclose(similarity.get_lines()[0].get_ydata(), [0, 0.1, 0.2, 0.3])
+    outline = loss.collections[0].get_paths()[0].vertices
+    at_start = outline[outline[:, 0] == 0, 1]
+    np.testing.assert_allclose([at_start.min(), at_start.max()], [low, high])
+    assert ("least to greatest" in words_of(figure)) == (n < 3)
+    assert f"DAS-AG, n = {n}" in legend_of(loss)
+    assert "↓" in loss.get_ylabel()
+    assert "1–10" in aesthetic.get_ylabel()
+    assert {axes.get_xlabel() for axes in figure.axes} == {"step of the optimiser"}
+
+
+def test_traces_of_a_store_are_one_table_and_damage_is_named(tmp_path, sample_of, put):
+    store = Store(tmp_path)
+    for seed in range(3):
+        put(store, sample_of(seed=seed))
+    put(store, other := sample_of(seed=0, steps=50))
+    gone = store.root / sample_of(seed=1).folder
+    (gone / "trace.csv").write_text("step,loss\n0,many\n")
+    found, (sentence,) = trace_table(store, store.records()[0])
+    assert gone.name in sentence
+    assert sorted(found["seed"]) == [0, 0, 2]
+    assert found.loc[found["key"] == other.key, "settings"].tolist() == ["ascent.steps=50"]
+    assert found["loss"].tolist() == [1.5] * 3
+    assert found["l1"].isna().all()
+    assert "not recorded" in words_of(trajectories_figure(found))
+
+
+def test_the_sheet_has_prompts_down_and_methods_across():
+    scores = table(2, prompts=("heart", "star"))
+    scores.loc[scores["image"] == "0.png", "aesthetic_score"] = np.nan
+    scores = scores[(scores["method"] != "das_ag") | (scores["prompt_id"] != "star")]
+    shown = []
+    figure = images_figure(scores, lambda path: shown.append(path) or grey(path))
+    grid = np.array(figure.axes).reshape(2, 3)
+    assert [axes.get_title() for axes in grid[0]] == ["DAS", "DAS-AG", "DAS-rAG"]
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["a red heart", "a red star"]
+    of_seed = scores[scores["seed"] == 0].set_index(["method", "prompt_id"])
+    assert sorted(shown) == sorted(of_seed["image"])
+    assert grid[0, 0].get_xlabel() == "not scored"
+    assert grid[1, 2].get_xlabel() == f"{of_seed.loc[('das_rag', 'star'), 'aesthetic_score']:.2f}"
+    assert not grid[1, 1].images
+    assert "seed 0" in words_of(figure)
+
+
+def test_a_sheet_of_many_prompts_says_what_it_leaves_out():
+    scores = table(1, prompts=tuple("abcdefghijk"), settings=("steps=1", "steps=2"))
+    figure = images_figure(scores, grey)
+    assert len(figure.axes) == 8 * 6
+    assert "Prompts that are not shown: 3." in words_of(figure)
+    assert [axes.get_title() for axes in figure.axes[:6]] == [
+        f"{method}\nsteps={steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
+    ]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize(("small", "large"), [(1, 7), (3, 32), (16, 32), (32, 32), (45, 64), (64, 96)])
+def test_levels_are_widened_as_the_synthesis_does(interpolation, small, large):
+    level = np.random.default_rng(0).normal(size=(3, small, small)).astype(np.float32)
+    expected = resize(torch.from_numpy(level), (large, large), interpolation).numpy()
+    np.testing.assert_allclose(widen(level, large, interpolation), expected, atol=2e-6)
+
+
+def test_an_unknown_interpolation_is_told():
+    with pytest.raises(UserError, match="expected one of bilinear, bicubic, nearest, got 'lanczos'"):
+        widen(np.zeros((3, 2, 2), np.float32), 4, "lanczos")
+
+
+@pytest.fixture(scope="module")
+def made(plan_of, tiny, tmp_path_factory):
+    """Small runs of each way to build a pyramid, in one store."""
+    store = Store(tmp_path_factory.mktemp("made") / "outputs")
+    variants = [
+        (),
+        ("pyramid=all_resolutions", "pyramid.initial=scaled_noise", "pyramid.interpolation=bicubic"),
+        ("pyramid.gamut=clip_normalised", "pyramid.combine=sum", "pyramid.interpolation=nearest"),
+    ]
+    for variant in variants:
+        plan = plan_of(*tiny, "prompts=own", "prompts.positive={heart: a red heart}", *variant)
+        assert generate(plan, store).made == 1
+    return store
+
+
+def test_the_levels_add_up_to_the_stored_image(made):
+    records, _ = made.records()
+    assert len(records) == 3
+    for record in records:
+        settings, image = record.sample.settings["pyramid"], made.read_image(record.image)
+        levels = made.read_levels(record)
+        parts = contributions(levels, settings, image.shape[0])
+        np.testing.assert_allclose(parts.sums[-1] * 255, image, atol=2)
+        figure = pyramid_figure(levels, settings, image, "DAS, a red heart")
+        *pictures, energy = figure.axes
+        assert len(pictures) == 2 * len(parts.shown) <= 20
+        np.testing.assert_array_equal(pictures[-1].images[0].get_array(), np.clip(parts.sums[-1], 0, 1))
+        assert "as stored" in words_of(figure)
+        assert energy.get_xlabel() == "side of the level, px"
+        np.testing.assert_array_equal(energy.get_lines()[0].get_xdata(), [level.shape[-1] for level in levels])
+
+
+def test_another_image_is_not_taken_for_the_pyramids(made):
+    record = made.records()[0][0]
+    settings, image = record.sample.settings["pyramid"], made.read_image(record.image)
+    figure = pyramid_figure(made.read_levels(record), settings, 255 - image, "DAS")
+    assert "differs from the stored image" in words_of(figure)
+
+
+@pytest.mark.parametrize(("n", "side", "got"), [(0, 4, "none"), (1, 9, "an image of 9 px")])
+def test_a_pyramid_that_cannot_be_is_told(n, side, got):
+    settings = {"canvas_px": 8, "combine": "sum", "interpolation": "bilinear", "gamut": "full"}
+    image = np.zeros((side, side, 3), np.uint8)
+    with pytest.raises(UserError, match=f"canvas of 8 px, got {got}; delete"):
+        pyramid_figure([np.zeros((3, 1, 1), np.float32)] * n, settings, image, "DAS")
+
+
+@pytest.mark.parametrize("n", [1, 7, 10, 11, 224, 512])
+def test_few_levels_are_shown_and_the_ends_among_them(n):
+    shown = chosen_levels(n)
+    assert shown[0] == 0
+    assert shown[-1] == n - 1
+    assert len(shown) <= 10
+    assert list(shown) == sorted(set(shown))
+
+
+def test_the_slope_of_a_power_law_is_found():
+    sizes = [1, 2, 4, 8, 16]
+    energy = 3.0 * np.array(sizes, float) ** -1.75
+    assert slope(sizes, energy) == pytest.approx((-1.75, 3.0))
+    energy[2] = 0  # such a level has no place on log-log axes
+    assert slope(sizes, energy) == pytest.approx((-1.75, 3.0))
+    assert slope(sizes[:1], energy[:1]) is None
+
+
+def test_the_energy_of_a_made_up_power_law_is_shown():
+    levels = [np.full((3, s, s), 2.0 / s, np.float32) for s in (1, 2, 4, 8)]
+    settings = {"canvas_px": 8, "combine": "mean", "interpolation": "bilinear", "gamut": "full"}
+    axes = pyramid_figure(levels, settings, np.zeros((8, 8, 3), np.uint8), "made up").axes[-1]
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), [4, 1, 1 / 4, 1 / 16])
+    np.testing.assert_allclose(axes.get_lines()[2].get_ydata(), np.array([4, 1, 1 / 4, 1 / 16]) / 16, rtol=1e-6)
+    assert ["-2.00" in label for label in legend_of(axes)] == [True, True]
+
+
+@pytest.mark.parametrize("scores", [table(1, ("das",)), table(0), table(2, ("mine",)), table(2, settings="abcdefg")])
+def test_figures_of_uncommon_stores_can_be_drawn(scores, tmp_path):
+    if scores.empty:
+        scores = table(1).iloc[:0]
+    for figure in (scores_figure(scores, "j"), fidelity_figure(scores, "j"), fooling_figure(scores, "j")):
+        assert isinstance(figure, Figure)
+        save(figure, tmp_path / "figure")
+        assert len(points_of(figure.axes[0])) == len(scores)
+    save(images_figure(scores, grey), tmp_path / "figure")
+
+
+def plot(store, folder):
+    records, damaged = store.records()
+    assert damaged == []
+    return write_plots(store, records, score_table(records, "embedded"), "judge", folder)
+
+
+def test_all_figures_are_written_and_always_the_same(made, tmp_path):
+    assert plot(made, tmp_path / "first") == plot(made, tmp_path / "second") == []
+    names = [path.name for path in sorted((tmp_path / "first").iterdir())]
+    assert names == sorted([*(f"{n}.{s}" for n in VECTOR for s in ("png", "svg")), "images.png", "pyramid.png"])
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+
+
+def test_the_same_bytes_in_another_process(tmp_path):
+    """Names within an SVG are made from a salt, not from chance."""
+    program = (
+        "import sys; from matplotlib.figure import Figure; from das_ag.report.plots import save; "
+        "figure = Figure(); figure.subplots().scatter(range(5), range(5)); save(figure, sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "there")], check=True, cwd=ROOT)
+    figure = Figure()
+    figure.subplots().scatter(range(5), range(5))
+    save(figure, tmp_path / "here")
+    for suffix in (".png", ".svg"):
+        assert (tmp_path / f"here{suffix}").read_bytes() == (tmp_path / f"there{suffix}").read_bytes()
+
+
+def test_a_store_without_levels_has_no_pyramid_and_that_is_no_damage(tmp_path, sample_of, put):
+    store = Store(tmp_path / "store")
+    put(store, sample_of(), 6.0)
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "pyramid.png").write_bytes(b"of an earlier store")
+    assert plot(store, tmp_path / "plots") == []
+    assert not (tmp_path / "plots" / "pyramid.png").exists()
+    assert (tmp_path / "plots" / "images.png").is_file()
+
+
+def test_damage_is_told_once_and_costs_no_figure(made, tmp_path):
+    store = Store(tmp_path / "store")
+    records, _ = made.records()
+    for record in records[:2]:
+        folder = store.root / record.folder
+        folder.mkdir(parents=True)
+        for path in (made.root / record.folder).iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+    (store.root / records[0].folder / "levels.npz").write_bytes(b"PK")
+    (store.root / records[1].folder / "image.png").write_bytes(b"")
+    (store.root / records[1].folder / "trace.csv").write_bytes(b"")
+    told = plot(store, tmp_path / "plots")
+    assert len(told) == 3
+    assert [name for name in ("trace", "image", "levels") if any(name in sentence for sentence in told)] == [
+        "trace", "image", "levels",
+    ]  # fmt: skip
+    assert (tmp_path / "plots" / "images.png").is_file()
+    assert not (tmp_path / "plots" / "pyramid.png").exists()
+
+
+def test_the_script_draws_a_store(tmp_path, sample_of, put):
+    store = Store(tmp_path / "store")
+    put(store, sample_of(), 6.0)
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "plot_scores.py"), str(store.root)], check=True)
+    with Image.open(store.root / "plots" / "scores.png") as image:
+        assert image.width > 300
