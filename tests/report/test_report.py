@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import os
 import pathlib
@@ -132,6 +133,26 @@ def test_every_score_is_a_point_and_axes_say_what_they_show(store):
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["DAS\nn = 3", "DAS-AG\nn = 3", "DAS-rAG\nn = 3"]
     assert "Embedded judge" in axes.get_title(loc="left")
+
+
+def test_an_evaluator_that_guided_stands_in_the_first_line(store, sample_of, put):
+    sample = dataclasses.replace(sample_of(seed=9), settings={"weights": {"guide": "a" * 64}})
+    put(store, sample, 5.0)
+    (record,) = [r for r in store.records()[0] if r.sample.seed == 9]
+    store.write_score(record, "embedded", 5.0, "d" * 64, title="Embedded judge", weights={"judge": "a" * 64})
+    table, _ = report(store)
+    assert table.splitlines()[0].startswith("Embedded judge ALSO GUIDED images of this table")
+    assert "guided none" not in table
+    assert "ALSO GUIDED" in (store.root / "table.tex").read_text(encoding="utf-8")
+
+
+def test_an_image_removed_after_scoring_is_left_out_and_named(store, sample_of):
+    gone = sample_of(method="das", seed=2)
+    (store.root / gone.folder / "image.png").unlink()
+    table, (sentence,) = report(store)
+    assert str(gone.folder) in sentence
+    assert cells_of(table)[0][1] == "2"
+    assert "DAS-AG: 2 pairs and 1 without partner" in table
 
 
 def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):

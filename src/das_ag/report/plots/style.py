@@ -164,17 +164,15 @@ def unscored(scores: pd.DataFrame, kept: int) -> str:
     return f"Not shown, since they have no score: {left} of {len(scores)} images." if left else ""
 
 
-def save(figure: Figure, path: Path, *, vector: bool = True) -> None:
-    """Writes PATH.png, and PATH.svg; the same figure gives the same bytes.
+def save(figure: Figure, path: Path) -> None:
+    """Writes PATH.png and PATH.svg; the same figure gives the same bytes.
 
     Args:
         path: without suffix.
-        vector: whether there is to be an SVG; pictures are pixels anyhow, and an SVG of many would be large.
 
     Raises:
         OSError: it cannot be written to.
     """
     with matplotlib.rc_context({"svg.hashsalt": "das-ag", "svg.fonttype": "path"}):
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-        if vector:
-            figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})

@@ -54,11 +54,12 @@ def write_plots(
             told.append(str(error))
             return np.full((8, 8, 3), 255, dtype=np.uint8)
 
-    save(images_figure(scores, read), folder / "images", vector=False)
+    save(images_figure(scores, read), folder / "images")
     if pyramid := _first_pyramid(store, records, told):
-        save(pyramid, folder / "pyramid", vector=False)
+        save(pyramid, folder / "pyramid")
     else:
-        (folder / "pyramid.png").unlink(missing_ok=True)  # of a sample that is no more
+        for suffix in (".png", ".svg"):
+            (folder / f"pyramid{suffix}").unlink(missing_ok=True)  # of a sample that is no more
     return list(dict.fromkeys(told))
 
 
