@@ -360,3 +360,12 @@ def test_help_names_what_can_be_changed_and_imports_no_torch(go, tmp_path):
     assert "hydra" in imported
     assert imported & {"torch", "numpy", "pandas", "matplotlib", "das_ag.synthesis"} == set()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_default_models_need_none_of_the_papers_packages(go, tiny, tmp_path):
+    done = go(tmp_path, *TWO, *tiny, "steps=1", python=("-X", "importtime")).process
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "torch" in imported
+    papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
+    assert not imported & papers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import subprocess
@@ -16,7 +17,7 @@ from PIL import Image
 
 from das_ag.errors import UserError
 from das_ag.experiment.evaluate import evaluate, score_pictures
-from das_ag.experiment.evaluators import EmbeddedJudgeChoice
+from das_ag.experiment.evaluators import AestheticV25Choice, EmbeddedJudgeChoice
 from das_ag.experiment.plan import choose_evaluators
 from das_ag.experiment.store import Store
 from das_ag.models.embedded import EmbeddedJudge
@@ -213,6 +214,26 @@ def test_the_script_scores_a_store_and_a_folder(store, pictures, tmp_path):
     done = run_script(tmp_path / "nowhere")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("Error: ")
+
+
+def test_a_v2_5_score_is_made_again_when_any_of_its_files_or_options_changes(tmp_path):
+    siglip, head = tmp_path / "siglip", tmp_path / "head.pth"
+    siglip.mkdir()
+    for path in (siglip / "config.json", siglip / "model.safetensors", head):
+        path.write_bytes(b"first")
+    choice = AestheticV25Choice("google/siglip", str(siglip), str(head), "sdpa", "float32")
+    digests = {choice.digest()}
+    for path in (siglip / "config.json", siglip / "model.safetensors", head):
+        path.write_bytes(b"second")
+        digests.add(choice.digest())
+    digests.add(dataclasses.replace(choice, attention="math").digest())
+    digests.add(dataclasses.replace(choice, precision="bfloat16").digest())
+    assert len(digests) == 6
+    (siglip / "config.json").unlink()
+    with pytest.raises(
+        UserError, match=r"SigLIP: expected a file at .*config\.json, found none; point SIGLIP_MODEL_PATH"
+    ):
+        choice.digest()
 
 
 def test_several_evaluators_stand_side_by_side(compose):

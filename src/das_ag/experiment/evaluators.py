@@ -112,7 +112,7 @@ class AestheticV25Choice:
     def digest(self) -> str:
         """See `EvaluatorChoice`."""
         weights = self.weights()
-        determining = [weights["siglip"], weights["head"], self.attention, self.precision]
+        determining = [*weights.values(), self.attention, self.precision]
         return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
 
     def weights(self) -> dict[str, str]:
@@ -120,7 +120,7 @@ class AestheticV25Choice:
         siglip, head = self.files()
         siglip.fetch()
         head.fetch()
-        return {"siglip": siglip.digest(), "head": head.digest()}
+        return {"siglip": siglip.digest(), "siglip_config": siglip.config_digest(), "head": head.digest()}
 
     def version(self) -> str:
         """See `EvaluatorChoice`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from das_ag.errors import UserError
 from das_ag.models.download import download
-from das_ag.models.weights import sha256_of
+from das_ag.models.weights import check_file, sha256_of
 
 LAION_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 V2_5_SHA256 = "a6caf256b3dc434273c98dcb12f6bf17c5d4fc647d8df11f038386923dd06220"
@@ -153,6 +153,14 @@ class HubFolder:
             UserError: they are not there.
         """
         return sha256_of(self.folder() / "model.safetensors")
+
+    def config_digest(self) -> str:
+        """SHA-256 of the configuration, which says how the weights are used.
+
+        Raises:
+            UserError: it is not there.
+        """
+        return check_file(self.folder() / "config.json", what=self.what, remedy=self.remedy)
 
     def _snapshot(self, *, local_files_only: bool) -> Path | None:
         try:
