@@ -1,5 +1,10 @@
-"""The one exception that is meant for a person."""
+"""The one exception that is meant for a person, and how another's message becomes part of it."""
 
 
 class UserError(ValueError):
     """Something a person can put right. Its message is one sentence: what was expected, what was got, the remedy."""
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of somebody else says, cut to a line; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.experiment.evaluators import EvaluatorChoice
 from das_ag.experiment.store import Store
 
@@ -34,7 +34,8 @@ def evaluate(
     """
     unreadable: list[str] = []
     for name, choice in evaluators.items():
-        digest, details = choice.digest(), {"title": choice.title, "version": choice.version()}
+        digest = choice.digest()
+        details = {"title": choice.title, "version": choice.version(), "weights": choice.weights()}
         records, damaged = store.records()
         evaluator, scored = None, 0
         for record in tqdm(records, desc=choice.title, unit="image", disable=None):
@@ -47,7 +48,7 @@ def evaluate(
                 continue
             evaluator = evaluator or choice.load(device)
             score = float(evaluator.rate_images([image])[0])
-            store.write_score(record, name, score, digest, **details, weights=choice.weights())
+            store.write_score(record, name, score, digest, **details)
             scored += 1
         unreadable += damaged
         if scored:
@@ -80,7 +81,7 @@ def score_pictures(
             try:
                 score = float(evaluator.rate_images([_read_picture(path)])[0])
             except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-                complaints.append(f"{path}: expected a picture, could not read it ({_first_line(error)}); replace it.")
+                complaints.append(f"{path}: expected a picture, could not read it ({first_line(error)}); replace it.")
                 continue
             rows.setdefault(path, {"image": path.relative_to(folder).as_posix()})[name] = score
     return pd.DataFrame(list(rows.values()), columns=["image", *evaluators]), list(dict.fromkeys(complaints))
@@ -96,7 +97,3 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
             ground = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(ground, upright.convert("RGBA"))
         return np.array(upright.convert("RGB"))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.models.attention import torch_kernel
 from das_ag.models.sources import missing_extra
 from das_ag.models.weights import check_file, load_state
@@ -67,7 +67,7 @@ class AestheticV25:
                 model, _ = convert_v2_5_from_siglip(str(head), str(siglip), **options)
         except Exception as error:  # transformers has many words for a folder that it cannot use
             raise UserError(
-                f"SigLIP: expected a checkpoint that transformers can load in {siglip}, got “{_first_line(error)}”; "
+                f"SigLIP: expected a checkpoint that transformers can load in {siglip}, got “{first_line(error)}”; "
                 "fetch it again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
             ) from error
         _check_that_none_is_made_up(model, siglip)
@@ -130,7 +130,7 @@ def _check_siglip(folder: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"SigLIP: expected whole weights in {folder / 'model.safetensors'}, could not read them "
-            f"({_first_line(error)}); fetch them again."
+            f"({first_line(error)}); fetch them again."
         ) from error
     if got != (INPUTS,):
         raise UserError(
@@ -163,7 +163,3 @@ def _silence_transformers() -> None:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.models.download import download
 from das_ag.models.weights import check_file, sha256_of
 
@@ -128,10 +128,9 @@ class HubFolder:
         except UserError:
             raise
         except Exception as error:  # the hub's client, its HTTP library and the system each have their own errors
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"{self.what}: expected to download {self.name} from the Hugging Face hub, got “{reason}”; connect to "
-                f"the network, or point {self.variable} to a copy."
+                f"{self.what}: expected to download {self.name} from the Hugging Face hub, got “{first_line(error)}”; "
+                f"connect to the network, or point {self.variable} to a copy."
             ) from error
 
     def folder(self) -> Path:

@@ -74,7 +74,7 @@ def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[st
     Raises:
         UserError: there is no scored sample, or the folder cannot be written to.
     """
-    from das_ag.report.gallery import write_gallery
+    from das_ag.report.gallery import write_gallery  # tables alone need neither this nor matplotlib
     from das_ag.report.plots import write_plots
 
     scored = read_scores(root, evaluator)
