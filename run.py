@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import sys
 
-from das_ag.errors import UserError
 from das_ag.experiment import environment
 
-try:
-    environment.prepare()  # before anything imports torch
-except UserError as error:
-    sys.exit(f"Error: {error}")
-
+environment.prepare()  # before anything imports torch
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through, and `command_line` words them
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from das_ag import sweep
+from das_ag.errors import UserError, first_line
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
@@ -28,23 +26,48 @@ def main(config: DictConfig) -> None:
     try:
         sweep.run_job(config)
     except UserError as error:
-        sys.exit(f"Error: {error}")  # ends a sweep too: what is wrong here is wrong in the next job
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # a launcher hands it on when the other jobs have ended
+        sys.exit(f"Error: {error}")  # Hydra would add a line of its own
 
 
 def command_line() -> int:
     """Runs Hydra, then what follows its last job; returns the exit status."""
+    remembered = sweep.RememberConfig
     try:
-        main()
-        remembered = sweep.RememberConfig
-        if remembered.config is None:
-            return 0  # --help and its like
-        return sweep.finish(remembered.config, remembered.started)
-    except (UserError, HydraException) as error:
-        print(f"Error: {describe(error)}", file=sys.stderr)
-        return 1
+        complaint = _launch()
+        config, status = remembered.config, 0  # no configuration: --help and its like, or one that does not compose
+        # One job of several may have come to nothing; what the others made is reported.
+        if config and (not complaint or (remembered.is_sweep and sweep.has_results(config, remembered.started))):
+            status = sweep.finish(config, remembered.started)
+        if not complaint:
+            return status
+        print(f"Error: {complaint}", file=sys.stderr)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("Interrupted: finished samples are kept; start the same command again to go on.", file=sys.stderr)
         return 130
+    return 1
+
+
+def _launch() -> str | None:
+    """Runs all jobs; returns a sentence about the first that came to nothing."""
+    try:
+        main()
+    except (UserError, HydraException) as error:
+        return describe(error)
+    except Exception as error:
+        launcher = sweep.RememberConfig.launcher
+        if launcher == "basic":
+            raise  # a defect of this program
+        if str(error).startswith("Unknown plugin class"):
+            return f"hydra/launcher={launcher}: expected its package, found none; run uv sync --extra cluster."
+        return (
+            f"hydra/launcher={launcher}: expected every job to end by itself, got {type(error).__name__} "
+            f"({first_line(error)}); finished samples are kept; start the same command again."
+        )
+    return None
 
 
 def describe(error: Exception) -> str:

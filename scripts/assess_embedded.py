@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from das_ag.experiment.store import Record, Store
+from das_ag.experiment.samples import Record
+from das_ag.experiment.store import Store
 from das_ag.models.embedded import EmbeddedJudge
 from das_ag.report import METHODS, paired_differences, score_table
 from das_ag.world import COLOURS, SHAPES, all_shape_colour_captions

@@ -20,8 +20,8 @@ from das_ag.experiment import environment
 environment.prepare()
 
 from das_ag.experiment.evaluate import evaluate, score_pictures
-from das_ag.experiment.plan import choose_evaluators, compose_config
-from das_ag.experiment.runtime import choose_device, make_deterministic
+from das_ag.experiment.plan import choose_evaluators, choose_runtime, compose_config
+from das_ag.experiment.runtime import choose_device, set_up
 from das_ag.experiment.store import Store
 
 
@@ -36,10 +36,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         config = compose_config([_several(override) for override in arguments.overrides])
-        evaluators, device = choose_evaluators(config.evaluator), choose_device(config.runtime.device)
+        evaluators, runtime = choose_evaluators(config.evaluator), choose_runtime(config.runtime)
+        device = choose_device(runtime.device)
         for choice in evaluators.values():
             choice.check(device)
-        make_deterministic()
+        set_up(runtime)
         if (arguments.folder / "samples").is_dir():
             complaints = evaluate(Store(arguments.folder), evaluators, device, force=arguments.force)
         else:

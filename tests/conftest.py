@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from run_server import RunServer
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from das_ag.experiment.plan import Plan
-    from das_ag.experiment.store import Sample, Store
+    from das_ag.experiment.samples import Sample
+    from das_ag.experiment.store import Store
 
 ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # As environment.prepare() does; the package itself is imported later, so that its annotations are checked.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # OmegaConf's DictConfig derives from typing.MutableMapping, of which beartype warns wherever it stands in a
     # signature. The modules of the package are therefore imported below, after this has been said.
     config.addinivalue_line("filterwarnings", "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning")
@@ -90,9 +94,16 @@ def start_program() -> Callable[..., subprocess.Popen[str]]:
 
 
 @pytest.fixture(scope="session")
+def run_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunServer]:
+    server = RunServer(tmp_path_factory.mktemp("run-server"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
 def sample_of() -> Callable[..., Sample]:
     """A made-up sample; `steps` stands for all of its settings."""
-    from das_ag.experiment.store import Sample
+    from das_ag.experiment.samples import Sample
 
     def sample_of(
         prompt_id: str = "heart", *, method: str = "das", seed: int = 42, steps: int = 200, **changes: object
@@ -139,3 +150,11 @@ def _keep_torch_as_it_was() -> Iterator[None]:
     backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.allow_tf32 = cudnn
     backends.cuda.matmul.allow_tf32 = tf32
     torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _keep_the_number_of_threads() -> Iterator[None]:
+    """Generating sets that too, in fixtures of a module already."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)

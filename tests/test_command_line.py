@@ -1,10 +1,11 @@
-"""The real run.py in processes of its own, on settings that take seconds."""
+"""The real run.py, on settings that take seconds; survival and launchers have tests of their own."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,7 +22,7 @@ from PIL import Image
 
 METHODS = ("das", "das_ag", "das_rag")
 TWO = ("prompts=own", "prompts.positive={heart: a red heart, star: a yellow star}")
-LONG = ("steps=24", "runtime.samples_per_batch=1")
+LONG = ("steps=24", "runtime.samples_per_batch=1", "runtime.threads=1")
 FAILING = ("views.noise.start=1e38", "steps=2", "seeds=[1]")
 """Noise beyond what a float32 can hold: the first loss is not a number."""
 
@@ -40,7 +41,7 @@ class Run:
         folder: it ran in.
         process: its exit status, stdout and stderr.
         before, after: what its store held when it began and when it had ended, as `held` gives it.
-        hidden: what lay beside the samples when it had ended.
+        unfinished: what its store held half-written when it had ended.
         seconds: it took.
         extra: a folder of a sample, where the story has one.
     """
@@ -49,7 +50,7 @@ class Run:
     process: subprocess.CompletedProcess[str]
     before: dict[Path, tuple[int, bytes]]
     after: dict[Path, tuple[int, bytes]]
-    hidden: list[Path]
+    unfinished: list[Path]
     seconds: float
     extra: Any = None
 
@@ -73,36 +74,40 @@ def finished(folder: Path) -> int:
     return len(list((folder / "outputs").glob("*/samples/*/[!.]*/sample.json")))
 
 
-def wait_for_samples(process: subprocess.Popen[str], folder: Path, count: int) -> None:
-    ends = time.monotonic() + 240
-    while finished(folder) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < ends
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="module")
-def go(start_program):
+def go(run_server):
     """Runs run.py; `meanwhile` is called with the process while it works."""
 
-    def go(folder: Path, *arguments: str, meanwhile: Callable[..., None] | None = None, **options: Any) -> Run:
+    def go(folder: Path, *arguments: str, meanwhile: Callable[..., None] | None = None, **variables: str) -> Run:
         before, started = held(folder), time.monotonic()
-        with start_program(folder, *arguments, **options) as process:
-            try:
-                if meanwhile:
-                    meanwhile(process)
-                stdout, stderr = process.communicate(timeout=300)
-            finally:
-                process.kill()
-        done = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
-        hidden = list(folder.glob("outputs/*/samples/*/.*"))
-        return Run(folder, done, before, held(folder), hidden, time.monotonic() - started)
+        run = run_server.start(folder, *arguments, **variables)
+        if meanwhile:
+            meanwhile(run)
+        done = subprocess.CompletedProcess(arguments, run.wait(), run.stdout, run.stderr)
+        unfinished = list(folder.glob("outputs/*/.unfinished/*"))
+        return Run(folder, done, before, held(folder), unfinished, time.monotonic() - started)
 
     return go
 
 
+@pytest.fixture
+def imports_of(start_program, tmp_path):
+    """Runs run.py as a program of its own; gives its stdout and the modules that it has imported."""
+
+    def imports_of(*arguments: str) -> tuple[str, set[str]]:
+        with start_program(tmp_path, *arguments, python=("-X", "importtime")) as process:
+            stdout, stderr = process.communicate(timeout=300)
+        assert process.returncode == 0, stderr
+        lines = [line for line in stderr.splitlines() if line.startswith("import time:")]
+        return stdout, {line.rpartition("|")[2].strip() for line in lines}
+
+    return imports_of
+
+
 def whole_story(go, command, folder: Path) -> dict[str, Run]:
-    """The sweep in an empty folder, and what comes after it."""
+    """The sweep in an empty folder, and what comes before and after it."""
+    asked = go(folder, *command, "dry_run=true")
+    is_empty = not list(folder.iterdir())
     first = go(folder, *command)
     # Every new sample fails, in the store that is there and in a new one.
     failing = go(folder, *command, "name=embedded,other", "method=das", *FAILING)
@@ -111,26 +116,35 @@ def whole_story(go, command, folder: Path) -> dict[str, Run]:
     second = go(folder, *command)
     (gone,) = (second.root / "samples" / "das_ag").glob("star-*")
     shutil.rmtree(gone)
+    asked_again = go(folder, *command, "dry_run=true")
     mended = dataclasses.replace(go(folder, *command), before=second.after, extra=gone)
-    return {"first": first, "failing": failing, "second": second, "mended": mended}
+    return {
+        "asked": dataclasses.replace(asked, extra=is_empty),
+        "first": first,
+        "failing": failing,
+        "second": second,
+        "asked_again": asked_again,
+        "mended": mended,
+    }
 
 
 def broken_story(go, command, folder: Path) -> dict[str, Run]:
     """The sweep in another folder, interrupted after its first sample, killed after the next, then let go on."""
     pids = []
 
-    def interrupt(process: subprocess.Popen[str]) -> None:
-        wait_for_samples(process, folder, 1)
-        process.send_signal(signal.SIGINT)
+    def interrupt(run) -> None:
+        run.wait_until(lambda: finished(folder))
+        run.send(signal.SIGINT)
 
-    def kill(process: subprocess.Popen[str]) -> None:
-        wait_for_samples(process, folder, finished(folder) + 1)
-        process.kill()
-        pids.append(process.pid)
+    def kill(run) -> None:
+        before = finished(folder)
+        run.wait_until(lambda: finished(folder) > before)
+        run.kill()
+        pids.append(run.pid)
 
     interrupted = go(folder, *command, meanwhile=interrupt)
     killed = go(folder, *command, meanwhile=kill)
-    stray = killed.root / f"samples/das/.unfinished-{socket.gethostname()}-{pids[0]}-0123456789ab"
+    stray = killed.root / f".unfinished/{socket.gethostname()}-{pids[0]}-01234567-heart-seed42-0123456789ab"
     stray.mkdir()
     (stray / "image.png").write_bytes(b"half")
     completed = go(folder, *command, CUBLAS_WORKSPACE_CONFIG=":16:8")
@@ -141,15 +155,10 @@ def broken_story(go, command, folder: Path) -> dict[str, Run]:
 def stories(go, command, tmp_path_factory):
     """Both, side by side to save time."""
     folders = [tmp_path_factory.mktemp(name) for name in ("whole", "broken")]
-    # A background job of a shell ignores the signal, and so would its children.
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            whole = pool.submit(whole_story, go, command, folders[0])
-            broken = pool.submit(broken_story, go, command, folders[1])
-            return {**whole.result(), **broken.result()}
-    finally:
-        signal.signal(signal.SIGINT, old)
+    with ThreadPoolExecutor(2) as pool:
+        whole = pool.submit(whole_story, go, command, folders[0])
+        broken = pool.submit(broken_story, go, command, folders[1])
+        return {**whole.result(), **broken.result()}
 
 
 def part(name: str) -> Any:
@@ -161,6 +170,7 @@ def part(name: str) -> Any:
 
 
 first, failing, second, mended = (part(name) for name in ("first", "failing", "second", "mended"))
+asked, asked_again = (part(name) for name in ("asked", "asked_again"))
 interrupted, killed, completed = (part(name) for name in ("interrupted", "killed", "completed"))
 
 
@@ -195,6 +205,14 @@ def test_a_sweep_shows_its_progress(first):
     for method in METHODS:
         shown = [line for line in lines if line.startswith(f"{method} heart seed 42: step ")]
         assert [line.split("step ")[1].split(",")[0] for line in shown] == [f"{n} of 24" for n in (6, 12, 18, 24)]
+
+
+def test_the_jobs_of_a_sweep_are_named_without_clock_or_level(first):
+    lines = first.process.stdout.splitlines()
+    assert lines[0] == "Launching 3 jobs locally"
+    begun = [line.split()[:2] for line in lines if line.startswith("\t#")]
+    assert begun == [[f"#{number}", ":"] for number in range(3)]
+    assert first.process.stderr == ""
 
 
 def test_a_run_leaves_nothing_but_outputs(first):
@@ -251,6 +269,30 @@ def test_a_deleted_sample_is_made_again_and_no_other(mended):
     assert (mended.extra / "scores.json").is_file()
 
 
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(asked):
+    assert asked.process.returncode == 0, asked.process.stderr
+    lines = [line for line in asked.process.stdout.splitlines() if not line.startswith("\t#")]
+    assert lines == [
+        "Launching 3 jobs locally",
+        *(
+            f"{method}: 2 samples, 0 finished, 2 missing, no sample timed yet, in outputs/embedded"
+            for method in METHODS
+        ),
+    ]
+    assert asked.extra is True  # nothing but the folder itself
+
+
+def test_a_dry_run_knows_what_is_finished(asked_again):
+    assert asked_again.process.returncode == 0
+    lines = [line for line in asked_again.process.stdout.splitlines() if line.startswith("das")]
+    assert [re.sub(r"about \d+ s", "about … s", line) for line in lines] == [
+        "das: 2 samples, 2 finished, 0 missing, in outputs/embedded",
+        "das_ag: 2 samples, 1 finished, 1 missing, about … s to go, in outputs/embedded",
+        "das_rag: 2 samples, 2 finished, 0 missing, in outputs/embedded",
+    ]
+    assert asked_again.after == asked_again.before
+
+
 def test_an_interrupt_ends_with_its_status_and_a_sentence(interrupted):
     assert interrupted.process.returncode == 130
     assert interrupted.process.stderr.splitlines()[-1] == (
@@ -267,7 +309,7 @@ def test_an_interrupt_leaves_whole_samples_alone(interrupted):
         with Image.open(interrupted.root / "samples" / folder / "image.png") as image:
             image.load()
         assert json.loads((interrupted.root / "samples" / folder / "sample.json").read_text())["format"] == 1
-    assert interrupted.hidden == []
+    assert interrupted.unfinished == []
 
 
 def test_what_a_broken_run_had_finished_is_kept(interrupted, killed, completed):
@@ -280,7 +322,7 @@ def test_what_a_broken_run_had_finished_is_kept(interrupted, killed, completed):
 def test_after_a_kill_the_rest_is_made_and_the_half_is_cleared(killed, completed):
     assert completed.process.returncode == 0, completed.process.stderr
     assert len(completed.after) == 12
-    assert completed.hidden == []
+    assert completed.unfinished == []
     assert not killed.extra.exists()
     assert len((completed.root / "scores.csv").read_text().splitlines()) == 1 + 6
 
@@ -307,6 +349,10 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("models=large", ["models: expected one of ", "embedded", "got 'large'", "choose one of them"]),
         ("stepz=3", ["'stepz'", "see python run.py --help"]),
         ("seeds=[1", ["see python run.py --help"]),
+        (
+            "hydra/launcher=pbs",
+            ["hydra/launcher: expected one of ", "basic", "joblib", "ray", "got 'pbs'", "choose one"],
+        ),
     ],
 )
 def test_wrong_options_are_told_in_a_sentence(go, tmp_path, override, said):
@@ -327,11 +373,23 @@ def test_a_wrong_method_ends_a_sweep_before_it_begins(go, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_job_that_fails_costs_its_siblings_nothing_and_is_told_once(go, tmp_path, tiny):
+    settings = (*TWO, *(o for o in tiny if not o.startswith("steps")), "runtime.threads=1")
+    run = go(tmp_path, "-m", "method=das", *settings, "steps=-1,2,-2")
+    assert run.process.returncode == 1
+    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded" in run.process.stdout
+    assert (run.root / "table.md").read_text(encoding="utf-8") in run.process.stdout
+    assert run.process.stderr.splitlines()[-1] == "Error: steps: expected at least 1, got -1; the usual value is 200."
+    assert run.process.stderr.count("expected at least 1") == 1
+    assert "Traceback" not in run.process.stderr
+
+
 def test_a_file_named_outputs_is_told_once(go, tmp_path, command):
     (tmp_path / "outputs").write_text("mine")
     process = go(tmp_path, *command).process
     assert process.returncode == 1
-    (sentence,) = process.stderr.splitlines()
+    job, sentence = process.stderr.splitlines()
+    assert job.startswith("Error executing job with overrides: ['method=das', ")  # Hydra names the first that failed
     assert sentence.startswith("Error: outputs/embedded: expected to write here, got “Not a directory”; ")
     assert (tmp_path / "outputs").read_text() == "mine"
 
@@ -340,32 +398,29 @@ def test_an_environment_that_is_not_deterministic_is_refused(go, tmp_path):
     process = go(tmp_path, CUBLAS_WORKSPACE_CONFIG=":0:0").process
     assert process.returncode == 1
     assert process.stderr == (
-        "Error: CUBLAS_WORKSPACE_CONFIG: expected :4096:8 or :16:8 for deterministic results, got ':0:0'; unset it.\n"
+        "Error: CUBLAS_WORKSPACE_CONFIG: expected :4096:8 or :16:8 for deterministic results, got ':0:0'; unset it, "
+        "or choose runtime=fast.\n"
     )
 
 
-def test_help_names_what_can_be_changed_and_imports_no_torch(go, tmp_path):
-    process = go(tmp_path, "--help", python=("-X", "importtime")).process
-    assert process.returncode == 0
-    lines = process.stdout.splitlines()
+def test_help_names_what_can_be_changed_and_imports_no_torch(imports_of, tmp_path):
+    stdout, imported = imports_of("--help")
+    lines = stdout.splitlines()
     for name in (
         "method", "prompts", "models", "seeds", "steps", "name", "runtime.device", "runtime.samples_per_batch",
+        "dry_run", "hydra/launcher",
     ):  # fmt: skip
         explained = [line for line in lines if line.startswith(f"{name} ")]
         assert len(explained) == 1, name
         assert len(explained[0].removeprefix(name).strip()) > 10, name
-    imported = {
-        line.rpartition("|")[2].strip() for line in process.stderr.splitlines() if line.startswith("import time:")
-    }
     assert "hydra" in imported
     assert imported & {"torch", "numpy", "pandas", "matplotlib", "das_ag.synthesis"} == set()
     assert not list(tmp_path.iterdir())
 
 
-def test_the_default_models_need_none_of_the_papers_packages(go, tiny, tmp_path):
-    done = go(tmp_path, *TWO, *tiny, "steps=1", python=("-X", "importtime")).process
-    assert done.returncode == 0
-    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+def test_the_default_run_needs_no_package_of_an_extra(imports_of, tiny):
+    _, imported = imports_of(*TWO, *tiny, "steps=1", "runtime.threads=1")
     assert "torch" in imported
     papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
-    assert not imported & papers
+    clusters = {"joblib", "submitit", "ray"}
+    assert not imported & (papers | clusters)

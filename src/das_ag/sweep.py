@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from das_ag.errors import UserError
+from das_ag.experiment import environment
+
+if TYPE_CHECKING:
+    from das_ag.experiment.plan import Plan
+    from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
 
+# conf/hydra/launcher/ gives the launchers our defaults; Hydra warns that it checks them by the plugins' types of the
+# same names. Here, since launchers import this module in their processes and run.py they do not.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+MAX_LINES = 20
+"""Of complaints at the end of a run."""
 CLOCK_SLACK_S = 2.0
 """How far the clock of a file system may lag behind that of this machine."""
 
@@ -29,6 +44,9 @@ class RememberConfig(Callback):
     config: DictConfig | None = None
     started: float = 0.0
     """Seconds since the epoch."""
+    is_sweep: bool = False
+    launcher: str = "basic"
+    """The choice of `hydra/launcher`."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """A single job begins."""
@@ -37,22 +55,85 @@ class RememberConfig(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """A sweep begins."""
         self.on_run_start(config)
+        RememberConfig.is_sweep = True
+        RememberConfig.launcher = config.hydra.runtime.choices["hydra/launcher"]
 
 
 def run_job(config: DictConfig) -> None:
-    """Generates the samples of one composed configuration.
+    """Generates the samples of one composed configuration, in this process or one that a launcher has started.
 
     Raises:
         UserError: the configuration is wrong, or the store cannot be written to.
     """
-    from das_ag.experiment.generate import generate
+    environment.prepare()  # for a process that began elsewhere than in run.py
+    _enter(Path(HydraConfig.get().runtime.cwd))
     from das_ag.experiment.plan import make_plan
     from das_ag.experiment.store import Store
 
     plan = make_plan(config)
+    _generate(config, plan, Store(plan.folder))
+
+
+def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> dict[str, dict[str, bytes]]:
+    """Like `run_job`, on a machine that shares no folder with the one that launched it.
+
+    Args:
+        finished: keys of the samples that are finished there, by `name`.
+
+    Returns:
+        What was made, packed, by `name`.
+    """
+    environment.prepare()
+    from das_ag.experiment.plan import make_plan
+    from das_ag.experiment.store import Store
+
+    plan = make_plan(config)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder), elsewhere=finished.get(config.name, frozenset()))
+        _generate(config, plan, store)
+        return {config.name: store.pack()}
+
+
+def finished_here() -> dict[str, frozenset[str]]:
+    """Keys of the samples that are finished in the folders of the sweep that is being launched, by `name`."""
+    from das_ag.experiment.store import Store
+
+    assert RememberConfig.config is not None
+    return {folder.name: Store(folder).finished_keys() for folder in _folders(RememberConfig.config)}
+
+
+def receive(packed: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Adds what `run_job_away` gave back to the folders of this machine."""
+    from das_ag.experiment.plan import output_folder
+    from das_ag.experiment.store import Store
+
+    for name, files in packed.items():
+        store = Store(output_folder(name))
+        store.prepare()
+        store.receive(files)
+
+
+def _enter(folder: Path) -> None:
+    """Results lie below the folder in which the command was started, wherever this process began."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: expected the folder in which the command was started, got “{error.strerror}” on this machine; "
+            "share it with all machines, or use hydra/launcher=ray_send_back."
+        ) from error
+
+
+def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
+    from das_ag.experiment.generate import generate
+    from das_ag.experiment.outlook import look_ahead
+
+    if plan.dry_run:
+        log.info("%s: %s, in %s", config.method.name, look_ahead(plan, store), plan.folder)
+        return
     for choice in plan.evaluators.values():
         choice.digest()  # an evaluator that is not to be had is better known now than after hours
-    outcome = generate(plan, Store(plan.folder))
+    outcome = generate(plan, store)
     log.info(
         "%s: %d generated, %d already there, %d failed, of %d samples in %s",
         config.method.name, outcome.made, outcome.found, len(outcome.failed), len(plan.samples), plan.folder,
@@ -66,32 +147,51 @@ def finish(config: DictConfig, started: float) -> int:
         config: what the run was started with, Hydra's own part included.
         started: when, in seconds since the epoch; earlier failures are not this run's.
     """
+    if config.dry_run:
+        return 0
+    from das_ag.experiment.claims import Claims
     from das_ag.experiment.evaluate import evaluate
     from das_ag.experiment.guides import release_guide
-    from das_ag.experiment.plan import choose_evaluators
-    from das_ag.experiment.runtime import choose_device
+    from das_ag.experiment.plan import choose_evaluators, choose_runtime
+    from das_ag.experiment.runtime import choose_device, set_up
     from das_ag.experiment.store import Store
     from das_ag.report import write_report
 
     release_guide()
-    evaluators = choose_evaluators(config.evaluator)
+    evaluators, runtime = choose_evaluators(config.evaluator), choose_runtime(config.runtime)
+    set_up(runtime)
     first = next(iter(evaluators))
     complaints: list[str] = []
     for folder in _folders(config):
         store = Store(folder)
         failures = store.failures(since=started - CLOCK_SLACK_S)
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
-        complaints += evaluate(store, evaluators, choose_device(config.runtime.device))
-        try:
-            table, left_out = write_report(folder, first)
-        except UserError as error:
-            complaints.append(str(error))
-            continue
+        # Two processes that shared the work come here together; the second finds it done.
+        with Claims(folder / "claims").claim("report", wait=True):
+            complaints += evaluate(store, evaluators, choose_device(runtime.device))
+            try:
+                table, left_out = write_report(folder, first)
+            except UserError as error:
+                complaints.append(str(error))
+                continue
         log.info("\n%s\nTable, scores and plots: %s", table, folder)
         complaints += left_out
-    for complaint in dict.fromkeys(complaints):
+    return _complain(list(dict.fromkeys(complaints)))
+
+
+def _complain(complaints: Sequence[str]) -> int:
+    for complaint in complaints[:MAX_LINES]:
         log.error("%s", complaint)
+    if len(complaints) > MAX_LINES:
+        log.error("… and %d more, of which failures/ tells", len(complaints) - MAX_LINES)
     return 1 if complaints else 0
+
+
+def has_results(config: DictConfig, started: float) -> bool:
+    """Whether a sample was finished since, in the folders that a run or sweep writes to."""
+    since = started - CLOCK_SLACK_S
+    paths = (path for folder in _folders(config) for path in (folder / "samples").glob("*/*/sample.json"))
+    return any(path.stat().st_mtime >= since for path in paths)
 
 
 def _folders(config: DictConfig) -> Iterator[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -9,14 +10,17 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.experiment import environment
+from das_ag.experiment.plan import choose_evaluators, choose_guide
 
 VARIABLES = ("CLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_PATH", "SIGLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_V2_5_PATH")
+SET = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+"""What is set where nobody has said otherwise."""
 
 
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
     """No variable set, and a .env of the test's own."""
-    for name in (*VARIABLES, "CUBLAS_WORKSPACE_CONFIG"):
+    for name in (*VARIABLES, *SET):
         monkeypatch.setenv(name, "x")  # so that monkeypatch takes away what `prepare` sets
         monkeypatch.delenv(name)
     monkeypatch.setattr(environment, "DOTENV", tmp_path / ".env")
@@ -27,24 +31,53 @@ def test_dotenv_gives_what_the_environment_does_not(clean, monkeypatch):
     clean.write_text("CLIP_MODEL_PATH=/from/dotenv\nSIGLIP_MODEL_PATH='/with a space'\n")
     monkeypatch.setenv("CLIP_MODEL_PATH", "/from/environment")
     environment.prepare()
-    import os
-
     assert os.environ["CLIP_MODEL_PATH"] == "/from/environment"
     assert os.environ["SIGLIP_MODEL_PATH"] == "/with a space"
 
 
-def test_without_dotenv_nothing_is_set_but_cublas(clean):
+def test_without_dotenv_nothing_is_set_but_what_must_be_early(clean):
+    before = dict(os.environ)
     environment.prepare()
-    import os
-
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert not any(name in os.environ for name in VARIABLES)
+    assert dict(os.environ) == before | SET
 
 
-def test_a_value_that_is_not_deterministic_is_an_error_from_dotenv_too(clean):
-    clean.write_text("CUBLAS_WORKSPACE_CONFIG=:0:0\n")
-    with pytest.raises(UserError, match=r"CUBLAS_WORKSPACE_CONFIG: expected :4096:8 or :16:8 .*, got ':0:0'; unset it"):
-        environment.prepare()
+@pytest.mark.parametrize("name", SET)
+def test_what_a_person_has_set_stays(clean, monkeypatch, name):
+    clean.write_text(f"{name}=from dotenv\n")
+    environment.prepare()
+    assert os.environ[name] == "from dotenv"
+    monkeypatch.setenv(name, "from the environment")
+    environment.prepare()
+    assert os.environ[name] == "from the environment"
+
+
+@pytest.mark.parametrize("value", [":4096:8", ":16:8"])
+def test_values_under_which_cublas_is_deterministic(clean, plan_of, monkeypatch, value):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", value)
+    environment.check_determinism()
+    assert plan_of().settings.deterministic
+
+
+@pytest.mark.parametrize(
+    ("value", "got", "remedy"),
+    [
+        (":0:0", "':0:0'", "unset it"),
+        ("", "'nothing'", "unset it"),
+        (None, "'nothing'", "call das_ag.experiment.environment.prepare() before torch is imported"),
+    ],
+)
+def test_another_value_is_refused_unless_the_run_is_to_be_fast(clean, plan_of, monkeypatch, value, got, remedy):
+    if value is not None:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", value)
+    sentence = (
+        f"CUBLAS_WORKSPACE_CONFIG: expected :4096:8 or :16:8 for deterministic results, got {got}; {remedy}, or choose "
+        "runtime=fast."
+    )
+    for check in (environment.check_determinism, plan_of):
+        with pytest.raises(UserError) as told:
+            check()
+        assert str(told.value) == sentence
+    assert not plan_of("runtime=fast").settings.deterministic
 
 
 def test_the_example_names_every_variable_that_the_configuration_reads(clean, compose, monkeypatch):
@@ -64,8 +97,6 @@ def test_the_place_of_dotenv_is_the_projects_root():
 
 
 def test_a_variable_that_is_empty_is_as_good_as_none(clean, compose):
-    from das_ag.experiment.plan import choose_evaluators, choose_guide
-
     clean.write_text("".join(f"{name}=\n" for name in VARIABLES))
     environment.prepare()
     config = compose("experiment=paper")

@@ -1,7 +1,8 @@
-"""Samples of a plan on the real embedded models: only what is missing, the same bytes whatever the company."""
+"""Samples of a plan on the real embedded models: only what is missing, shared with others, the same bytes as alone."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import dataclasses
@@ -9,7 +10,11 @@ import hashlib
 import json
 import logging
 import math
+import os
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -17,15 +22,25 @@ import torch
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.experiment.generate import Outcome, generate, generator_of, guide_of
-from das_ag.experiment.store import Store
+from das_ag.experiment import generate as generate_module
+from das_ag.experiment import guides
+from das_ag.experiment.batch import Stopped, generator_of, guide_of
+from das_ag.experiment.claims import LEASE_S, Claims
+from das_ag.experiment.generate import Outcome, generate
+from das_ag.experiment.recipe import Recipe, text_of
+from das_ag.experiment.samples import Placement
+from das_ag.experiment.store import Store, StoreError
 
+OWN = "prompts=own"
 THREE = (
-    "prompts=own",
+    OWN,
     "prompts.positive={heart: a red heart on a white background, star: a yellow star, ring: a blue ring}",
     "runtime.samples_per_batch=3",
+    "runtime.threads=1",
     "method=das_ag",
 )
+NAMES = [f"das_ag {prompt_id} seed 42" for prompt_id in ("heart", "star", "ring")]
+"""As messages call these samples."""
 
 
 def files_of(store, name="image.png"):
@@ -55,7 +70,24 @@ def made(plan, tmp_path_factory):
 
 
 def loaded_guide(plan):
-    return guide_of(plan, torch.device("cpu"))
+    return guide_of(plan, plan.samples, torch.device("cpu"))
+
+
+def with_images_through(loaded, encode_images):
+    """The guide with another way to see images."""
+    other = copy.copy(loaded)
+    other.functions = dataclasses.replace(loaded.functions, encode_images=encode_images)
+    return other
+
+
+def guide_with(monkeypatch, loaded):
+    """What generates is guided by `loaded`."""
+    monkeypatch.setattr(generate_module, "guide_of", lambda *_, **__: loaded)
+
+
+def without_preflight(monkeypatch):
+    """So that the first call of a guide belongs to the first batch."""
+    monkeypatch.setattr(generate_module, "check_steps", lambda *_: None)
 
 
 @pytest.fixture
@@ -74,7 +106,9 @@ def test_each_sample_is_stored_with_its_settings(plan, made):
         assert record.result["clip_negative"] == 0  # there is no negative prompt
         assert record.provenance["device"] == "cpu"
         assert record.provenance["deterministic_algorithms"] is True
-        assert record.provenance["samples_per_batch"] == 3
+        assert record.provenance["threads"] == 1
+        row = [sample.key for sample in plan.samples].index(record.sample.key)
+        assert record.placement == Placement(samples_per_batch=3, row=row, views_per_pass=64, threads=1)
         assert record.provenance["versions"]["torch"] == torch.__version__.split("+")[0]
     for sample in plan.samples:
         assert [row["step"] for row in rows_of(made, sample.prompt_id)] == [0, 1, 2]
@@ -111,10 +145,14 @@ def test_trace_adds_up_to_the_loss(plan, made):
 
 
 def test_nothing_is_made_twice(plan, copied, monkeypatch):
-    times = {path: path.stat().st_mtime_ns for path in copied.root.rglob("*")}
-    monkeypatch.setattr("das_ag.experiment.generate.load_guide", None)  # what is not needed is not loaded
+    def times():
+        return {path: path.stat().st_mtime_ns for path in copied.root.rglob("*") if path.is_file()}
+
+    before = times()
+    for unneeded in ("guide_of", "check_steps", "set_up"):
+        monkeypatch.setattr(generate_module, unneeded, None)
     assert generate(plan, copied) == Outcome(made=0, found=3, failed={})
-    assert {path: path.stat().st_mtime_ns for path in copied.root.rglob("*")} == times
+    assert times() == before
 
 
 @pytest.mark.parametrize("alone", ["heart", "star", "ring"])
@@ -129,24 +167,59 @@ def test_a_sample_made_alone_has_the_bytes_of_its_full_batch(plan, made, copied,
     assert [folder.stat().st_mtime_ns for folder in kept] == times
 
 
-def test_size_of_the_batch_changes_an_image_by_rounding_at_most(plan_of, tiny, made, tmp_path):
-    plan = plan_of(*tiny, *THREE, "runtime.samples_per_batch=1")
-    store = Store(tmp_path)
-    generate(plan, store)
-    for sample in plan.samples:
+def pixels_are_nearly_the_same(store, other, samples):
+    for sample in samples:
         image = sample.folder / "image.png"
-        np.testing.assert_allclose(store.read_image(image).astype(int), made.read_image(image).astype(int), atol=1)
+        np.testing.assert_allclose(store.read_image(image).astype(int), other.read_image(image).astype(int), atol=1)
 
 
-def test_a_plan_is_worked_off_in_batches(plan_of, tiny, tmp_path):
-    """Two full batches of one; each is stored before the next begins."""
-    plan = plan_of(
-        *tiny, THREE[0], "prompts.positive={heart: a red heart, star: a star}", "runtime.samples_per_batch=1"
-    )
-    store = Store(tmp_path)
-    assert generate(plan, store) == Outcome(made=2, found=0, failed={})
-    heart, star = (store.root / sample.folder for sample in plan.samples)
-    assert heart.stat().st_mtime_ns < star.stat().st_mtime_ns
+@pytest.fixture(scope="module")
+def singles(plan_of, tiny):
+    """The same samples, each a batch of its own."""
+    return plan_of(*tiny, *THREE, "runtime.samples_per_batch=1")
+
+
+@pytest.fixture(scope="module")
+def made_singly(singles, tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("singly") / "outputs")
+    assert generate(singles, store) == Outcome(made=3, found=0, failed={})
+    return store
+
+
+def test_size_of_the_batch_changes_an_image_by_rounding_at_most(plan, made, made_singly):
+    pixels_are_nearly_the_same(made, made_singly, plan.samples)
+    placements = {record.placement for record in made_singly.records()[0]}
+    assert placements == {Placement(samples_per_batch=1, row=0, views_per_pass=64, threads=1)}
+
+
+def test_each_batch_is_stored_before_the_next_begins(singles, made_singly):
+    times = [(made_singly.root / sample.folder).stat().st_mtime_ns for sample in singles.samples]
+    assert times == sorted(set(times))
+
+
+def test_threads_change_an_image_by_rounding_at_most_and_the_same_number_nothing(plan_of, tiny, tmp_path):
+    options = (*tiny, OWN, "prompts.positive={heart: a red heart}", "steps=2")
+    stores = [Store(tmp_path / name) for name in ("two", "one", "two again")]
+    for store, threads in zip(stores, (2, 1, 2), strict=True):
+        plan = plan_of(*options, f"runtime.threads={threads}")
+        assert generate(plan, store).made == 1
+        (record,), _ = store.records()
+        assert record.provenance["threads"] == record.placement.threads == threads
+    for name in ("image.png", "trace.csv", "levels.npz"):
+        assert files_of(stores[0], name) == files_of(stores[2], name)
+    pixels_are_nearly_the_same(stores[0], stores[1], plan.samples)
+
+
+def test_shards_make_the_bytes_of_the_whole(plan_of, tiny, tmp_path):
+    """Five samples in batches of two, shards of 2, 2, 1 and none, one after the other from the last."""
+    prompts = "{a: a red heart, b: a blue ring, c: a yellow star, d: a pink cross, e: a green circle}"
+    five = (*tiny, OWN, f"prompts.positive={prompts}", "runtime.samples_per_batch=2", "runtime.threads=1", "shards=4")
+    whole, sharded = Store(tmp_path / "whole"), Store(tmp_path / "sharded")
+    assert generate(plan_of(*five, "shards=1"), whole).made == 5
+    outcomes = [generate(plan_of(*five, f"shard={shard}"), sharded) for shard in (3, 2, 1, 0)]
+    assert outcomes == [Outcome(made, 0, {}) for made in (0, 1, 2, 2)]
+    for name in ("image.png", "trace.csv", "levels.npz"):
+        assert files_of(sharded, name) == files_of(whole, name)
 
 
 def test_samples_that_are_added_leave_the_others_alone(plan_of, tiny, plan, copied, made):
@@ -210,29 +283,30 @@ class NanGradient(torch.autograd.Function):
 
 
 def poison(loaded, spoil, from_call):
-    """The guide, whose features of the second of three samples are spoilt from some call on."""
+    """The guide, whose features of the second of three samples are spoilt from some call for all three on."""
     calls = iter(range(1000))
 
     def encode_images(pixels):
+        if len(pixels) % 3:  # the preflight, which looks at one sample
+            return loaded.functions.encode_images(pixels)
         features = list(loaded.functions.encode_images(pixels).chunk(3))
         if next(calls) >= from_call:
             features[1] = spoil(features[1])
         return torch.cat(features)
 
-    poisoned = copy.copy(loaded)
-    poisoned.functions = dataclasses.replace(loaded.functions, encode_images=encode_images)
-    return poisoned
+    return with_images_through(loaded, encode_images)
 
 
 def test_a_sample_that_fails_leaves_its_siblings_unharmed(plan, made, tmp_path, monkeypatch):
     store, loaded = Store(tmp_path), loaded_guide(plan)
     with monkeypatch.context() as patch:
-        patch.setattr("das_ag.experiment.generate.load_guide", lambda *_: poison(loaded, lambda f: f * math.nan, 2))
+        guide_with(patch, poison(loaded, lambda f: f * math.nan, 2))
         outcome = generate(plan, store)
-    name = "das_ag star seed 42"
-    assert (outcome.made, outcome.found, set(outcome.failed)) == (2, 0, {name})
-    assert "expected a finite loss, got NaN or infinity at step 2" in outcome.failed[name]
-    assert "lower learning_rate" in outcome.failed[name]
+    sentence = (
+        "expected a finite loss, got NaN or infinity at step 2; lower learning_rate, views.noise or the weights under "
+        "objective."
+    )
+    assert outcome == Outcome(made=2, found=0, failed={NAMES[1]: sentence})
     assert store.failures() == outcome.failed
     images, expected = files_of(store), files_of(made)
     assert images == {prompt_id: expected[prompt_id] for prompt_id in ("heart", "ring")}
@@ -247,9 +321,9 @@ def test_a_sample_that_fails_leaves_its_siblings_unharmed(plan, made, tmp_path, 
 def test_a_sample_that_fails_at_its_last_move_is_told(plan, made, tmp_path, monkeypatch):
     """Every loss is a number; what the last step makes of the image is not."""
     store, loaded = Store(tmp_path), loaded_guide(plan)
-    monkeypatch.setattr("das_ag.experiment.generate.load_guide", lambda *_: poison(loaded, NanGradient.apply, 2))
+    guide_with(monkeypatch, poison(loaded, NanGradient.apply, 2))
     outcome = generate(plan, store)
-    assert (outcome.made, set(outcome.failed)) == (2, {"das_ag star seed 42"})
+    assert (outcome.made, set(outcome.failed)) == (2, {NAMES[1]})
     assert store.failures() == outcome.failed
     expected = files_of(made)
     assert files_of(store) == {prompt_id: expected[prompt_id] for prompt_id in ("heart", "ring")}
@@ -260,52 +334,300 @@ def test_a_failure_of_all_is_told_for_each(plan_of, tiny, tmp_path):
     store = Store(tmp_path)
     outcome = generate(plan, store)
     assert outcome.made == 0
-    assert set(outcome.failed) == {f"das_ag {name} seed 42" for name in ("heart", "star", "ring")}
+    assert list(outcome.failed) == NAMES
     assert all("NaN or infinity at step 0" in error for error in outcome.failed.values())
     assert store.records() == ([], [])
     entries = [json.loads(path.read_text()) for path in (store.root / "failures").iterdir()]
     assert {entry["settings"]["views"]["noise"]["start"] for entry in entries} == {1e38}
 
 
-@pytest.mark.parametrize(
-    ("error", "size", "views", "advice"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory."), 3, 64, "samples_per_batch=1 or runtime.views_per_pass=3"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"), 3, 64, "samples_per_batch=1"),
-        (MemoryError(), 1, 2, "try runtime.views_per_pass=1;"),
-        (MemoryError(), 1, 1, "try a smaller canvas_px"),
-    ],
-)
-def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, monkeypatch, error, size, views, advice):
-    plan = plan_of(*tiny, *THREE, f"runtime.samples_per_batch={size}", f"runtime.views_per_pass={views}")
-
+def raises(error):
     def fail(_):
         raise error
 
-    loaded = copy.copy(loaded_guide(plan))
-    loaded.functions = dataclasses.replace(loaded.functions, encode_images=fail)
-    monkeypatch.setattr("das_ag.experiment.generate.load_guide", lambda *_: loaded)
-    with pytest.raises(UserError, match=r"^memory: expected room for runtime\.samples_per_batch=\d") as told:
-        generate(plan, Store(tmp_path))
-    assert advice in str(told.value)
+    return fail
 
 
-def test_another_error_of_torch_is_not_taken_for_lack_of_memory(plan_of, tiny, tmp_path, monkeypatch):
-    plan = plan_of(*tiny, *THREE)
-    loaded = copy.copy(loaded_guide(plan))
-    loaded.functions = dataclasses.replace(loaded.functions, encode_images=lambda pixels: pixels @ torch.ones(1, 1))
-    monkeypatch.setattr("das_ag.experiment.generate.load_guide", lambda *_: loaded)
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        generate(plan, Store(tmp_path))
+@pytest.mark.parametrize(
+    ("error", "size", "views", "told"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory."), 3, 64,
+            "runtime.samples_per_batch=3 and runtime.views_per_pass=6, got none left; "
+            "try runtime.samples_per_batch=1 or runtime.views_per_pass=3;",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"), 2, 1,
+            "runtime.samples_per_batch=2 and runtime.views_per_pass=1, got none left; try runtime.samples_per_batch=1;",
+        ),
+        (
+            MemoryError(), 1, 2,
+            "runtime.samples_per_batch=1 and runtime.views_per_pass=2, got none left; try runtime.views_per_pass=1;",
+        ),
+        (
+            MemoryError(), 1, 1,
+            "runtime.samples_per_batch=1 and runtime.views_per_pass=1, got none left; try a smaller canvas_px;",
+        ),
+    ],
+)  # fmt: skip
+def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, monkeypatch, error, size, views, told):
+    """Of each sample, and not by an error in the preflight, which meets it first."""
+    plan = plan_of(*tiny, *THREE, f"runtime.samples_per_batch={size}", f"runtime.views_per_pass={views}")
+    guide_with(monkeypatch, with_images_through(loaded_guide(plan), raises(error)))
+    sizes = [len(batch) for batch in plan.batches for _ in batch]
+    outcome = generate(plan, Store(tmp_path))
+    sentence = f"memory: expected room for {told} finished samples are kept."
+    assert sizes[0] == size
+    assert (outcome.made, list(outcome.failed)) == (0, NAMES)
+    assert [outcome.failed[name] for name, got in zip(NAMES, sizes, strict=True) if got == size] == (
+        [sentence] * sizes.count(size)
+    )
+    assert Store(tmp_path).failures() == outcome.failed
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "traced"),
+    [
+        (
+            MemoryError(),
+            "memory: expected room for runtime.samples_per_batch=1 and runtime.views_per_pass=2, got none left; try "
+            "runtime.views_per_pass=1; finished samples are kept.",
+            None,
+        ),
+        (RuntimeError("mat1 …\nmore"), "RuntimeError: mat1 …", "RuntimeError: mat1 …\nmore\n"),
+        (ZeroDivisionError("by 0"), "ZeroDivisionError: by 0", "ZeroDivisionError: by 0\n"),
+        (UserError("the guide: expected this, got that; do so."), "the guide: expected this, got that; do so.", None),
+    ],
+)  # fmt: skip
+def test_an_error_in_one_batch_leaves_the_others_alone(
+    singles, made_singly, tmp_path, monkeypatch, error, sentence, traced
+):
+    store, loaded, calls = Store(tmp_path), loaded_guide(singles), iter(range(1000))
+
+    def encode_images(pixels):
+        if next(calls) == 5:  # three steps and the finished image of the first batch; in the second its second step
+            raise error
+        return loaded.functions.encode_images(pixels)
+
+    with monkeypatch.context() as patch:
+        guide_with(patch, with_images_through(loaded, encode_images))
+        without_preflight(patch)
+        assert generate(singles, store) == Outcome(made=2, found=0, failed={NAMES[1]: sentence})
+    expected = files_of(made_singly)
+    assert files_of(store) == {prompt_id: expected[prompt_id] for prompt_id in ("heart", "ring")}
+    (path,) = (store.root / "failures").iterdir()
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    assert (entry["error"], entry["prompt_id"], entry["settings"]["ascent"]["steps"]) == (sentence, "star", 3)
+    if traced is None:
+        assert "traceback" not in entry
+    else:
+        assert entry["traceback"].startswith("Traceback (most recent call last):")
+        assert "in encode_images" in entry["traceback"]
+        assert entry["traceback"].endswith(traced)
+    # Started again, exactly the failed one is made, and the failure is forgotten.
+    assert generate(singles, store) == Outcome(made=1, found=2, failed={})
+    assert files_of(store) == expected
+    assert store.failures() == {}
+
+
+def test_weights_that_cannot_be_loaded_fail_what_is_missing(plan, copied, monkeypatch):
+    shutil.rmtree(copied.root / plan.samples[1].folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(generate_module, "guide_of", lambda *_, **__: raises(UserError("CLIP: bad; mend."))(None))
+        assert generate(plan, copied) == Outcome(made=0, found=2, failed={NAMES[1]: "CLIP: bad; mend."})
+    assert copied.failures() == {NAMES[1]: "CLIP: bad; mend."}
+    assert generate(plan, copied) == Outcome(made=1, found=2, failed={})
+
+
+class Watcher:
+    """Keeps prompt and step of each look at a batch of one, and does something at some of them."""
+
+    def __init__(self, **actions):
+        self.seen, self._actions = [], actions
+
+    def __call__(self, samples, run, iterate):
+        (sample,) = samples
+        self.seen.append((sample.prompt_id, iterate.step))
+        if iterate.step == 1 and sample.prompt_id in self._actions:
+            self._actions[sample.prompt_id](run)
+
+    @property
+    def prompts(self):
+        return list(dict.fromkeys(prompt_id for prompt_id, _ in self.seen))
+
+
+def test_a_watch_sees_every_step_and_the_image_so_far(singles, tmp_path):
+    store, images = Store(tmp_path), []
+    watch = Watcher(heart=lambda run: images.extend(run.images()))
+    generate(singles, store, watch=watch)
+    assert watch.seen == [(prompt_id, step) for prompt_id in ("heart", "star", "ring") for step in range(3)]
+    (image,) = images
+    final = store.read_image(singles.samples[0].folder / "image.png")
+    assert image.shape == final.shape
+    difference = np.abs(image.astype(int) - final.astype(int))
+    assert 0 < difference.mean() < 20  # one step short of the final one
+
+
+def test_a_store_that_cannot_be_written_to_ends_the_run(singles, tmp_path, monkeypatch):
+    store, watch = Store(tmp_path), Watcher()
+
+    def fail(self, *_, **__):
+        raise StoreError("outputs: expected to write here, got “No space left on device”; …")
+
+    monkeypatch.setattr(Store, "write", fail)
+    with pytest.raises(StoreError, match="No space left"):
+        generate(singles, store, watch=watch)
+    assert watch.prompts == ["heart"]
+    assert store.failures() == {}
+    assert list((store.root / "claims").iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [Stopped, KeyboardInterrupt])
+def test_a_run_that_is_stopped_keeps_what_is_finished_and_fails_nothing(singles, made_singly, tmp_path, error):
+    store = Store(tmp_path)
+    with pytest.raises(error):
+        generate(singles, store, watch=Watcher(star=raises(error)))
+    assert set(files_of(store)) == {"heart"}
+    assert store.failures() == {}
+    assert list((store.root / "claims").iterdir()) == []
+    assert generate(singles, store) == Outcome(made=2, found=1, failed={})
+    assert files_of(store) == files_of(made_singly)
+
+
+class Calls(logging.Handler):
+    """Calls something when a message begins so."""
+
+    def __init__(self, beginning, function):
+        super().__init__()
+        self._beginning, self._function = beginning, function
+
+    def emit(self, record):
+        if record.getMessage().startswith(self._beginning):
+            self._function()
+
+
+@contextlib.contextmanager
+def on_waiting(function):
+    handler = Calls("Waiting for other processes", function)
+    generate_module.log.addHandler(handler)
+    try:
+        yield
+    finally:
+        generate_module.log.removeHandler(handler)
+
+
+def test_who_finds_a_batch_claimed_makes_the_others_and_waits_for_it(
+    singles, made_singly, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(generate_module, "POLL_S", 0.01)
+    caplog.set_level(logging.INFO, logger=generate_module.__name__)
+    is_held, may_go_on = threading.Event(), threading.Event()
+
+    def hold(_):
+        is_held.set()
+        assert may_go_on.wait(30)
+
+    with ThreadPoolExecutor(1) as pool, on_waiting(may_go_on.set):
+        first = pool.submit(generate, singles, Store(tmp_path), watch=Watcher(heart=hold))
+        assert is_held.wait(30)
+        watch = Watcher()
+        second = generate(singles, Store(tmp_path), watch=watch)
+        assert set(files_of(Store(tmp_path))) == {"heart", "star", "ring"}  # it does not end before the plan has
+    assert first.result() == Outcome(made=1, found=2, failed={})
+    assert second == Outcome(made=2, found=1, failed={})
+    assert watch.prompts == ["star", "ring"]
+    assert files_of(Store(tmp_path)) == files_of(made_singly)
+    assert [message for message in caplog.messages if message.startswith("Waiting")] == [
+        "Waiting for other processes, which are making 1 batches of these samples"
+    ]
+    assert list((tmp_path / "claims").iterdir()) == []
+
+
+def test_processes_that_share_a_store_make_each_sample_once(plan_of, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate_module, "POLL_S", 0.01)
+    plan = plan_of(*tiny, *THREE, "seeds=[1,2,3,4]", "runtime.samples_per_batch=2", "steps=2")
+    loaded_guide(plan)  # else both would load it into the one place that this process has
+    alone, shared = Store(tmp_path / "alone"), tmp_path / "shared"
+    generate(plan, alone)
+    are_ready, looks = threading.Barrier(2), []
+
+    def work(_):
+        are_ready.wait()
+        return generate(plan, Store(shared), watch=lambda batch, _, iterate: looks.append((batch[0].key, iterate.step)))
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(work, range(2)))
+    assert sum(outcome.made for outcome in outcomes) == 12
+    assert [(outcome.made + outcome.found, outcome.failed) for outcome in outcomes] == [(12, {}), (12, {})]
+    assert sorted(looks) == sorted((batch[0].key, step) for batch in plan.batches for step in range(2))
+    for sample in plan.samples:
+        for name in ("image.png", "trace.csv", "levels.npz"):
+            assert (shared / sample.folder / name).read_bytes() == (alone.root / sample.folder / name).read_bytes()
+
+
+def test_a_batch_whose_owner_is_gone_is_taken_over(singles, made_singly, tmp_path):
+    claims, key = Claims(tmp_path / "claims"), singles.samples[0].key[:12]
+
+    def forget(_):
+        """As if the owner had not renewed it for long."""
+        then = time.time() - 2 * LEASE_S
+        os.utime(claims.folder / f"{key}.claim", (then, then))
+
+    watch = Watcher(ring=forget)
+    with claims.claim(key) as is_mine:
+        assert is_mine
+        assert generate(singles, Store(tmp_path), watch=watch) == Outcome(made=3, found=0, failed={})
+    assert watch.prompts == ["star", "ring", "heart"]
+    assert files_of(Store(tmp_path)) == files_of(made_singly)
+
+
+@pytest.mark.parametrize("has_failed_earlier", [False, True])
+def test_what_failed_under_another_process_meanwhile_is_told_and_not_tried(singles, tmp_path, has_failed_earlier):
+    store, star = Store(tmp_path), singles.samples[1]
+    store.prepare()
+    if has_failed_earlier:
+        store.write_failure(star, "an earlier reason")
+    watch = Watcher(heart=lambda _: store.write_failure(star, "another's reason"))
+    assert generate(singles, store, watch=watch) == Outcome(made=2, found=0, failed={NAMES[1]: "another's reason"})
+    assert watch.prompts == ["heart", "ring"]
+    assert store.failures() == {NAMES[1]: "another's reason"}
+
+
+def test_what_failed_at_an_earlier_start_is_tried_again(singles, tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    for sample in singles.samples:
+        store.write_failure(sample, "an earlier reason")
+    assert generate(singles, store) == Outcome(made=3, found=0, failed={})
+    assert store.failures() == {}
+
+
+def test_what_another_made_just_before_the_claim_was_free_is_not_made_again(plan, made, tmp_path, monkeypatch):
+    claim = Claims.claim
+
+    @contextlib.contextmanager
+    def claim_late(*arguments):
+        with claim(*arguments) as is_mine:
+            shutil.copytree(made.root / "samples", tmp_path / "samples", dirs_exist_ok=True)
+            yield is_mine
+
+    monkeypatch.setattr(Claims, "claim", claim_late)
+    assert generate(plan, Store(tmp_path), watch=lambda *_: pytest.fail("made again")) == Outcome(0, 3, {})
+
+
+def test_text_tower_is_kept_for_other_texts_on_demand(singles, tmp_path):
+    for keep in (True, False):
+        guides.release_guide()
+        generate(singles, Store(tmp_path / str(keep)), keep_text_tower=keep)
+        (guide,) = guides._loaded.values()
+        assert guide.knows([text for sample in singles.samples for text in sample.positive])
+        assert guide.knows(["a text that nobody has read"]) is keep
 
 
 def test_views_that_pass_in_parts_change_an_image_by_rounding_at_most(plan_of, tiny, made, tmp_path):
-    plan = plan_of(*tiny, *THREE, "runtime.views_per_pass=1")
-    store = Store(tmp_path)
+    plan, store = plan_of(*tiny, *THREE, "runtime.views_per_pass=1"), Store(tmp_path)
     generate(plan, store)
-    for sample in plan.samples:
-        image = sample.folder / "image.png"
-        np.testing.assert_allclose(store.read_image(image).astype(int), made.read_image(image).astype(int), atol=1)
+    pixels_are_nearly_the_same(store, made, plan.samples)
 
 
 def test_bfloat16_gives_nearly_the_same_similarity(plan_of, tiny, made, tmp_path):
@@ -335,13 +657,25 @@ def test_generating_leaves_torchs_own_numbers_alone(plan_of, tiny, tmp_path):
 
 def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
     texts = "{heart: a red heart with a dragon, same: a red heart with a dragon, ring: a blue ring}"
-    plan = plan_of(*tiny, THREE[0], f"prompts.positive={texts}", "prompts.negative=[a glorious star]", "steps=1")
+    options = ("prompts.negative=[a glorious star]", "steps=1", "runtime.threads=1")
+    plan = plan_of(*tiny, OWN, f"prompts.positive={texts}", *options)
     with caplog.at_level(logging.INFO):
         generate(plan, Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
         "Words that the guide does not see in “a red heart with a dragon”: with, dragon",
         "Words that the guide does not see in “a glorious star”: glorious",
+    ]
+
+
+def test_of_many_texts_with_lost_words_only_some_are_named(plan_of, tiny, tmp_path, caplog):
+    texts = ", ".join(f"p{number}: a red heart {'x' * number}" for number in range(1, 23))
+    options = ("runtime.samples_per_batch=22", "steps=1", "views.count=1", "runtime.threads=1")
+    generate(plan_of(*tiny, OWN, f"prompts.positive={{{texts}}}", *options), Store(tmp_path))
+    lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert lost == [
+        *(f"Words that the guide does not see in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
+        "… and in 2 more texts",
     ]
 
 
@@ -359,7 +693,8 @@ def test_progress_is_logged_where_there_is_no_terminal(plan_of, tiny, tmp_path, 
     assert lines[3].endswith("0 s left")
 
 
-def test_images_are_plain_8_bit_rgb(made):
+def test_images_are_plain_8_bit_rgb_with_their_recipe_as_text(made):
     for record in made.records()[0]:
         with Image.open(made.root / record.image) as image:
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", (28, 28))
+            assert image.info == text_of(Recipe(record.sample, record.placement))

@@ -140,6 +140,7 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
             "ascent": {"steps": 150, "learning_rate": 0.35, "betas": [0.5, 0.99]},
             "guide": {"family": "embedded"},
             "precision": "float32",
+            "deterministic": True,
             "randomness": "per_sample",
             "revision": REVISION,
             "weights": {"guide": hashlib.sha256(weights.read_bytes()).hexdigest()},
@@ -171,6 +172,7 @@ def test_settings_survive_json(plan_of):
         "prompts.negative=[a blue ring]",
         "pyramid=all_resolutions",
         "runtime.precision=bfloat16",
+        "runtime=fast",
         "randomness=published",
     ],
 )
@@ -210,8 +212,11 @@ def test_key_changes_with_the_weights(plan_of, monkeypatch):
         "runtime.device=cpu",
         "runtime.samples_per_batch=1",
         "runtime.views_per_pass=3",
+        "runtime.threads=3",
+        "runtime.checkpoint_steps=3",
         "name=other",
         "published_figures=true",
+        "dry_run=true",
         "evaluator=aesthetic_v2_5",
     ],
 )
@@ -230,17 +235,93 @@ def test_every_file_of_the_configuration_composes(compose, conf_folder):
         config = compose(f"{group}={choice}")
         OmegaConf.resolve(config)
         missing = [name for name, value in leaves(config).items() if value == "???"]
-        assert missing == (["prompts.positive"] if choice == "own" else []), (group, choice)
+        asked = {"own": ["prompts.positive"], "file": ["prompts.path"]}
+        assert missing == asked.get(choice, []), (group, choice)
 
 
 @pytest.mark.parametrize("group", ["method", "prompts", "pyramid", "runtime"])
-def test_every_choice_can_be_planned(plan_of, conf_folder, group):
+def test_every_choice_can_be_planned(plan_of, conf_folder, tmp_path, group):
+    (tmp_path / "prompts.txt").write_text("a red circle\n")
+    own = {"own": "prompts.positive={mine: a red circle}", "file": f"prompts.path={tmp_path / 'prompts.txt'}"}
     for path in sorted((conf_folder / group).glob("*.yaml")):
         if path.stem == "published":
             continue  # prompts for CLIP, which test_paper.py plans
-        more = ["prompts.positive={mine: a red circle}"] if path.stem == "own" else []
-        plan = plan_of(f"{group}={path.stem}", *more)
-        assert len(plan.samples) == (1 if path.stem == "own" else 6), path
+        plan = plan_of(f"{group}={path.stem}", *([own[path.stem]] if path.stem in own else []))
+        assert len(plan.samples) == (1 if path.stem in own else 6), path
+
+
+def test_fast_differs_from_deterministic_in_that_alone(compose):
+    deterministic, fast = (leaves(compose(f"runtime={choice}")) for choice in ("deterministic", "fast"))
+    assert deterministic == leaves(compose())
+    assert fast == {**deterministic, "runtime.deterministic": False}
+
+
+def test_prompts_from_a_file_become_samples(plan_of, tmp_path):
+    """Those with a seed of their own come last, and take none of the experiment's."""
+    path = tmp_path / "prompts.csv"
+    path.write_text('id,prompt,negative,seed\nb,a red circle,,7\na,"a blue ring, a ring",a star,\n', encoding="utf-8")
+    plan = plan_of("prompts=file", f"prompts.path={path}", "prompts.negative=[a cross]", "seeds=[1,2]", "method=das_ag")
+    assert [(s.method, s.prompt_id, s.positive, s.negative, s.seed) for s in plan.samples] == [
+        ("das_ag", "a", ("a blue ring, a ring",), ("a star",), 1),
+        ("das_ag", "a", ("a blue ring, a ring",), ("a star",), 2),
+        ("das_ag", "b", ("a red circle",), ("a cross",), 7),
+    ]
+    same = plan_of(
+        OWN, "prompts.positive={b: a red circle}", "prompts.negative=[a cross]", "seeds=[7]", "method=das_ag"
+    )
+    assert keys(same) == keys(plan)[2:]  # wherever it stands, it is the same sample
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (
+            "a,a red circle,\nb,a blue ring,\na,a red circle,42\n",
+            "{path}, line 4: expected each prompt with a seed once, got a with 42 as in {path}, line 2 already; change "
+            "its seed.",
+        ),
+        (
+            "a,a red circle,\nb,dragon,3\n",
+            "{path}, line 3: expected words that the embedded models know, got only unknown ones in 'dragon'; use "
+            "words like “a red circle on a blue background”.",
+        ),
+    ],
+)
+def test_prompts_of_a_file_that_cannot_be_planned_are_told_by_their_line(plan_of, tmp_path, rows, sentence):
+    path = tmp_path / "prompts.csv"
+    path.write_text(f"id,prompt,seed\n{rows}", encoding="utf-8")
+    with pytest.raises(UserError) as told:
+        plan_of("prompts=file", f"prompts.path={path}", "seeds=[41,42]")
+    assert str(told.value) == sentence.format(path=path)
+
+
+FOURTEEN = ("runtime.samples_per_batch=4", "seeds=[1,2]", "prompts=pairs", "+prompts.positive.seventh=a red ring")
+"""Seven prompts with two seeds in batches of 4, 4, 4 and 2."""
+
+
+@pytest.mark.parametrize(
+    ("shards", "sizes"), [(1, [14]), (2, [8, 6]), (3, [6, 4, 4]), (4, [4, 4, 4, 2]), (5, [4, 4, 4, 2, 0])]
+)
+def test_shards_are_whole_batches_whose_union_is_the_plan(plan_of, shards, sizes):
+    whole = plan_of(*FOURTEEN)
+    parts = [plan_of(*FOURTEEN, f"shards={shards}", f"shard={shard}") for shard in range(shards)]
+    assert [len(part.samples) for part in parts] == sizes
+    batches = [batch for part in parts for batch in part.batches]
+    assert sorted(batches, key=whole.batches.index) == whole.batches
+    assert [sample for batch in whole.batches for sample in batch] == list(whole.samples)
+
+
+def test_shards_of_published_randomness_are_single_samples(plan_of):
+    """They are made one at a time, whatever the size of batches that is asked for."""
+    parts = [plan_of(*FOURTEEN, "randomness=published", "shards=3", f"shard={shard}") for shard in range(3)]
+    assert [len(part.samples) for part in parts] == [5, 5, 4]
+    assert {len(batch) for part in parts for batch in part.batches} == {1}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_plan_knows_whether_it_is_only_to_be_told(plan_of, wanted):
+    assert plan_of(f"dry_run={wanted}".lower()).dry_run is wanted
+    assert plan_of().dry_run is False
 
 
 def test_an_experiment_may_be_left_out_only_on_purpose(compose):
@@ -248,9 +329,10 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 
 
 ALWAYS_THERE = (
-    "betas", "canvas_px", "gamut", "learning_rate", "method.aesthetic_sign", "method.name", "models.family", "name",
-    "prompts.negative", "prompts.positive", "published_figures", "randomness", "runtime.device", "runtime.precision",
-    "runtime.samples_per_batch", "runtime.views_per_pass", "seeds", "steps", *IMAGE_SETTINGS,
+    "betas", "canvas_px", "dry_run", "gamut", "learning_rate", "method.aesthetic_sign", "method.name", "models.family",
+    "name", "prompts.negative", "prompts.positive", "published_figures", "randomness", "runtime.checkpoint_steps",
+    "runtime.deterministic", "runtime.device", "runtime.precision", "runtime.samples_per_batch", "runtime.threads",
+    "runtime.views_per_pass", "seeds", "shard", "shards", "steps", *IMAGE_SETTINGS,
 )  # fmt: skip
 
 
@@ -357,6 +439,28 @@ ERRORS = [
     (["runtime.precision=half"], ["runtime.precision: ", "float32 or bfloat16", "got 'half'"]),
     (["runtime.views_per_pass=0"], ["runtime.views_per_pass: ", "at least 1", "got 0", "memory"]),
     (["runtime.device=tpu"], ["runtime.device: ", "auto, cpu, cuda, mps", "got 'tpu'", "choose"]),
+    (["runtime.threads=0"], ["runtime.threads: ", "at least 1", "got 0", "null takes as many as there are cores"]),
+    (["runtime.threads=-1"], ["runtime.threads: ", "at least 1", "got -1"]),
+    (["runtime.threads=1.5"], ["runtime.threads: ", "a whole number", "got 1.5"]),
+    (["runtime.threads=auto"], ["runtime.threads: ", "a whole number", "got 'auto'"]),
+    (["runtime.checkpoint_steps=-1"], ["runtime.checkpoint_steps: ", "0 or more", "got -1", "0 keeps no checkpoints"]),
+    (["runtime.checkpoint_steps=null"], ["runtime.checkpoint_steps: ", "a whole number", "got None"]),
+    (["runtime.deterministic=1"], ["runtime.deterministic: ", "true or false", "got 1"]),
+    (["shards=0"], ["shards: ", "a whole number from 1", "got 0", "1 makes all samples"]),
+    (["shards=true"], ["shards: ", "a whole number from 1", "got True"]),
+    (["shards=2.0"], ["shards: ", "a whole number from 1", "got 2.0"]),
+    (["shard=1"], ["shard: ", "from 0 to 0 with shards=1", "got 1", "run all of them with -m shard=0."]),
+    (["shard=3", "shards=3"], ["shard: ", "from 0 to 2 with shards=3", "got 3", "-m shard=0,1,2."]),
+    (["shard=-1", "shards=5"], ["shard: ", "from 0 to 4 with shards=5", "got -1", "-m shard=0,1,2,3,…."]),
+    (["shard=true", "shards=2"], ["shard: ", "from 0 to 1", "got True"]),
+    (["shard=0.0"], ["shard: ", "from 0 to 0", "got 0.0"]),
+    (["dry_run=1"], ["dry_run: ", "true or false", "got 1"]),
+    (["prompts=file"], ["prompts.path: ", "expected a value", "got none", "command line"]),
+    (["prompts=file", "prompts.path=nowhere.csv"], ["prompts.path: ", "a file to read", "got 'nowhere.csv'"]),
+    (
+        ["prompts=file", "prompts.path=x.csv", "+prompts.positive={a: a ring}"],
+        ["prompts: ", "path, negative", "positive"],
+    ),
     (["runtime.samples_per_batch=0"], ["runtime.samples_per_batch: ", "at least 1", "got 0", "memory"]),
     (["name=../x"], ["name: ", "letters, digits", "got '../x'", "name="]),
     (["name=a/b"], ["name: ", "letters, digits", "got 'a/b'"]),
@@ -364,7 +468,7 @@ ERRORS = [
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "got shape", "--cfg job"]),
-    (["+runtime.threads=1"], ["runtime: ", "device, precision, samples_per_batch", "got threads"]),
+    (["+runtime.cores=1"], ["runtime: ", "device, precision, threads, samples_per_batch", "got cores"]),
     (["+method.strength=1"], ["method", "strength"]),
     (["+prompts.neutral=[a ring]"], ["prompts", "neutral"]),
     (["+number_of_steps=1"], ["number_of_steps"]),

@@ -6,12 +6,15 @@ import csv
 import errno
 import hashlib
 import json
+import logging
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from PIL import Image
 
 from das_ag.errors import UserError
 from das_ag.experiment import store as store_module
-from das_ag.experiment.store import Store
+from das_ag.experiment.store import Store, StoreError
 
 RESULT = {"guide_aesthetic_score": 5.25, "clip_positive": 0.3, "clip_negative": -0.1}
 
@@ -206,32 +209,140 @@ def test_scores_of_another_image_do_not_count(store, sample_of, put):
     assert damaged == []
 
 
-def unfinished(store, host, pid):
-    folder = store.root / "samples" / "das" / f".unfinished-{host}-{pid}-0123456789ab"
-    folder.mkdir(parents=True)
-    (folder / "image.png").write_bytes(b"half")
-    return folder
+def unfinished(store, host, pid, *, age_s=0.0, is_file=False):
+    """Something half-written by that process, touched last so long ago."""
+    folder = store.root / ".unfinished"
+    path = folder / f"{host}-{pid}-{len(list(folder.iterdir())):08x}-image.png"
+    if is_file:
+        path.write_bytes(b"half")
+    else:
+        path.mkdir()
+        (path / "image.png").write_bytes(b"half")
+    touched = time.time() - age_s
+    os.utime(path, (touched, touched))
+    return path
 
 
-def test_half_written_folders_of_dead_processes_are_cleared(store, dead_pid):
-    dead = unfinished(store, socket.gethostname(), dead_pid)
-    mine = unfinished(store, socket.gethostname(), os.getpid())
-    parents = unfinished(store, socket.gethostname(), os.getppid())
-    elsewhere = unfinished(store, "another-machine", dead_pid)
-    assert store.records() == ([], [])
-    store.prepare()
-    assert not dead.exists()
-    assert [(folder / "image.png").read_bytes() for folder in (mine, parents, elsewhere)] == [b"half"] * 3
-
-
-def test_half_written_files_of_dead_processes_are_cleared(store, sample_of, put, dead_pid):
-    folder = put(store, sample_of(), 6.5)
+@pytest.mark.parametrize("is_file", [False, True], ids=["folder", "file"])
+def test_what_a_dead_process_of_this_machine_left_half_written_is_cleared_at_once(
+    store, sample_of, put, dead_pid, is_file
+):
+    put(store, sample_of(), 6.5)
     before = contents(store.root)
-    dead = f".unfinished-{socket.gethostname()}-{dead_pid}"
-    for place in (folder / f"{dead}-scores.json", store.root / f"{dead}-probe"):
-        place.write_bytes(b"half")
+    unfinished(store, socket.gethostname(), dead_pid, is_file=is_file)
+    assert contents(store.root) != before
     store.prepare()
     assert contents(store.root) == before
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["folder", "file"])
+def test_what_others_are_writing_is_cleared_after_an_hour(store, dead_pid, is_file):
+    owners = [(socket.gethostname(), os.getpid()), (socket.gethostname(), os.getppid()), ("elsewhere", dead_pid)]
+    young = [unfinished(store, *owner, age_s=3500, is_file=is_file) for owner in owners]
+    old = [unfinished(store, *owner, age_s=3700, is_file=is_file) for owner in owners]
+    store.prepare()
+    assert [path.exists() for path in old] == [False, False, False]
+    assert [(path if is_file else path / "image.png").read_bytes() for path in young] == [b"half"] * 3
+
+
+@pytest.mark.parametrize("hours", [-10, 10])
+def test_that_hour_is_measured_by_the_clock_of_the_file_system(store, monkeypatch, hours):
+    """A network folder is written to by machines whose own clocks differ."""
+    young, old = (unfinished(store, "elsewhere", 1, age_s=age_s) for age_s in (3500, 3700))
+    now = time.time() + 3600 * hours
+    monkeypatch.setattr(time, "time", lambda: now)
+    store.prepare()
+    assert (young.exists(), old.exists()) == (True, False)
+
+
+def test_a_machine_whose_name_begins_like_this_ones_is_another(store, monkeypatch, dead_pid):
+    """Of node-7 and its process 4242, node must not read that its own process 7 is dead."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "node")
+    theirs = unfinished(store, f"node-{dead_pid}", 4242)
+    mine = unfinished(store, "node", dead_pid)
+    store.prepare()
+    assert (theirs.exists(), mine.exists()) == (True, False)
+    monkeypatch.setattr(socket, "gethostname", lambda: f"node-{dead_pid}")
+    own = unfinished(store, f"node-{dead_pid}", dead_pid)
+    store.prepare()
+    assert not own.exists()
+
+
+def test_what_is_half_written_lies_in_a_folder_of_its_own_under_its_process(store, sample_of, put, monkeypatch):
+    """Wherever a write stops, what it leaves can be told from what is whole, and whose it is."""
+    seen, fsync = set(), os.fsync
+
+    def look(descriptor):
+        for folder in store.root.glob("samples/*/*"):
+            assert {path.name for path in folder.iterdir()} == {"image.png", "sample.json", "trace.csv"}
+        seen.update(path.parent.name for path in store.root.glob(".unfinished/*/*"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", look)
+    put(store, sample_of())
+    (name,) = seen
+    start, end = f"{socket.gethostname()}-{os.getpid()}-", f"-{sample_of().folder.name}"
+    assert re.fullmatch(f"{re.escape(start)}[0-9a-f]{{8}}{re.escape(end)}", name)
+    assert list((store.root / ".unfinished").iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["image.png", "notes.txt", "folder"])
+def test_a_folder_without_its_description_is_made_again(store, sample_of, put, caplog, left):
+    """Somebody deleted sample.json, or copied half of a store."""
+    folder = put(store, sample_of())
+    expected = contents(folder)
+    shutil.rmtree(folder)
+    (folder / left).mkdir(parents=True) if left == "folder" else folder.mkdir()
+    if left != "folder":
+        (folder / left).write_bytes(b"old")
+    assert not store.is_finished(sample_of())
+    put(store, sample_of())
+    assert contents(folder) == expected
+    assert store.is_finished(sample_of())
+    assert list((store.root / ".unfinished").iterdir()) == []
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == f"{folder}: had no sample.json, and is made again"
+
+
+def test_nothing_is_said_of_an_ordinary_write(store, sample_of, put, caplog):
+    put(store, sample_of())
+    put(store, sample_of())  # found finished
+    (store.root / sample_of("star").folder).mkdir()
+    put(store, sample_of("star"))  # where an empty folder stood
+    assert store.is_finished(sample_of("star"))
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("nth", [1, 2], ids=["putting it aside", "taking its place"])
+def test_a_damaged_folder_that_cannot_be_replaced_is_told_and_can_be_later(store, sample_of, put, monkeypatch, nth):
+    folder = put(store, sample_of())
+    (folder / "sample.json").unlink()
+    refuse(monkeypatch, "rename", errno.EACCES, nth)
+    with pytest.raises(StoreError, match="Permission denied"):
+        put(store, sample_of())
+    monkeypatch.undo()
+    assert not store.is_finished(sample_of())
+    put(store, sample_of())
+    assert [record.sample for record in store.records()[0]] == [sample_of()]
+
+
+@pytest.mark.parametrize("number", [errno.ENOTEMPTY, errno.EEXIST], ids=errno.errorcode.get)
+def test_of_two_processes_that_make_a_sample_the_first_is_kept(store, sample_of, put, monkeypatch, number):
+    """File systems differ in the error with which they refuse a folder's place."""
+    put(store, sample_of(), 6.5)
+    before = contents(store.root)
+    rename = pathlib.Path.rename
+
+    def refusing(path, target):
+        if target.exists():
+            raise OSError(number, os.strerror(number))
+        return rename(path, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", refusing)
+    put(store, sample_of(), image=np.zeros((5, 7, 3), np.uint8))
+    assert contents(store.root) == before
+    put(store, sample_of("star"))
+    assert store.is_finished(sample_of("star"))
 
 
 def test_failures_are_remembered_until_success(store, sample_of, put):
@@ -239,15 +350,172 @@ def test_failures_are_remembered_until_success(store, sample_of, put):
     store.write_failure(sample_of("heart"), "got NaN at step 3")
     store.write_failure(sample_of("star", method="das_ag", seed=7), "got NaN at step 4")
     assert store.failures() == {"das heart seed 42": "got NaN at step 3", "das_ag star seed 7": "got NaN at step 4"}
+    assert store.failure_of(sample_of("heart")) == "got NaN at step 3"
     assert not store.is_finished(sample_of("heart"))
     put(store, sample_of("heart"))
     assert store.failures() == {"das_ag star seed 7": "got NaN at step 4"}
 
 
+def test_a_failure_is_kept_with_its_sample_and_the_way_to_it(store, sample_of):
+    sample = sample_of(positive=("très “joli”",))
+    path = store.root / "failures" / f"{sample.key[:12]}.json"
+    store.write_failure(sample, "got NaN")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"error": "got NaN", **sample.identity()}
+    store.write_failure(sample, "ValueError: no", "Traceback …\n  File …\nValueError: no\n")
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "error": "ValueError: no",
+        **sample.identity(),
+        "traceback": "Traceback …\n  File …\nValueError: no\n",
+    }
+
+
+def test_each_failure_has_a_mark_of_its_own(store, sample_of, put):
+    heart, star = sample_of("heart"), sample_of("star")
+    assert store.failure_marks([heart, star]) == {}
+    marks = set()
+    for _ in range(3):
+        store.write_failure(heart, "got NaN")
+        found = store.failure_marks([heart, star])
+        assert set(found) == {heart.key}
+        assert store.failure_marks([heart]) == found
+        marks.add(found[heart.key])
+        time.sleep(0.02)  # clocks of file systems tick some hundred times a second
+    assert len(marks) == 3
+    put(store, heart)
+    assert store.failure_marks([heart, star]) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_damaged_failure_says_so(store, sample_of, text):
+    store.write_failure(sample_of(), "got NaN")
+    (path,) = (store.root / "failures").iterdir()
+    path.write_text(text)
+    assert re.fullmatch(r"could not be read \(.+\)", store.failure_of(sample_of()))
+
+
+def test_the_duration_of_a_sample_is_kept(store, sample_of, put):
+    for seconds, sample in ((1.25, sample_of("heart")), (3, sample_of("star"))):
+        provenance = {"device": "cpu", "duration_s": seconds}
+        store.write(sample, np.zeros((3, 3, 3), np.uint8), [{"step": 0.0, "loss": 9.0}], RESULT, provenance)
+        assert store.duration_s(sample) == seconds
+    put(store, sample_of("ring"))  # of which nobody kept it
+    assert store.duration_s(sample_of("ring")) is None
+    assert store.duration_s(sample_of("cross")) is None  # which is not there
+
+
+@pytest.mark.parametrize("change", [{"provenance": None}, {"provenance": {"duration_s": None}}, {"provenance": {}}])
+def test_a_duration_that_cannot_be_read_is_none(store, sample_of, put, change):
+    edit(put(store, sample_of()) / "sample.json", **change)
+    assert store.duration_s(sample_of()) is None
+
+
+def test_what_is_finished_elsewhere_is_not_made_here(tmp_path, sample_of, put):
+    there = Store(tmp_path / "there")
+    assert there.finished_keys() == frozenset()
+    for sample in (sample_of("heart"), sample_of("star", method="das_ag")):
+        put(there, sample)
+    there.write_failure(sample_of("ring"), "got NaN")
+    (put(there, sample_of("cross")) / "sample.json").unlink()
+    keys = there.finished_keys()
+    assert keys == {sample_of("heart").key[:12], sample_of("star", method="das_ag").key[:12]}
+    here = Store(tmp_path / "here", elsewhere=keys)
+    asked = [sample_of("heart"), sample_of("star", method="das_ag"), sample_of("ring"), sample_of("cross")]
+    assert [here.is_finished(sample) for sample in asked] == [True, True, False, False]
+    assert not here.is_finished(sample_of("heart", seed=7))
+    assert here.finished_keys() == frozenset()
+
+
+def test_what_an_earlier_version_left_half_written_is_not_finished(store, sample_of, put):
+    folder = put(store, sample_of())
+    folder.rename(folder.with_name(f".unfinished-elsewhere-7-{sample_of().key[:12]}"))
+    assert store.finished_keys() == frozenset()
+    assert store.records() == ([], [])
+
+
+@pytest.fixture
+def away(tmp_path, sample_of, put):
+    """A store as a job on another machine leaves it: two samples, one of which has all files, and a failure."""
+    store = Store(tmp_path / "away")
+    store.prepare()
+    put(store, sample_of("heart"), 6.5)
+    levels = [np.zeros((3, side, side), np.float32) for side in (1, 2)]
+    image = np.zeros((3, 3, 3), np.uint8)
+    store.write(sample_of("star", method="das_ag"), image, [{"step": 0.0, "loss": 9.0}], RESULT, {}, levels=levels)
+    store.write_failure(sample_of("ring"), "got NaN at step 3")
+    for name in ("claims/0.claim", "checkpoints/0.pt", ".unfinished/elsewhere-1-00000000-image.png", "scores.csv"):
+        (store.root / name).parent.mkdir(exist_ok=True)
+        (store.root / name).write_bytes(b"of this machine alone")
+    return store
+
+
+def test_samples_and_failures_are_packed_and_nothing_else(away, sample_of):
+    heart, star = sample_of("heart").folder, sample_of("star", method="das_ag").folder
+    packed = away.pack()
+    assert set(packed) == {
+        *(f"{heart}/{name}" for name in ("image.png", "sample.json", "trace.csv", "scores.json")),
+        *(f"{star}/{name}" for name in ("image.png", "sample.json", "trace.csv", "levels.npz")),
+        f"failures/{sample_of('ring').key[:12]}.json",
+    }
+    assert all(data == (away.root / path).read_bytes() for path, data in packed.items())
+    assert Store(away.root / "nowhere").pack() == {}
+
+
+@pytest.mark.parametrize("order", [1, -1, 3], ids=["as packed", "backwards", "mixed"])
+def test_what_is_received_is_what_was_packed(away, tmp_path, sample_of, order):
+    paths = sorted(away.pack())
+    paths = [path for first in range(order) for path in paths[first::order]] if order > 0 else paths[::order]
+    here = Store(tmp_path / "here")
+    here.prepare()
+    here.receive({path: away.pack()[path] for path in paths})
+    assert here.pack() == away.pack()
+    assert here.records() == away.records()
+    assert here.failures() == {"das ring seed 42": "got NaN at step 3"}
+    assert set(contents(here.root)) == {
+        path for path in contents(away.root) if path.parts[0] in ("samples", "failures", "store.json")
+    } | {pathlib.Path(".unfinished")}
+
+
+def test_what_is_received_completes_what_is_there(away, store, sample_of, put):
+    """A sample that is finished here stays as it is; one that failed here and was made there has not failed."""
+    folder = put(store, sample_of("heart"), image=np.zeros((5, 7, 3), np.uint8))
+    before, touched = contents(folder), folder.stat().st_mtime_ns
+    put(store, sample_of("cross"))
+    store.write_failure(sample_of("star", method="das_ag"), "got NaN at step 1")
+    store.write_failure(sample_of("ring"), "got NaN at step 2")
+    store.write_failure(sample_of("square"), "got NaN at step 4")
+    for _ in range(2):  # the second time changes nothing
+        store.receive(away.pack())
+        assert (contents(folder), folder.stat().st_mtime_ns) == (before, touched)
+        assert {record.sample.prompt_id for record in store.records()[0]} == {"heart", "cross", "star"}
+        assert store.failures() == {"das ring seed 42": "got NaN at step 3", "das square seed 42": "got NaN at step 4"}
+
+
+def test_a_damaged_folder_is_replaced_by_what_is_received(away, store, sample_of, put, caplog):
+    folder = put(store, sample_of("heart"), image=np.zeros((5, 7, 3), np.uint8))
+    (folder / "sample.json").unlink()
+    store.receive(away.pack())
+    assert contents(folder) == contents(away.root / sample_of("heart").folder)
+    assert "had no sample.json, and is made again" in caplog.text
+
+
+@pytest.mark.parametrize(("call", "nth"), [("mkdir", 0), ("open", 1), ("fsync", 2), ("rename", 0)])
+def test_nothing_half_received_is_seen_where_a_write_is_refused(away, store, sample_of, put, monkeypatch, call, nth):
+    put(store, sample_of("cross"), 6.5)
+    before = contents(store.root)
+    packed = {path: data for path, data in away.pack().items() if path.startswith("samples/das/")}
+    refuse(monkeypatch, call, errno.ENOSPC, nth)
+    with pytest.raises(StoreError, match=r"No space left on device.*free some space.*finished samples are kept"):
+        store.receive(packed)
+    monkeypatch.undo()
+    assert contents(store.root) == before
+    store.receive(packed)
+    assert contents(store.root / sample_of().folder) == contents(away.root / sample_of().folder)
+
+
 def test_earlier_failures_can_be_left_out(store, sample_of):
-    for sample, time in ((sample_of("heart"), 1000.0), (sample_of("star"), 2000.0)):
+    for sample, seconds in ((sample_of("heart"), 1000.0), (sample_of("star"), 2000.0)):
         store.write_failure(sample, "got NaN")
-        os.utime(store.root / "failures" / f"{sample.key[:12]}.json", (time, time))
+        os.utime(store.root / "failures" / f"{sample.key[:12]}.json", (seconds, seconds))
     assert set(store.failures()) == {"das heart seed 42", "das star seed 42"}
     assert set(store.failures(since=1500.0)) == {"das star seed 42"}
 
@@ -293,7 +561,7 @@ def test_a_refused_write_is_told_and_leaves_the_store_as_before(store, sample_of
     store.write_failure(sample_of("heart"), "got NaN")
     before = contents(store.root)
     refuse(monkeypatch, call, number, nth)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(StoreError) as told:
         put(store, sample_of("heart"))
     monkeypatch.undo()
     got, remedy = ERRNOS[number]
@@ -317,7 +585,7 @@ def test_scores_failures_and_preparation_tell_too(store, sample_of, put, monkeyp
         new.prepare,
     ):
         refuse(monkeypatch, "fsync", number)
-        with pytest.raises(UserError, match=ERRNOS[number][0]):
+        with pytest.raises(StoreError, match=ERRNOS[number][0]):
             act()
         monkeypatch.undo()
     assert {place: data for place, data in contents(store.root).items() if place.name != "failures"} == before
@@ -363,7 +631,7 @@ def test_a_store_of_a_newer_format_is_refused(store, sample_of, put):
     put(store, sample_of())
     (store.root / "store.json").write_text('{"format": 2}')
     before = contents(store.root)
-    with pytest.raises(UserError, match=r"expected a store of format 1, got 2; use the version .* or another name="):
+    with pytest.raises(StoreError, match=r"expected a store of format 1, got 2; use the version .* or another name="):
         store.prepare()
     assert contents(store.root) == before
 

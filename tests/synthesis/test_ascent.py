@@ -1,3 +1,5 @@
+import copy
+import io
 import math
 
 import pytest
@@ -6,17 +8,18 @@ from torch.nn import functional as F
 
 from das_ag.errors import UserError
 from das_ag.synthesis import (
+    Ascent,
     AscentSettings,
     Guide,
     Objective,
     ObjectiveSettings,
+    PublishedNumbers,
     Pyramid,
     PyramidSettings,
     SampleNumbers,
     Schedule,
     StepNumbers,
     ViewSettings,
-    ascend,
     image_rgb,
     initial_levels,
     measure_result,
@@ -48,9 +51,9 @@ def prompt(seed):
 class Run:
     """A batch of toy samples, each made of a seed for its numbers and its prompts."""
 
-    def __init__(self, *seeds, views=AUGMENTED, guide=None, settings=STEPS):
+    def __init__(self, *seeds, views=AUGMENTED, guide=None, settings=STEPS, numbers=None):
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.numbers = SampleNumbers(self.generators)
+        self.numbers = numbers or SampleNumbers(self.generators)
         self.pyramid = Pyramid(self.numbers.levels(PYRAMID), PYRAMID)
         positive = torch.cat([prompt(100 + seed) for seed in seeds])
         negative = torch.cat([prompt(200 + seed) for seed in seeds])
@@ -62,7 +65,7 @@ class Run:
 
     def steps(self, draw=None, **options):
         draw = draw or self.draw
-        return ascend(self.pyramid, self.guide, self.objective, self.views, self.settings, draw=draw, **options)
+        return Ascent(self.pyramid, self.guide, self.objective, self.views, self.settings, draw=draw, **options)
 
     def result(self):
         return measure_result(self.pyramid, self.guide, self.objective, BORDER)
@@ -155,7 +158,7 @@ def test_learning_rate_follows_a_cosine_down_to_one_percent():
     objective = Objective(ObjectiveSettings(ZERO, 0, 1e6, 0.0, 0.0), one, 0 * one)
     views, settings = ViewSettings(1, 0, ZERO, ZERO, augment=False), AscentSettings(10, 1e-6, (0.5, 0.99))
     place, moves = 0.0, []
-    for iterate in ascend(pyramid, guide, objective, views, settings, draw=lambda: StepNumbers(None)):
+    for iterate in Ascent(pyramid, guide, objective, views, settings, draw=lambda: StepNumbers(None)):
         moves.append(iterate.pyramid.levels[0][0, 0, 0, 0].item() - place)
         place += moves[-1]
     expected = [1e-6 * (0.01 + 0.99 * (1 + math.cos(math.pi * t / 10)) / 2) for t in range(10)]
@@ -191,6 +194,107 @@ def test_the_same_batch_twice_gives_the_same_bytes():
         list(run.steps())
         images.append(to_bytes(image_rgb(run.pyramid, BORDER)).numpy().tobytes())
     assert images[0] == images[1]
+
+
+def dropping_guide():
+    """A guide whose rating draws numbers too, but for the finished image."""
+    plain = toy_guide()
+
+    def rate(features, mask=1):
+        return plain.rate_features(features * mask)
+
+    return Guide(IMAGE, plain.encode_images, rate, dropout=((DIM, 0.3),))
+
+
+TEN = AscentSettings(10, 0.05, (0.5, 0.99))
+
+
+def sample_run():
+    return Run(5, 0, 9, guide=dropping_guide(), settings=TEN)
+
+
+def published_run():
+    state = torch.Generator().manual_seed(5).get_state()
+    return Run(5, guide=dropping_guide(), settings=TEN, numbers=PublishedNumbers(5, state))
+
+
+def through_a_file(state):
+    """As a checkpoint goes: nothing in it may need more than plain types."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=True)
+
+
+def bytes_of(iterate):
+    """Whatever a step says and leaves, to be compared to the last bit."""
+    tensors = [iterate.loss, *vars(iterate.terms).values(), iterate.finite, *iterate.pyramid.levels]
+    return [tensor.detach().numpy().tobytes() for tensor in tensors]
+
+
+def state_of(run, ascent):
+    return {"ascent": ascent.state_dict(), "numbers": run.numbers.state_dict()}
+
+
+@pytest.mark.parametrize("broken_after", [0, 1, 6, 9])
+@pytest.mark.parametrize("started", [sample_run, published_run])
+def test_going_on_from_a_state_gives_the_bytes_of_an_unbroken_run(started, broken_after):
+    unbroken = started()
+    expected = [bytes_of(iterate) for iterate in unbroken.steps()]
+    broken = started()
+    ascent = broken.steps()
+    got = [bytes_of(next(ascent)) for _ in range(broken_after)]
+    state = through_a_file(state_of(broken, ascent))
+    other = started()
+    for _ in range(3):
+        other.draw()  # where the new run stands before does not matter
+    ascent = other.steps()
+    ascent.load_state_dict(state["ascent"])
+    other.numbers.load_state_dict(state["numbers"])
+    rest = [(iterate.step, bytes_of(iterate)) for iterate in ascent]
+    assert [step for step, _ in rest] == list(range(broken_after, 10))
+    assert got + [left for _, left in rest] == expected
+    for name, value in vars(other.result()).items():
+        assert torch.equal(value, getattr(unbroken.result(), name))
+
+
+def test_a_state_is_loaded_without_a_file_and_by_a_run_that_has_gone_further():
+    """Back to where it was: the same steps again."""
+    run = sample_run()
+    ascent = run.steps()
+    next(ascent)
+    state = copy.deepcopy(state_of(run, ascent))
+    first = [bytes_of(next(ascent)) for _ in range(5)]
+    ascent.load_state_dict(state["ascent"])
+    run.numbers.load_state_dict(state["numbers"])
+    assert [bytes_of(next(ascent)) for _ in range(5)] == first
+
+
+def test_a_sample_that_was_lost_before_the_state_stays_lost():
+    guide = toy_guide()
+
+    def started(rate):
+        return Run(0, guide=Guide(IMAGE, guide.encode_images, rate))
+
+    lost = started(lambda features: guide.rate_features(features) + math.inf)
+    ascent = lost.steps()
+    next(ascent)
+    other = started(guide.rate_features)
+    going_on = other.steps()
+    going_on.load_state_dict(through_a_file(ascent.state_dict()))
+    assert [bool(iterate.finite) for iterate in going_on] == [False] * 29
+
+
+def test_a_state_of_other_samples_is_refused():
+    """Else some rows would silently keep what they were."""
+    state, other = state_of(run := Run(5, 0, 9), run.steps()), Run(5, 0)
+    ascent = other.steps()
+    with pytest.raises(RuntimeError, match="must match the size"):
+        ascent.load_state_dict(state["ascent"])
+    with pytest.raises(ValueError, match="zip"):
+        ascent.load_state_dict({**ascent.state_dict(), "levels": other.pyramid.levels[:-1]})
+    with pytest.raises(ValueError, match="zip"):
+        other.numbers.load_state_dict(state["numbers"])
 
 
 def test_a_sample_that_is_lost_does_not_harm_its_siblings():

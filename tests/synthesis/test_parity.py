@@ -17,6 +17,7 @@ from reference import (
 from das_ag.models.aesthetic import LaionHead
 from das_ag.models.clip import OpenAIClip
 from das_ag.synthesis import (
+    Ascent,
     AscentSettings,
     Guide,
     Objective,
@@ -26,7 +27,6 @@ from das_ag.synthesis import (
     Schedule,
     StepNumbers,
     ViewSettings,
-    ascend,
     image_rgb,
     measure_result,
     to_bytes,
@@ -69,7 +69,7 @@ def reproduce(name, clip, rate_features, recorded):
 
     trace = [
         row(iterate.terms)
-        for iterate in ascend(pyramid, guide, objective, VIEWS, ASCENT, draw=lambda: StepNumbers(None))
+        for iterate in Ascent(pyramid, guide, objective, VIEWS, ASCENT, draw=lambda: StepNumbers(None))
     ]
     final = row(measure_result(pyramid, guide, objective, BORDER))
     return np.array(trace), np.array(final[:3]), to_bytes(image_rgb(pyramid, BORDER))[0].numpy()

@@ -8,15 +8,18 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from das_ag.experiment.generate import Run, guide_of
+from das_ag.experiment.batch import Run, guide_of
+from das_ag.experiment.files import pretty
 from das_ag.experiment.plan import Plan
-from das_ag.experiment.runtime import choose_device, make_deterministic
+from das_ag.experiment.runtime import choose_device, set_up
+from das_ag.experiment.samples import SAMPLE, Sample
+from das_ag.experiment.store import Store
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,21 @@ def random_weights() -> Iterator[list[str]]:
         yield [f"models.path={clip}", f"models.head_path={head}"]
 
 
+def fake_finished(store: Store, samples: Iterable[Sample]) -> None:
+    """Makes the samples look finished to whoever checks a plan; there is no image."""
+    for sample in samples:
+        folder = store.root / sample.folder
+        folder.mkdir(parents=True)
+        entry = {**sample.identity(), "key": sample.key, "provenance": {"duration_s": 60.0}}
+        (folder / SAMPLE).write_text(pretty(entry), encoding="utf-8")
+
+
 def time_steps(plan: Plan, steps: int = 2) -> tuple[float, float]:
     """Seconds of one step of the plan's first batch, the mean of some after one to warm up, and peak memory in MB.
 
     Memory is that of the whole process on the CPU, and that of torch on CUDA.
     """
-    make_deterministic()
+    set_up(plan.runtime)
     device, run = choose_device(plan.runtime.device), _first_run(plan)
     iterator = iter(run)
     next(iterator)
@@ -68,12 +80,12 @@ def time_steps(plan: Plan, steps: int = 2) -> tuple[float, float]:
 def _first_run(plan: Plan) -> Run:
     device = choose_device(plan.runtime.device)
     samples = [plan.samples[index % len(plan.samples)] for index in range(plan.samples_per_batch)]
-    return Run(samples, plan, guide_of(plan, device), device)
+    return Run(samples, plan, guide_of(plan, samples, device), device)
 
 
 def measure_step(plan: Plan, repeats: int) -> StepTimes:
     """Times steps of the plan's first batch; its number of steps must exceed `repeats` by the warm-up's two."""
-    make_deterministic()
+    set_up(plan.runtime)
     device = choose_device(plan.runtime.device)
     run = _first_run(plan)
     steps = iter(run)

@@ -16,17 +16,20 @@ _DETERMINISTIC = (":4096:8", ":16:8")
 
 
 def prepare() -> None:
-    """Reads `.env`, which never overrules the environment, and sets CUBLAS_WORKSPACE_CONFIG.
-
-    cuBLAS reads that when CUDA starts and never again.
-
-    Raises:
-        UserError: the environment holds a value under which cuBLAS is not deterministic.
-    """
+    """Reads `.env`, and sets what else must be set early; neither overrules the environment."""
     load_dotenv(DOTENV)
-    got = os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
+    # cuBLAS reads it when CUDA starts and never again.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
+    # Under `uv run`, Ray would copy the folder that a run was started in to every worker, and install packages there.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+
+def check_determinism() -> None:
+    """Raises UserError where the environment holds a value under which cuBLAS is not deterministic."""
+    got = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     if got not in _DETERMINISTIC:
+        remedy = "unset it" if got is not None else f"call {__name__}.prepare() before torch is imported"
         raise UserError(
-            f"CUBLAS_WORKSPACE_CONFIG: expected {' or '.join(_DETERMINISTIC)} for deterministic results, got {got!r}; "
-            "unset it."
+            f"CUBLAS_WORKSPACE_CONFIG: expected {' or '.join(_DETERMINISTIC)} for deterministic results, got "
+            f"{got or 'nothing'!r}; {remedy}, or choose runtime=fast."
         )

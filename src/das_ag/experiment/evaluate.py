@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from das_ag.errors import UserError, first_line
 from das_ag.experiment.evaluators import EvaluatorChoice
+from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
@@ -23,7 +25,13 @@ PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp"])
 
 
 def evaluate(
-    store: Store, evaluators: Mapping[str, EvaluatorChoice], device: torch.device, *, force: bool = False
+    store: Store,
+    evaluators: Mapping[str, EvaluatorChoice],
+    device: torch.device,
+    *,
+    force: bool = False,
+    only: Sequence[Record] | None = None,
+    load: Callable[[EvaluatorChoice, torch.device], Any] = lambda choice, device: choice.load(device),
 ) -> list[str]:
     """Gives each finished image the scores that it does not have yet; returns a sentence for each that cannot be read.
 
@@ -31,12 +39,14 @@ def evaluate(
 
     Args:
         force: score again what has a score.
+        only: the images that it is about; None for all in the store.
+        load: gives the networks of an evaluator.
     """
     unreadable: list[str] = []
     for name, choice in evaluators.items():
         digest = choice.digest()
         details = {"title": choice.title, "version": choice.version(), "weights": choice.weights()}
-        records, damaged = store.records()
+        records, damaged = store.records() if only is None else (only, [])
         evaluator, scored = None, 0
         for record in tqdm(records, desc=choice.title, unit="image", disable=None):
             try:
@@ -46,7 +56,7 @@ def evaluate(
                 continue
             if not force and record.scores.get(name, {}).get("digest") == digest:
                 continue
-            evaluator = evaluator or choice.load(device)
+            evaluator = evaluator or load(choice, device)
             score = float(evaluator.rate_images([image])[0])
             store.write_score(record, name, score, digest, **details)
             scored += 1

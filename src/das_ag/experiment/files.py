@@ -7,6 +7,7 @@ import io
 import json
 import os
 import socket
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-UNFINISHED = ".unfinished-"
-"""How names of half-written files and folders begin; then comes the process that writes them."""
+UNFINISHED = ".unfinished"
+"""Folder of a store for what is half-written; names in it begin with the process that writes."""
 
 
-def encode_png(image: UInt8[np.ndarray, "_ _ 3"]) -> bytes:
-    """An RGB image as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+def encode_png(image: UInt8[np.ndarray, "_ _ 3"], text: Mapping[str, str]) -> bytes:
+    """An RGB image as PNG with text by keyword; the same bytes for the same image and text."""
+    buffer, chunks = io.BytesIO(), PngInfo()
+    for keyword, value in text.items():
+        chunks.add_itxt(keyword, value)  # tEXt knows Latin-1 alone
+    Image.fromarray(image).save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 
@@ -73,16 +77,6 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes a file that appears whole or not at all."""
-    unfinished = path.with_name(f"{UNFINISHED}{process_name()}-{path.name}")
-    try:
-        write_synced(unfinished, data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def sync_folder(path: Path) -> None:
     """Waits until the names in a folder are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -92,9 +86,9 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def process_name() -> str:
-    """Names this process among all that may write to a shared folder."""
-    return f"{socket.gethostname()}-{os.getpid()}"
+def unfinished_name(name: str) -> str:
+    """A name that no other process or thread gives, even one that shares the folder from another machine."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{name}"
 
 
 def is_alive(pid: int) -> bool:

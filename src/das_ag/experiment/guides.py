@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -38,8 +38,11 @@ class GuideChoice(Protocol):
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file of weights by role, without loading them; what may be downloaded is."""
 
-    def content_words(self, text: str) -> tuple[str, ...]:
-        """Words of a text that describe something to the networks."""
+    def without_content(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts of which no word describes something to the networks."""
+
+    def lost_words(self, text: str) -> tuple[str, ...]:
+        """Words of the text that the networks will not see, as far as that is known before they are loaded."""
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """The networks."""
@@ -67,11 +70,18 @@ class EmbeddedGuideChoice:
 
         return {"guide": embedded.digest("guide")}
 
-    def content_words(self, text: str) -> tuple[str, ...]:
+    def without_content(self, texts: Sequence[str]) -> list[str]:
         """See `GuideChoice`."""
         from das_ag.models import embedded
 
-        return embedded.load_tokenizer("guide").content_words(text)
+        tokenizer = embedded.load_tokenizer("guide")
+        return [text for text in texts if not tokenizer.content_words(text)]
+
+    def lost_words(self, text: str) -> tuple[str, ...]:
+        """See `GuideChoice`."""
+        from das_ag.models import embedded
+
+        return embedded.load_tokenizer("guide").lost_words(text)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """See `GuideChoice`."""
@@ -133,9 +143,13 @@ class OpenAIClipChoice:
             file.fetch()
         return {role: file.digest() for role, file in files.items()}
 
-    def content_words(self, text: str) -> tuple[str, ...]:
+    def without_content(self, texts: Sequence[str]) -> list[str]:
         """See `GuideChoice`; CLIP has read everything."""
-        return tuple(text.split())
+        return [text for text in texts if not text.split()]
+
+    def lost_words(self, _text: str) -> tuple[str, ...]:
+        """See `GuideChoice`; what lies beyond CLIP's context is known when it has read the text."""
+        return ()
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """See `GuideChoice`."""
@@ -171,27 +185,44 @@ GUIDES: dict[str, type[EmbeddedGuideChoice] | type[OpenAIClipChoice]] = {
 
 
 class LoadedGuide:
-    """Networks ready for ascent, their text tower already gone.
+    """Networks ready for ascent.
 
     Attributes:
         functions: what the ascent needs of them.
-        text_features: L2-normalised features (D,) by text.
-        lost_words: words of a text that the networks do not see, by text.
+        text_features: L2-normalised features (D,) by text that was read.
+        lost_words: words that the networks do not see, by text that was read.
     """
 
-    def __init__(self, choice: GuideChoice, texts: Sequence[str], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, choice: GuideChoice, device: torch.device, dtype: torch.dtype) -> None:
         from das_ag.synthesis import Guide
 
         image_text, rater = choice.load(device, dtype)
-        # One at a time: in company a text's last bits may change.
-        self.text_features: Mapping[str, Tensor] = {text: image_text.encode_texts([text])[0] for text in texts}
-        self.lost_words = {text: image_text.lost_words(text) for text in texts}
-        image_text.release_texts()
+        self._image_text, self._can_read = image_text, True
+        self.text_features: dict[str, Tensor] = {}
+        self.lost_words: dict[str, tuple[str, ...]] = {}
         self.functions: Guide = Guide(
             image_text.image_size_px, image_text.encode_images, rater.rate_features, rater.dropout
         )
         self._draw_initial_weights: Callable[[], None] = lambda: choice.draw_initial_weights(image_text)
         self._published_states: dict[int, Tensor] = {}
+
+    def knows(self, texts: Sequence[str]) -> bool:
+        """Whether it has read these texts, or still can."""
+        return self._can_read or all(text in self.text_features for text in texts)
+
+    def read(self, texts: Sequence[str]) -> None:
+        """Encodes those of the texts that it does not know yet."""
+        for text in texts:
+            if text not in self.text_features:
+                # One at a time: in company a text's last bits may change.
+                self.text_features[text] = self._image_text.encode_texts([text])[0]
+                self.lost_words[text] = self._image_text.lost_words(text)
+
+    def release_texts(self) -> None:
+        """Gives the memory of the text tower back; what was read stays known."""
+        if self._can_read:
+            self._image_text.release_texts()
+            self._can_read = False
 
     def published_state(self, seed: int) -> Tensor:
         """State of the CPU's generator when the published program, started with `seed`, has made its networks."""
@@ -210,13 +241,28 @@ class LoadedGuide:
 _loaded: dict[object, LoadedGuide] = {}
 
 
-def load_guide(choice: GuideChoice, texts: Sequence[str], device: torch.device, dtype: torch.dtype) -> LoadedGuide:
-    """The guide's networks; the jobs of a sweep share them, and no more than one set is held."""
-    key = (choice, tuple(texts), device, dtype)
-    if key not in _loaded:
+def load_guide(
+    choice: GuideChoice,
+    texts: Sequence[str],
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    keep_text_tower: bool = False,
+) -> LoadedGuide:
+    """The guide's networks, which know these texts; the jobs of a process share them, and one set at most is held.
+
+    Args:
+        keep_text_tower: for other texts to come; else its memory is given back.
+    """
+    key = (choice, device, dtype)
+    if key not in _loaded or not _loaded[key].knows(texts):
         release_guide()
-        _loaded[key] = LoadedGuide(choice, texts, device, dtype)
-    return _loaded[key]
+        _loaded[key] = LoadedGuide(choice, device, dtype)
+    guide = _loaded[key]
+    guide.read(texts)
+    if not keep_text_tower:
+        guide.release_texts()
+    return guide
 
 
 def release_guide() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +14,20 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from das_ag.errors import UserError
 from das_ag.experiment.evaluators import EVALUATORS, EvaluatorChoice
 from das_ag.experiment.guides import GUIDES, GuideChoice
+from das_ag.experiment.prompts import NAME, Prompt, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
-from das_ag.experiment.store import Sample
+from das_ag.experiment.samples import Sample
 from das_ag.experiment.typed import build, check_names
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
 CONFIGURATION = Path(__file__).parents[3] / "conf"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
-    "learning_rate", "betas", "views", "objective", "randomness", "published_figures",
+    "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard", "shards", "dry_run",
 )  # fmt: skip
-_GROUPS = {
-    "method": ("name", "aesthetic_sign"),
-    "prompts": ("positive", "negative"),
-}
-"""Names in a configuration, and in those of its groups that no dataclass describes."""
+_METHOD = ("name", "aesthetic_sign")
+"""Names in a configuration, and in its group `method`, which no dataclass describes."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,7 @@ class Settings:
     Attributes:
         guide: what guides, without where its files lie.
         precision: of the guide's image tower.
+        deterministic: whether the same settings give the same bytes each time.
         randomness: one of `RANDOMNESS`.
     """
 
@@ -52,6 +47,7 @@ class Settings:
     ascent: AscentSettings
     guide: Mapping[str, Any]
     precision: str
+    deterministic: bool
     randomness: str
 
     @property
@@ -65,13 +61,14 @@ class Plan:
     """What one configuration asks for.
 
     Attributes:
-        samples: in the order in which they are made.
+        samples: of this shard, in the order in which they are made.
         settings: which they share.
         runtime: where they are made.
         guide: which networks guide, and where their files lie.
         evaluators: predictors that score them, by name.
         folder: of the store.
         published_figures: whether the published figures are to stand beside the table.
+        dry_run: whether only to say what there is to do.
     """
 
     samples: tuple[Sample, ...]
@@ -81,11 +78,25 @@ class Plan:
     evaluators: Mapping[str, EvaluatorChoice]
     folder: Path
     published_figures: bool
+    dry_run: bool
 
     @property
     def samples_per_batch(self) -> int:
         """Samples optimised together; those of the published program are made one at a time."""
-        return 1 if self.settings.randomness == "published" else self.runtime.samples_per_batch
+        return _samples_per_batch(self.settings, self.runtime)
+
+    @property
+    def batches(self) -> list[tuple[Sample, ...]]:
+        """The samples as they are optimised together; the last batch may lack some."""
+        return _batches(self.samples, self.samples_per_batch)
+
+
+def _samples_per_batch(settings: Settings, runtime: RuntimeSettings) -> int:
+    return 1 if settings.randomness == "published" else runtime.samples_per_batch
+
+
+def _batches(samples: Sequence[Sample], size: int) -> list[tuple[Sample, ...]]:
+    return [tuple(samples[first : first + size]) for first in range(0, len(samples), size)]
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
@@ -147,6 +158,15 @@ def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
     return chosen
 
 
+def choose_runtime(values: object) -> RuntimeSettings:
+    """The group `runtime`.
+
+    Raises:
+        UserError: an option is wrong.
+    """
+    return build(RuntimeSettings, _plain(values), "runtime")
+
+
 def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], option: str) -> str:
     """Returns the name if it is one of the choices.
 
@@ -164,7 +184,7 @@ def output_folder(name: object) -> Path:
     Raises:
         UserError: the name could lead elsewhere.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(
             f"name: expected letters, digits and . _ - with no other character, got {name!r}; change name=."
         )
@@ -173,12 +193,11 @@ def output_folder(name: object) -> Path:
 
 def _make_plan(values: dict[str, Any]) -> Plan:
     check_names(values, _OPTIONS, "")
-    for group, names in _GROUPS.items():
-        check_names(values[group], names, group)
-    runtime = build(RuntimeSettings, values["runtime"], "runtime")
+    check_names(values["method"], _METHOD, "method")
+    runtime = choose_runtime(values["runtime"])
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]
-    if not isinstance(method["name"], str) or not _NAME.fullmatch(method["name"]):
+    if not isinstance(method["name"], str) or not NAME.fullmatch(method["name"]):
         raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
     objective = {**values["objective"], "aesthetic_sign": method["aesthetic_sign"]}
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
@@ -191,31 +210,67 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         ascent=build(AscentSettings, ascent, ""),
         guide=guide.identity(),
         precision=runtime.precision,
+        deterministic=runtime.deterministic,
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
-    if not isinstance(values["published_figures"], bool):
-        raise UserError(f"published_figures: expected true or false, got {values['published_figures']!r}; change it.")
+    for option in ("published_figures", "dry_run"):
+        if not isinstance(values[option], bool):
+            raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
     if 2 * settings.border_px >= settings.pyramid.canvas_px:
         raise UserError(
             f"views.max_shift_px: expected less than half the canvas of {settings.pyramid.canvas_px} px, got "
             f"{settings.border_px}, which leaves no image; lower it or raise canvas_px."
         )
-    prompts, seeds, folder = _prompts(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
+    prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
+    shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
     for evaluator in evaluators.values():
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download
     _check_words(prompts, guide)
-    identity = dataclasses.asdict(settings) | {
-        "revision": REVISION,
-        "weights": weights,
-    }
-    samples = tuple(
-        Sample(method["name"], prompt_id, positive, negative, seed, _plain(identity))
-        for seed in seeds
-        for prompt_id, positive, negative in prompts
+    identity = _plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    samples = [
+        Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
+        for prompt, seed in _seeded(prompts, seeds)
+    ]
+    # Whole batches, so that a sample has the same company, and with it the same last bits, whatever the shards.
+    batches = _batches(samples, _samples_per_batch(settings, runtime))[shard::shards]
+    return Plan(
+        samples=tuple(sample for batch in batches for sample in batch),
+        settings=settings,
+        runtime=runtime,
+        guide=guide,
+        evaluators=evaluators,
+        folder=folder,
+        published_figures=values["published_figures"],
+        dry_run=values["dry_run"],
     )
-    return Plan(samples, settings, runtime, guide, evaluators, folder, values["published_figures"])
+
+
+def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:
+    """Every prompt with every seed, those with a seed of their own with that alone."""
+    pairs = [(prompt, seed) for seed in seeds for prompt in prompts if prompt.seed is None]
+    pairs += [(prompt, prompt.seed) for prompt in prompts if prompt.seed is not None]
+    places: dict[tuple[str, int], str] = {}
+    for prompt, seed in pairs:
+        before = places.setdefault((prompt.id, seed), prompt.where)
+        if before != prompt.where:
+            raise UserError(
+                f"{prompt.where}: expected each prompt with a seed once, got {prompt.id} with {seed} as in {before} "
+                "already; change its seed."
+            )
+    return pairs
+
+
+def _shard(shard: object, shards: object) -> tuple[int, int]:
+    if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
+        raise UserError(f"shards: expected a whole number from 1, got {shards!r}; 1 makes all samples.")
+    if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < shards:
+        raise UserError(
+            f"shard: expected a whole number from 0 to {shards - 1} with shards={shards}, got {shard!r}; run all of "
+            f"them with -m shard={','.join(map(str, range(min(shards, 4))))}{',…' if shards > 4 else ''}."
+        )
+    return shard, shards
 
 
 def _seeds(seeds: object) -> list[int]:
@@ -230,44 +285,17 @@ def _seeds(seeds: object) -> list[int]:
     return seeds
 
 
-def _prompts(values: dict[str, Any]) -> list[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """(id, positive texts, negative texts) of each prompt."""
-    positive = values["positive"]
-    if not isinstance(positive, dict) or not positive:
-        example = "'prompts.positive={mine: \"a red circle\"}'"
-        raise UserError(f"prompts.positive: expected named prompts, got {positive!r}; give for instance {example}.")
-    negative = _texts(values["negative"], "prompts.negative")
-    prompts = []
-    for prompt_id, value in positive.items():
-        if not isinstance(prompt_id, str) or not _NAME.fullmatch(prompt_id):
-            raise UserError(
-                f"prompts.positive: expected short names of letters, digits and . _ -, got {prompt_id!r}; rename it."
-            )
-        texts = _texts(value, f"prompts.positive.{prompt_id}")
-        if not texts:
-            raise UserError(f"prompts.positive.{prompt_id}: expected a text, got {value!r}; write one or remove it.")
-        prompts.append((prompt_id, texts, negative))
-    return prompts
-
-
-def _texts(value: object, where: str) -> tuple[str, ...]:
-    texts = []
-    for text in value if isinstance(value, list) else [] if value is None else [value]:
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{where}: expected a text, got {text!r}; write one or remove it.")
-        texts.append(text.strip())
-    return tuple(texts)
-
-
-def _check_words(prompts: Sequence[tuple[str, tuple[str, ...], tuple[str, ...]]], guide: GuideChoice) -> None:
-    places = [(f"prompts.positive.{prompt_id}", texts) for prompt_id, texts, _ in prompts]
-    for where, texts in [*places, ("prompts.negative", prompts[0][2])]:
-        for text in texts:
-            if not guide.content_words(text):
-                raise UserError(
-                    f"{where}: expected words that the {guide.family} models know, got only unknown ones in {text!r}; "
-                    "use words like “a red circle on a blue background”."
-                )
+def _check_words(prompts: Sequence[Prompt], guide: GuideChoice) -> None:
+    places: dict[str, str] = {}
+    for prompt in prompts:
+        for where, texts in ((prompt.where, prompt.positive), (prompt.where_negative, prompt.negative)):
+            for text in texts:
+                places.setdefault(text, where)
+    for text in guide.without_content(list(places)):
+        raise UserError(
+            f"{places[text]}: expected words that the {guide.family} models know, got only unknown ones in {text!r}; "
+            "use words like “a red circle on a blue background”."
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from das_ag.errors import UserError
+from das_ag.experiment.environment import check_determinism
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -22,19 +23,25 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where and how samples are made; of this, precision alone belongs to an image's settings.
+    """Where and how samples are made; of this, precision and deterministic alone belong to an image's settings.
 
     Attributes:
+        deterministic: whether only algorithms may be used that give the same bytes each time.
         device: one of `DEVICES`; `auto` takes the first of cuda, mps, cpu that is there.
         precision: of the guide's image tower, a key of `PRECISIONS`.
+        threads: of the CPU; None for as many as there are cores.
         samples_per_batch: samples optimised together.
         views_per_pass: views of all those samples that pass the encoder together.
+        checkpoint_steps: steps after which the state of a batch is kept on disk, again and again; 0 for never.
     """
 
+    deterministic: bool
     device: str
     precision: str
+    threads: int | None
     samples_per_batch: int
     views_per_pass: int
+    checkpoint_steps: int
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
@@ -50,7 +57,22 @@ class RuntimeSettings:
             raise UserError(
                 f"runtime.views_per_pass: expected at least 1, got {self.views_per_pass}; fewer need less memory."
             )
+        if self.threads is not None and self.threads < 1:
+            raise UserError(
+                f"runtime.threads: expected at least 1, got {self.threads}; null takes as many as there are cores."
+            )
+        if self.checkpoint_steps < 0:
+            raise UserError(
+                f"runtime.checkpoint_steps: expected 0 or more, got {self.checkpoint_steps}; 0 keeps no checkpoints."
+            )
         dtype_of(self.precision, "runtime.precision")
+        if self.deterministic:
+            check_determinism()
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads of the CPU, counted where no number is asked for."""
+        return self.threads or _cores()
 
 
 def dtype_of(precision: str, option: str) -> torch.dtype:
@@ -91,16 +113,39 @@ def memory_bytes(device: torch.device) -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def make_deterministic() -> None:
-    """Deterministic algorithms everywhere, no TF32, no search for the fastest convolution."""
+def set_up(settings: RuntimeSettings) -> None:
+    """Makes this process compute as the settings ask: its threads, and whether it is deterministic."""
+    # Launchers write numbers of their own into OMP_NUM_THREADS, and sums depend on how they are shared out.
+    torch.set_num_threads(settings.cpu_threads)
+    _set_determinism(settings.deterministic)
+
+
+def _set_determinism(deterministic: bool) -> None:
+    """Deterministic algorithms everywhere, no TF32, no search for the fastest convolution; or the contrary."""
     # The same as use_deterministic_algorithms(True), which also imports torch's compiler: seconds for nothing.
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
     # Nothing here reads memory before writing it, and filling all of it first costs some percent of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.deterministic = deterministic
+    torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.backends.cuda.matmul.allow_tf32 = not deterministic
+
+
+@functools.cache
+def _cores() -> int:
+    """Cores that this process may use, each once, however many threads it runs at a time."""
+    topology = Path("/sys/devices/system/cpu")
+    names = ("physical_package_id", "core_id")
+    try:
+        return len(
+            {
+                tuple((topology / f"cpu{cpu}" / "topology" / name).read_text() for name in names)
+                for cpu in os.sched_getaffinity(0)
+            }
+        )
+    except (AttributeError, OSError):  # not Linux
+        return os.cpu_count() or 1
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

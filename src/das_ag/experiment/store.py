@@ -2,8 +2,9 @@
 
     samples/<method>/<prompt>-seed<seed>-<key>/ {image.png, sample.json, trace.csv, levels.npz, scores.json}
     failures/<key>.json
+    .unfinished/<host>-<process>-…
 
-A sample appears whole or not at all: it is written into a folder whose name begins with a dot, synced, then renamed.
+A sample appears whole or not at all: it is written under .unfinished/, synced, then renamed.
 The key is a hash of all that determines the image, so a finished sample is never made again and never overwritten.
 """
 
@@ -13,11 +14,12 @@ import contextlib
 import errno
 import hashlib
 import io
+import logging
+import re
 import shutil
 import socket
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,92 +30,30 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.experiment.files import (
     UNFINISHED,
-    canonical,
     encode_csv,
     encode_levels,
     encode_png,
     is_alive,
     pretty,
-    process_name,
     read_json,
     sync_folder,
-    write_atomically,
+    unfinished_name,
     write_synced,
 )
+from das_ag.experiment.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SCORES, TRACE, Record, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
 
+log = logging.getLogger(__name__)
+
 FORMAT = 1
-KEY_LENGTH = 12
-IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
+WRITING_S = 3600.0
+"""What is still half-written after that is nobody's any more: a sample is written within seconds."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One image to make, or made.
-
-    Attributes:
-        method: das, das_ag or das_rag.
-        prompt_id: short name of the prompt.
-        positive, negative: texts of the prompts.
-        seed: of the random numbers.
-        settings: everything else that determines the image, ready for JSON.
-    """
-
-    method: str
-    prompt_id: str
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
-    seed: int
-    settings: Mapping[str, Any]
-
-    @property
-    def key(self) -> str:
-        """SHA-256 of all that determines the image, hexadecimal."""
-        return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
-
-    @property
-    def folder(self) -> Path:
-        """Relative to the store."""
-        return Path("samples", self.method, f"{self.prompt_id}-seed{self.seed}-{self.key[:KEY_LENGTH]}")
-
-    def identity(self) -> dict[str, Any]:
-        """What the key is the hash of."""
-        return {
-            "method": self.method,
-            "prompt_id": self.prompt_id,
-            "positive": list(self.positive),
-            "negative": list(self.negative),
-            "seed": self.seed,
-            "settings": dict(self.settings),
-        }
-
-
-@dataclass(frozen=True)
-class Record:
-    """A finished sample as read from the store.
-
-    Attributes:
-        folder: relative to the store.
-        sample: what was asked for.
-        result: numbers of the finished image by the guide: guide_aesthetic_score, clip_positive, clip_negative.
-        image_sha256: of image.png.
-        scores: by evaluator: {"score": …, "digest": …}, for this very image.
-        provenance: where and how it was made.
-    """
-
-    folder: Path
-    sample: Sample
-    result: Mapping[str, float]
-    image_sha256: str
-    scores: Mapping[str, Mapping[str, Any]]
-    provenance: Mapping[str, Any]
-
-    @property
-    def image(self) -> Path:
-        """The image's path relative to the store."""
-        return self.folder / IMAGE
+class StoreError(UserError):
+    """The folder of the results cannot be used, so that no sample at all can be kept."""
 
 
 class Store:
@@ -121,45 +61,56 @@ class Store:
 
     Args:
         root: its folder, for instance outputs/embedded; made by the first write.
+        elsewhere: beginnings of keys, `KEY_LENGTH` long, of samples that are finished in another store, to which these
+            will be sent.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, *, elsewhere: frozenset[str] = frozenset()) -> None:
+        self.root, self._elsewhere = root, elsewhere
 
     def prepare(self) -> None:
         """Makes the folder, sees that it can be written to, and clears what dead processes left half-written.
 
         Raises:
-            UserError: the folder cannot be written to, or a newer version of this program wrote it.
+            StoreError: the folder cannot be written to, or a newer version of this program wrote it.
         """
         format_path = self.root / "store.json"
         if format_path.exists():
             self._check_format(format_path)
         with self._writing():
-            (self.root / "samples").mkdir(parents=True, exist_ok=True)
+            for folder in ("samples", UNFINISHED):
+                (self.root / folder).mkdir(parents=True, exist_ok=True)
             if not format_path.exists():
-                write_atomically(format_path, (pretty({"format": FORMAT})).encode())
-            probe = self.root / f"{UNFINISHED}{process_name()}-probe"
+                self._write_atomically(format_path, pretty({"format": FORMAT}).encode())
+            probe = self._unfinished("probe")
             probe.write_bytes(b"")
+            now = probe.stat().st_mtime  # by the clock of the file system
             probe.unlink()
-            self._sweep_unfinished()
+            self._sweep_unfinished(now)
 
     def _check_format(self, path: Path) -> None:
         try:
             got = read_json(path).get("format")
         except (OSError, ValueError) as error:
-            raise UserError(
+            raise StoreError(
                 f"{path}: expected a store's description, could not read it ({error}); delete it."
             ) from error
         if got != FORMAT:
-            raise UserError(
+            raise StoreError(
                 f"{self.root}: expected a store of format {FORMAT}, got {got}; use the version of das-ag that made it, "
                 "or another name=."
             )
 
     def is_finished(self, sample: Sample) -> bool:
         """Whether the sample stands in the store: its folder, named after its key, appears only when it is whole."""
-        return (self.root / sample.folder / SAMPLE).is_file()
+        return sample.key[:KEY_LENGTH] in self._elsewhere or (self.root / sample.folder / SAMPLE).is_file()
+
+    def duration_s(self, sample: Sample) -> float | None:
+        """Seconds that a finished sample took; None where that was not kept."""
+        try:
+            return float(read_json(self.root / sample.folder / SAMPLE)["provenance"]["duration_s"])
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
 
     def write(
         self,
@@ -170,16 +121,18 @@ class Store:
         provenance: Mapping[str, Any],
         *,
         levels: Sequence[Float[np.ndarray, "3 _ _"]] = (),
+        text: Mapping[str, str] | None = None,
     ) -> None:
         """Adds a finished sample.
 
         Args:
             levels: of the pyramid, coarse to fine; kept as float16, to look at.
+            text: goes into the PNG by keyword.
 
         Raises:
-            UserError: the disk is full or cannot be written to; the store is as before.
+            StoreError: the disk is full or cannot be written to; the store is as before.
         """
-        png, table = encode_png(image), encode_csv(trace)
+        png, table = encode_png(image, text or {}), encode_csv(trace)
         record = {
             "format": FORMAT,
             "key": sample.key,
@@ -189,33 +142,90 @@ class Store:
             "trace_sha256": hashlib.sha256(table).hexdigest(),
             "provenance": dict(provenance),
         }
-        final = self.root / sample.folder
-        unfinished = final.parent / f"{UNFINISHED}{process_name()}-{sample.key[:KEY_LENGTH]}"
+        files = {IMAGE: png, TRACE: table, SAMPLE: pretty(record).encode()}
+        if levels:
+            files[LEVELS] = encode_levels(levels)
         with self._writing():
-            try:
-                unfinished.mkdir(parents=True, exist_ok=True)
-                files = {IMAGE: png, TRACE: table, SAMPLE: pretty(record).encode()}
-                for name, data in (files | ({LEVELS: encode_levels(levels)} if levels else {})).items():
-                    write_synced(unfinished / name, data)
-                sync_folder(unfinished)
-                unfinished.rename(final)
-                sync_folder(final.parent)
-            except FileExistsError:
-                pass  # another process finished the same sample; its key says that it is the same
-            except OSError as error:
-                # A folder that is not empty stands there already: finished by another process meanwhile.
-                if error.errno != errno.ENOTEMPTY:
-                    raise
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+            self._publish(files, self.root / sample.folder)
             self._failure_path(sample).unlink(missing_ok=True)
 
-    def write_failure(self, sample: Sample, error: str) -> None:
+    def _publish(self, files: Mapping[str, bytes], final: Path) -> None:
+        """Makes a folder of these files that appears whole; one that is whole already stays as it is."""
+        unfinished = self._unfinished(final.name)
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            unfinished.mkdir(parents=True)
+            for name, data in files.items():
+                write_synced(unfinished / name, data)
+            sync_folder(unfinished)
+            try:
+                unfinished.rename(final)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                if (final / SAMPLE).is_file():
+                    return  # another process finished the same sample; its key says that it is the same
+                self._replace_damaged(final, unfinished)
+            sync_folder(final.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+    def _replace_damaged(self, final: Path, unfinished: Path) -> None:
+        log.warning("%s: had no %s, and is made again", final, SAMPLE)
+        aside = self._unfinished(final.name)
+        final.rename(aside)
+        unfinished.rename(final)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def finished_keys(self) -> frozenset[str]:
+        """Beginnings of the keys of all finished samples, `KEY_LENGTH` long."""
+        folders = (path.parent.name for path in (self.root / "samples").glob(f"*/[!.]*/{SAMPLE}"))
+        return frozenset(name.rpartition("-")[2] for name in folders)
+
+    def pack(self) -> dict[str, bytes]:
+        """Samples and failures as files by path relative to the store, to be sent to another."""
+        paths = [path for part in ("samples", "failures") for path in (self.root / part).rglob("*") if path.is_file()]
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+    def receive(self, files: Mapping[str, bytes]) -> None:
+        """Adds what another store has packed; samples that stand here already stay as they are.
+
+        Raises:
+            StoreError: the disk is full or cannot be written to.
+        """
+        folders: dict[Path, dict[str, bytes]] = {}
+        for name, data in files.items():
+            folders.setdefault(self.root / Path(name).parent, {})[Path(name).name] = data
+        for folder, content in folders.items():
+            if SAMPLE in content:
+                with self._writing():
+                    self._publish(content, folder)
+                    (self.root / "failures" / f"{folder.name.rpartition('-')[2]}.json").unlink(missing_ok=True)
+                continue
+            finished = self.finished_keys()
+            for name, data in content.items():
+                if Path(name).stem not in finished:  # a failure that was mended here meanwhile is none
+                    self.write_file(folder / name, data)
+
+    def write_failure(self, sample: Sample, error: str, traceback: str = "") -> None:
         """Remembers why a sample could not be made; a later success forgets it."""
-        with self._writing():
-            path = self._failure_path(sample)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, pretty({"error": error, **sample.identity()}).encode())
+        entry = {"error": error, **sample.identity()} | ({"traceback": traceback} if traceback else {})
+        self.write_file(self._failure_path(sample), pretty(entry).encode())
+
+    def failure_marks(self, samples: Iterable[Sample]) -> dict[str, int]:
+        """A number by key for those of the samples that have failed, another one after each failure."""
+        marks = {}
+        for sample in samples:
+            with contextlib.suppress(FileNotFoundError):
+                marks[sample.key] = self._failure_path(sample).stat().st_mtime_ns
+        return marks
+
+    def failure_of(self, sample: Sample) -> str:
+        """Why a sample could not be made."""
+        try:
+            return str(read_json(self._failure_path(sample))["error"])
+        except (OSError, KeyError, ValueError) as damage:
+            return f"could not be read ({damage})"
 
     def failures(self, since: float = 0.0) -> dict[str, str]:
         """Error by name of the sample, of those that failed and were not made later.
@@ -249,6 +259,20 @@ class Store:
                     f"({error}); delete the folder and run again."
                 )
         return records, damaged
+
+    def record_of(self, sample: Sample) -> Record:
+        """A finished sample as it stands here.
+
+        Raises:
+            UserError: it does not, or is damaged.
+        """
+        try:
+            return self._read(self.root / sample.folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.root / sample.folder}: expected a whole sample, got {type(error).__name__} ({error}); delete "
+                "the folder and run again."
+            ) from error
 
     def read_image(self, image: Path | str) -> UInt8[np.ndarray, "_ _ 3"]:
         """The pixels of an image by its path relative to the store.
@@ -312,17 +336,23 @@ class Store:
         path = self.root / record.folder / SCORES
         scores = read_json(path) if path.is_file() else {}
         scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256, **details}
+        self.write_file(path, pretty(scores).encode())
+
+    def write_file(self, path: Path, data: bytes) -> None:
+        """Writes a file below the store that appears whole or not at all.
+
+        Raises:
+            StoreError: the disk is full or cannot be written to; the file is as before.
+        """
         with self._writing():
-            write_atomically(path, pretty(scores).encode())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write_atomically(path, data)
 
     def _read(self, path: Path) -> Record:
         entry = read_json(path / SAMPLE)
         if not (path / IMAGE).is_file() or not (path / TRACE).is_file():
             raise FileNotFoundError(f"{IMAGE} or {TRACE} is missing")
-        sample = Sample(
-            entry["method"], entry["prompt_id"], tuple(entry["positive"]), tuple(entry["negative"]), entry["seed"],
-            entry["settings"],
-        )  # fmt: skip
+        sample = Sample.from_identity(entry)
         if entry["key"] != sample.key:
             raise ValueError("the key does not belong to the settings")
         scores = read_json(path / SCORES) if (path / SCORES).is_file() else {}
@@ -331,6 +361,7 @@ class Store:
             sample=sample,
             result=entry["result"],
             image_sha256=entry["image_sha256"],
+            trace_sha256=entry["trace_sha256"],
             scores={name: s for name, s in scores.items() if s["image_sha256"] == entry["image_sha256"]},
             provenance=entry["provenance"],
         )
@@ -338,12 +369,30 @@ class Store:
     def _failure_path(self, sample: Sample) -> Path:
         return self.root / "failures" / f"{sample.key[:KEY_LENGTH]}.json"
 
-    def _sweep_unfinished(self) -> None:
-        """Removes half-written folders and files of processes of this machine that are no more."""
-        prefix = f"{UNFINISHED}{socket.gethostname()}-"
-        for path in list(self.root.rglob(f"{prefix}*")):
-            pid = path.name.removeprefix(prefix).split("-")[0]
-            if pid.isdigit() and not is_alive(int(pid)):
+    def _unfinished(self, name: str) -> Path:
+        """A path of this process alone, for what is half-written."""
+        return self.root / UNFINISHED / unfinished_name(name)
+
+    def _write_atomically(self, path: Path, data: bytes) -> None:
+        """Writes a file that appears whole or not at all."""
+        unfinished = self._unfinished(path.name)
+        unfinished.parent.mkdir(exist_ok=True)
+        try:
+            write_synced(unfinished, data)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _sweep_unfinished(self, now: float) -> None:
+        """Removes what processes left half-written that are no more."""
+        # To the end of the random part, since another machine may be called like this one with a number behind it.
+        own = re.compile(re.escape(socket.gethostname()) + "-([0-9]+)-[0-9a-f]{8}-.*")
+        for path in (self.root / UNFINISHED).iterdir():
+            with contextlib.suppress(FileNotFoundError):  # its process has just finished it
+                found = own.fullmatch(path.name)
+                is_dead = found is not None and not is_alive(int(found[1]))
+                if not is_dead and now - path.stat().st_mtime < WRITING_S:
+                    continue
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
@@ -360,6 +409,6 @@ class Store:
             }
             remedy = remedies.get(error.errno or 0, "choose another folder with name=, or mend its permissions")
             got = error.strerror or error
-            raise UserError(
+            raise StoreError(
                 f"{self.root}: expected to write here, got “{got}”; {remedy}; finished samples are kept."
             ) from error

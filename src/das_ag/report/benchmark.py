@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from das_ag.experiment.store import Sample, Store
+from das_ag.experiment.samples import Sample
+from das_ag.experiment.store import Store
 
 SIDE_PX, STEPS = 112, 100
 

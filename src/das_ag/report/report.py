@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Record, Store
+from das_ag.experiment.samples import Record
+from das_ag.experiment.store import Store
 from das_ag.report import table as tables
 from das_ag.report.statistics import evaluators_of, is_guided_by, score_table
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from das_ag.experiment.store import Record
+from das_ag.experiment.samples import Record
 
 METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
 """Names of the methods as tables and plots write them, in their order."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Record, Store
+from das_ag.experiment.samples import Record
+from das_ag.experiment.store import Store
 from das_ag.report.statistics import score_table
 
 TERMS = ("loss", "aesthetic", "positive", "negative", "total_variation", "l1")

@@ -2,9 +2,9 @@
 
 from das_ag.synthesis.ascent import (
     REVISION,
+    Ascent,
     AscentSettings,
     Iterate,
-    ascend,
     image_rgb,
     measure_result,
     to_bytes,
@@ -25,6 +25,7 @@ from das_ag.synthesis.views import ViewNumbers, ViewSettings, draw_view_numbers
 __all__ = [
     "RANDOMNESS",
     "REVISION",
+    "Ascent",
     "AscentSettings",
     "Dropout",
     "Guide",
@@ -42,7 +43,6 @@ __all__ = [
     "ViewNumbers",
     "ViewSettings",
     "as_default",
-    "ascend",
     "draw_view_numbers",
     "image_rgb",
     "initial_levels",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -72,17 +73,8 @@ class Iterate:
     finite: Bool[Tensor, " batch"]
 
 
-def ascend(
-    pyramid: Pyramid,
-    guide: Guide,
-    objective: Objective,
-    views: ViewSettings,
-    settings: AscentSettings,
-    *,
-    draw: Callable[[], StepNumbers],
-    views_per_pass: int = sys.maxsize,
-) -> Iterator[Iterate]:
-    """Optimises the pyramid in place and yields after each step.
+class Ascent:
+    """Optimises a pyramid in place: an iterator that takes a step each time and says what it saw.
 
     Args:
         draw: gives the random numbers of the next step.
@@ -91,34 +83,81 @@ def ascend(
     Source: DAS-AG v1. differs: several samples at a time, each with its own loss. The sum of their losses has the
     gradients of each, since no sample's levels enter another's loss, and Adam works elementwise.
     """
-    optimiser = torch.optim.Adam(pyramid.levels, lr=settings.learning_rate, betas=settings.betas, foreach=True)
-    annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimiser, T_max=settings.steps, eta_min=LAST_LEARNING_RATE * settings.learning_rate
-    )
-    finite = torch.ones(len(pyramid.levels[0]), dtype=torch.bool, device=pyramid.levels[0].device)
 
-    def measure(step: int, rows: slice, part: Tensor, dropout: list[Tensor]) -> tuple[Terms, Tensor]:
-        terms = objective.rows(rows).measure(guide, part, dropout)
-        return terms, objective.loss(terms, step, settings.steps)
+    def __init__(
+        self,
+        pyramid: Pyramid,
+        guide: Guide,
+        objective: Objective,
+        views: ViewSettings,
+        settings: AscentSettings,
+        *,
+        draw: Callable[[], StepNumbers],
+        views_per_pass: int = sys.maxsize,
+    ) -> None:
+        self._pyramid, self._guide, self._objective = pyramid, guide, objective
+        self._views, self._settings = views, settings
+        self._draw, self._views_per_pass = draw, views_per_pass
+        self._optimiser = torch.optim.Adam(
+            pyramid.levels, lr=settings.learning_rate, betas=settings.betas, foreach=True
+        )
+        self._annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self._optimiser, T_max=settings.steps, eta_min=LAST_LEARNING_RATE * settings.learning_rate
+        )
+        self._step = 0
+        self._finite = torch.ones(len(pyramid.levels[0]), dtype=torch.bool, device=pyramid.levels[0].device)
 
-    for step in range(settings.steps):
-        pixels = as_model_sees(pyramid.canvas(), pyramid.settings.gamut)
-        size_px, interpolation = guide.image_size_px, pyramid.settings.interpolation
-        numbers = draw()
+    def __iter__(self) -> Iterator[Iterate]:
+        return self
+
+    def __next__(self) -> Iterate:
+        step = self._step
+        if step == self._settings.steps:
+            raise StopIteration
+        numbers = self._draw()
+        seen = self._look(step, numbers)
+        self._optimiser.zero_grad(set_to_none=True)
+        terms = _backward(functools.partial(self._measure, step), seen, numbers.dropout, self._views_per_pass)
+        loss = self._objective.loss(terms, step, self._settings.steps)
+        self._optimiser.step()
+        self._annealing.step()
+        self._finite = self._finite & loss.isfinite()
+        self._step += 1
+        return Iterate(step, terms, loss, self._pyramid, self._finite)
+
+    def _look(self, step: int, numbers: StepNumbers) -> Float[Tensor, "batch views 3 image image"]:
+        pixels = as_model_sees(self._pyramid.canvas(), self._pyramid.settings.gamut)
+        size_px, interpolation = self._guide.image_size_px, self._pyramid.settings.interpolation
+        views, steps = self._views, self._settings.steps
         if numbers.views is None:
-            seen = plain_view(pixels, views.max_shift_px, size_px, interpolation)
-        else:
-            noise, colour_shift = views.noise(step, settings.steps), views.colour_shift(step, settings.steps)
-            seen = random_views(
-                pixels, numbers.views, noise, colour_shift, image_size_px=size_px, interpolation=interpolation
-            )
-        optimiser.zero_grad(set_to_none=True)
-        terms = _backward(functools.partial(measure, step), seen, numbers.dropout, views_per_pass)
-        loss = objective.loss(terms, step, settings.steps)
-        optimiser.step()
-        annealing.step()
-        finite = finite & loss.isfinite()
-        yield Iterate(step, terms, loss, pyramid, finite)
+            return plain_view(pixels, views.max_shift_px, size_px, interpolation)
+        noise, colour_shift = views.noise(step, steps), views.colour_shift(step, steps)
+        return random_views(
+            pixels, numbers.views, noise, colour_shift, image_size_px=size_px, interpolation=interpolation
+        )
+
+    def _measure(self, step: int, rows: slice, part: Tensor, dropout: list[Tensor]) -> tuple[Terms, Tensor]:
+        terms = self._objective.rows(rows).measure(self._guide, part, dropout)
+        return terms, self._objective.loss(terms, step, self._settings.steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the steps to come depend on, the random numbers aside; live tensors, as torch's own state_dicts."""
+        return {
+            "step": self._step,
+            "levels": [level.detach() for level in self._pyramid.levels],
+            "optimiser": self._optimiser.state_dict(),
+            "annealing": self._annealing.state_dict(),
+            "finite": self._finite,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there, to the same bytes as without a break."""
+        for level, kept in zip(self._pyramid.levels, state["levels"], strict=True):
+            level.copy_(kept)
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._annealing.load_state_dict(state["annealing"])
+        self._step, self._finite = state["step"], state["finite"].to(self._finite.device)
 
 
 def _backward(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -42,6 +42,12 @@ class Numbers(Protocol):
     def step(self, settings: ViewSettings, canvas_px: int, dropout: Dropout) -> StepNumbers:
         """The numbers of the next step."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the generators stand."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on drawing from there."""
+
 
 class SampleNumbers:
     """Each sample draws from a generator of its own, so that it draws the same in any company."""
@@ -65,6 +71,15 @@ class SampleNumbers:
             drawn = [p.bernoulli_(1 - rate, generator=g) for p, g in zip(places, self._generators, strict=True)]
             masks.append(torch.stack(drawn).to(self._device) / (1 - rate))
         return StepNumbers(views, tuple(masks))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the generators stand."""
+        return {"generators": [generator.get_state() for generator in self._generators]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on drawing from there."""
+        for generator, kept in zip(self._generators, state["generators"], strict=True):
+            generator.set_state(kept)
 
 
 class PublishedNumbers:
@@ -95,6 +110,15 @@ class PublishedNumbers:
         with as_default(self._own):  # dropout takes no generator, and on CUDA it draws in a way of its own
             masks = [F.dropout(one, rate) for one, (_, rate) in zip(ones, dropout, strict=True)]
         return StepNumbers(views, tuple(mask[None] for mask in masks))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the generators stand."""
+        return {"cpu": self._cpu.get_state(), "own": self._own.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on drawing from there."""
+        self._cpu.set_state(state["cpu"])
+        self._own.set_state(state["own"])
 
     def _views(self, settings: ViewSettings, canvas_px: int) -> ViewNumbers:
         b, m, own = settings.count, settings.max_shift_px, self._own

@@ -11,8 +11,9 @@ from urllib.parse import quote
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Record, Store
-from das_ag.report.command import command_of
+from das_ag.experiment.command import command_of
+from das_ag.experiment.samples import Record
+from das_ag.experiment.store import Store
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
 from das_ag.report.statistics import METHODS, evaluators_of, is_guided_by, method_summary
 

@@ -12,7 +12,8 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Record, Store
+from das_ag.experiment.samples import Record
+from das_ag.experiment.store import Store
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from das_ag.experiment.store import Sample
+from das_ag.experiment.samples import Sample
 
 _METHODS = {0: "das", 1: "das_ag", -1: "das_rag"}
 """The choice of `method=` by its sign."""
@@ -36,42 +36,44 @@ def overrides_of(sample: Sample) -> list[str]:
     method = _METHODS[settings["objective"]["aesthetic_sign"]]
     return [
         f"method={method}",
-        *([f"method.name={_value(sample.method)}"] if sample.method != method else []),
+        *([f"method.name={hydra_value(sample.method)}"] if sample.method != method else []),
         f"models={settings['guide']['family']}",
         f"seeds=[{sample.seed}]",
-        "prompts=own",
-        _prompts(sample),
-        *([f"prompts.negative={_value(sample.negative)}"] if sample.negative else []),
+        *prompt_overrides(sample.prompt_id, sample.positive, sample.negative),
         *_group("models", settings["guide"]),
         *_group("pyramid", settings["pyramid"]),
         *_group("views", settings["views"]),
         *_group("objective", settings["objective"]),
-        *(f"{name}={_value(value)}" for name, value in settings["ascent"].items()),
+        *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
         f"runtime.precision={settings['precision']}",
+        *([] if settings.get("deterministic", True) else ["runtime=fast"]),
         f"randomness={settings['randomness']}",
         "name=again",  # in the sample's own store it would be found finished
     ]
 
 
-def _prompts(sample: Sample) -> str:
-    texts = _value(sample.positive[0] if len(sample.positive) == 1 else sample.positive)
-    if _READ_AS_OTHERS.fullmatch(sample.prompt_id):
-        return f"+prompts.positive.{sample.prompt_id}={texts}"
-    return f"prompts.positive={{{sample.prompt_id}: {texts}}}"
+def prompt_overrides(prompt_id: str, positive: Sequence[str], negative: Sequence[str]) -> list[str]:
+    """What composes to one prompt of that id with these texts."""
+    texts = hydra_value(positive[0] if len(positive) == 1 else positive)
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", prompt_id) or _READ_AS_OTHERS.fullmatch(prompt_id):
+        named = f"prompts.positive=[{{id: {_quoted(prompt_id)}, prompt: {texts}}}]"
+    else:
+        named = f"prompts.positive={{{prompt_id}: {texts}}}"
+    return ["prompts=own", named, *([f"prompts.negative={hydra_value(negative)}"] if negative else [])]
 
 
 def _group(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
     for option, value in settings.items():
         if option not in _FOLDED:
-            yield f"{name}.{option}={_value(value)}"
+            yield f"{name}.{option}={hydra_value(value)}"
 
 
-def _value(value: Any) -> str:
+def hydra_value(value: Any) -> str:
     """A value in Hydra's grammar; words of a configuration need no quotes, all other texts have them."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {_value(item)}" for name, item in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {hydra_value(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
+        return "[" + ", ".join(map(hydra_value, value)) + "]"
     if value is None or isinstance(value, bool):
         return str(value).lower().replace("none", "null")
     if isinstance(value, str) and (not re.fullmatch(r"[a-z][a-z_]*", value) or _READ_AS_OTHERS.fullmatch(value)):

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
+from das_ag.experiment.command import command_of, overrides_of
 from das_ag.experiment.plan import compose_config, make_plan
-from das_ag.experiment.store import Sample
-from das_ag.report.command import command_of, overrides_of
+from das_ag.experiment.samples import Sample
 
 TEXTS = [
     "a red heart on a white background",
@@ -57,6 +57,20 @@ def test_every_setting_is_written_out(plan_of, tiny):
     )  # fmt: skip
     sample = plan_of(*overrides).samples[0]
     assert again(sample) == (sample,)
+
+
+@pytest.mark.parametrize(("runtime", "deterministic"), [("deterministic", True), ("fast", False)])
+def test_a_fast_sample_is_made_fast_again(plan_of, runtime, deterministic):
+    sample = plan_of(f"runtime={runtime}").samples[0]
+    assert sample.settings["deterministic"] is deterministic
+    assert again(sample) == (sample,)
+
+
+def test_a_sample_of_an_earlier_version_was_deterministic(sample):
+    """Before there was a choice, settings did not say so."""
+    earlier = {name: value for name, value in sample.settings.items() if name != "deterministic"}
+    assert len(earlier) == len(sample.settings) - 1
+    assert again(changed(sample, settings=earlier)) == (sample,)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -1,0 +1,55 @@
+"""Times a dry run of many samples, half of them finished: python scripts/benchmark_plan.py [100000].
+
+The whole command is timed, from the start of Python on. The last line of the output is JSON; the figures stand in
+note/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from das_ag.experiment import environment
+
+environment.prepare()
+
+from das_ag.experiment.benchmark import fake_finished
+from das_ag.experiment.plan import compose_config, make_plan
+from das_ag.experiment.store import Store
+from das_ag.world import all_shape_colour_captions
+
+RUN = Path(__file__).parents[1] / "run.py"
+
+
+def main() -> int:
+    """Measures in a temporary folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("samples", nargs="?", type=int, default=100_000)
+    samples = parser.parse_args().samples
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        captions = [caption for _, _, caption in all_shape_colour_captions()]
+        rows = [f"p{number},{captions[number % len(captions)]} {number}" for number in range(samples)]
+        Path("prompts.csv").write_text("\n".join(["id,prompt", *rows]) + "\n", encoding="utf-8")
+        overrides = ["prompts=file", "prompts.path=prompts.csv"]
+        plan = make_plan(compose_config(overrides))
+        fake_finished(Store(plan.folder), plan.samples[::2])
+        started = time.perf_counter()
+        command = [sys.executable, str(RUN), *overrides, "dry_run=true"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        seconds = time.perf_counter() - started
+    print(done.stdout, end="")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    print(json.dumps({"samples": samples, "seconds": round(seconds, 2), "peak_rss_mb": round(peak)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

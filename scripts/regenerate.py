@@ -1,0 +1,53 @@
+"""Makes an image again from the recipe that its PNG carries, and says whether it came out the same.
+
+    python scripts/regenerate.py image.png
+    python scripts/regenerate.py image.png --to again.png runtime.device=cpu
+
+Ends with 0 if the new file has the bytes of the old one, 1 if not, 2 if it could not be made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+from das_ag.errors import UserError
+from das_ag.experiment import environment
+
+environment.prepare()  # before anything imports torch
+
+import numpy as np
+from PIL import Image
+
+from das_ag.experiment.recipe import read_recipe
+from das_ag.experiment.regenerate import describe_difference, regenerate
+
+
+def main() -> int:
+    """Writes the new image."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=Path, help="a PNG as das-ag wrote it")
+    parser.add_argument("overrides", nargs="*", help="for instance runtime.device=cpu")
+    parser.add_argument("--to", type=Path, help="default: the same name with -again, in this folder")
+    arguments = parser.parse_intermixed_args()
+    path = arguments.to or Path(f"{arguments.image.stem}-again.png")
+    try:
+        recipe, stored = read_recipe(arguments.image), arguments.image.read_bytes()
+        print(f"{recipe.sample.name}: {' / '.join(recipe.sample.positive)}", flush=True)
+        again = regenerate(recipe, arguments.overrides)
+        path.write_bytes(again.png)
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    if stored == again.png:
+        print(f"{path}: the same bytes")
+        return 0
+    with Image.open(io.BytesIO(stored)) as image:
+        print(f"{path}: {describe_difference(np.array(image.convert('RGB')), again.image)}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

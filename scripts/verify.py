@@ -1,0 +1,56 @@
+"""Makes some finished samples of an experiment again and compares them with what is stored, to the byte.
+
+    python scripts/verify.py outputs/embedded
+    python scripts/verify.py outputs/paper --samples 1 runtime.device=cuda
+
+Ends with 0 if all are the same, 1 if one differs, 2 if none differs but one could not be made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from pathlib import Path
+
+from das_ag.experiment import environment
+
+environment.prepare()  # before anything imports torch
+
+from das_ag.experiment.store import Store
+from das_ag.experiment.verify import verify
+
+
+def main() -> int:
+    """Prints a verdict for each sample."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of an experiment, for instance outputs/embedded")
+    parser.add_argument("overrides", nargs="*", help="for instance runtime.device=cpu")
+    parser.add_argument("--samples", type=int, default=3, metavar="K", help="how many, drawn at random; default 3")
+    parser.add_argument("--draw", type=int, metavar="SEED", help="of that draw; default: another each time")
+    arguments = parser.parse_intermixed_args()
+    store = Store(arguments.folder)
+    records, damaged = store.records()
+    for sentence in damaged:
+        print(sentence, file=sys.stderr)
+    if not records or arguments.samples < 1:
+        print(
+            f"{arguments.folder}: expected finished samples to verify, got {len(records)} of them and --samples "
+            f"{arguments.samples}; name a folder of outputs/, and at least one sample.",
+            file=sys.stderr,
+        )
+        return 2
+    chosen = random.Random(arguments.draw).sample(records, min(arguments.samples, len(records)))
+    verdicts = []
+    for record in chosen:
+        verdicts.append(verify(store, record, arguments.overrides))
+        print(verdicts[-1], flush=True)
+    same = sum(verdict.is_same is True for verdict in verdicts)
+    print(f"{same} of {len(verdicts)} samples have their stored bytes again")
+    if any(verdict.is_same is False for verdict in verdicts):
+        return 1
+    return 0 if same == len(verdicts) and not damaged else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Makes a sample again from its recipe, and compares it with what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from das_ag.errors import UserError
+from das_ag.experiment.batch import guide_of, optimise
+from das_ag.experiment.command import overrides_of
+from das_ag.experiment.files import encode_csv, encode_png
+from das_ag.experiment.plan import Plan, compose_config, make_plan
+from das_ag.experiment.recipe import Recipe, text_of
+from das_ag.experiment.runtime import choose_device, provenance, set_up
+from das_ag.experiment.samples import Sample
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """A sample made again.
+
+    Attributes:
+        image: RGB.
+        png, trace: bytes of the files as a store would hold them.
+        provenance: where it was made.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    png: bytes
+    trace: bytes
+    provenance: Mapping[str, Any]
+
+
+def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
+    """Makes a sample again, in a batch as large and in the same row as the first time, among copies of itself.
+
+    Args:
+        overrides: of the configuration, for what is no part of the recipe: runtime.device, where weights lie.
+
+    Raises:
+        UserError: this version or these weights cannot make it, or it cannot be made at all.
+    """
+    plan = plan_of(recipe, overrides)
+    set_up(plan.runtime)
+    device, (sample,) = choose_device(plan.runtime.device), plan.samples
+    guide = guide_of(plan, plan.samples, device)
+    rows, _ = optimise([sample] * recipe.placement.samples_per_batch, plan, guide, device)
+    made = rows[recipe.placement.row]
+    if made.error:
+        raise UserError(f"{sample.name}: {made.error}")
+    return Regenerated(
+        image=made.image,
+        png=encode_png(made.image, text_of(recipe)),
+        trace=encode_csv(made.trace),
+        provenance=provenance(device),
+    )
+
+
+def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
+    """A plan of that sample alone.
+
+    Raises:
+        UserError: its settings are not those of this version, or its weights not those that are here.
+    """
+    placement = dataclasses.asdict(recipe.placement)
+    row = placement.pop("row")
+    if not 0 <= row < recipe.placement.samples_per_batch:
+        raise UserError(
+            f"{recipe.sample.name}: expected a row of its batch, got {row} of {recipe.placement.samples_per_batch}; "
+            "use the recipe as das-ag wrote it."
+        )
+    try:
+        settings = overrides_of(recipe.sample)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{recipe.sample.name}: expected settings as this version has them, got none called {error}; use the "
+            "version that made it."
+        ) from error
+    runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
+    plan = make_plan(compose_config([*settings, *runtime, *overrides]))
+    (sample,) = plan.samples
+    if sample.key != recipe.sample.key:
+        raise UserError(
+            f"{recipe.sample.name}: expected to make key {recipe.sample.key[:12]}, got {sample.key[:12]} for "
+            f"{', '.join(_differences(recipe.sample, sample))}; use the version and the weights that made it."
+        )
+    return plan
+
+
+def _differences(asked: Sample, got: Sample) -> list[str]:
+    theirs, ours = dict(flat(asked.identity())), dict(flat(got.identity()))
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    return [f"{name} {_short(ours.get(name))} instead of {_short(theirs.get(name))}" for name in names]
+
+
+def _short(value: object) -> str:
+    return text if len(text := str(value)) <= 20 else f"{text[:16]}…"
+
+
+def flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of everything in nested mappings."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
+
+
+def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndarray, "_ _ 3"]) -> str:
+    """How far an image is from the one before, for two that have not the same bytes."""
+    if before.shape != after.shape:
+        sizes = [f"{width} × {height} px" for height, width, _ in (after.shape, before.shape)]
+        return " instead of ".join(sizes)
+    if difference := largest_difference(before, after):
+        return f"largest pixel difference {difference} of 255, PSNR {psnr_db(before, after):.1f} dB"
+    return "the same pixels in other bytes"
+
+
+def largest_difference(first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]) -> int:
+    """Of any channel of any pixel, 0…255."""
+    return int(np.abs(first.astype(int) - second.astype(int)).max())
+
+
+def psnr_db(first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Peak signal-to-noise ratio, 10 log₁₀(255² / mean squared difference); infinite for equal images."""
+    squared = float(np.mean((first.astype(float) - second.astype(float)) ** 2))
+    return 10 * math.log10(255**2 / squared) if squared else math.inf

@@ -1,0 +1,128 @@
+"""What a sample is: asked for, and finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from das_ag.experiment.files import canonical
+
+KEY_LENGTH = 12
+IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image to make, or made.
+
+    Attributes:
+        method: das, das_ag or das_rag.
+        prompt_id: short name of the prompt.
+        positive, negative: texts of the prompts.
+        seed: of the random numbers.
+        settings: everything else that determines the image, ready for JSON.
+    """
+
+    method: str
+    prompt_id: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    seed: int
+    settings: Mapping[str, Any]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """SHA-256 of all that determines the image, hexadecimal."""
+        return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
+
+    @property
+    def folder(self) -> Path:
+        """Relative to the store."""
+        return Path("samples", self.method, f"{self.prompt_id}-seed{self.seed}-{self.key[:KEY_LENGTH]}")
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.method} {self.prompt_id} seed {self.seed}"
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> Sample:
+        """The sample of which `identity` tells; raises KeyError or TypeError where it tells too little."""
+        return cls(
+            method=identity["method"],
+            prompt_id=identity["prompt_id"],
+            positive=tuple(identity["positive"]),
+            negative=tuple(identity["negative"]),
+            seed=identity["seed"],
+            settings=identity["settings"],
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What the key is the hash of."""
+        return {
+            "method": self.method,
+            "prompt_id": self.prompt_id,
+            "positive": list(self.positive),
+            "negative": list(self.negative),
+            "seed": self.seed,
+            "settings": dict(self.settings),
+        }
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a sample was computed together with others: no part of its key, though last bits may depend on it.
+
+    Matrices of another shape, other rows of a matrix, and sums shared out to other threads may round differently.
+
+    Attributes:
+        samples_per_batch: samples that were optimised together.
+        row: its place among them.
+        views_per_pass: views of all of them that passed the encoder together.
+        threads: of the CPU.
+    """
+
+    samples_per_batch: int
+    row: int
+    views_per_pass: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished sample as read from the store.
+
+    Attributes:
+        folder: relative to the store.
+        sample: what was asked for.
+        result: numbers of the finished image by the guide: guide_aesthetic_score, clip_positive, clip_negative.
+        image_sha256, trace_sha256: of image.png and trace.csv.
+        scores: by evaluator: {"score": …, "digest": …}, for this very image.
+        provenance: where and how it was made.
+    """
+
+    folder: Path
+    sample: Sample
+    result: Mapping[str, float]
+    image_sha256: str
+    trace_sha256: str
+    scores: Mapping[str, Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+
+    @property
+    def placement(self) -> Placement | None:
+        """How it was computed; None where an earlier version made it, which did not keep that."""
+        names = [field.name for field in dataclasses.fields(Placement)]
+        if any(name not in self.provenance for name in names):
+            return None
+        return Placement(**{name: self.provenance[name] for name in names})
+
+    @property
+    def image(self) -> Path:
+        """The image's path relative to the store."""
+        return self.folder / IMAGE

@@ -1,0 +1,76 @@
+"""Whether finished samples can be had again, to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from das_ag.errors import UserError
+from das_ag.experiment.recipe import Recipe
+from das_ag.experiment.regenerate import describe_difference, flat, regenerate
+from das_ag.experiment.runtime import DEVICES, choose_device
+from das_ag.experiment.samples import TRACE, Record
+from das_ag.experiment.store import Store
+
+_NOT_COMPARED = ("duration_s", "samples_per_batch", "row", "views_per_pass", "threads", "published_figures")
+"""In a provenance: what is the same by construction, or says nothing about the machine."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of making a sample again.
+
+    Attributes:
+        name: of the sample.
+        is_same: whether image and trace have the stored SHA-256; None where it could not be made again.
+        sentence: how they differ, or why it could not be made.
+        environment: what is different here from where it was made.
+    """
+
+    name: str
+    is_same: bool | None
+    sentence: str
+    environment: Sequence[str]
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.name}: {self.sentence}", *(f"  here {line}" for line in self.environment)])
+
+
+def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdict:
+    """Makes a sample again from its stored settings and compares what comes out with what is stored."""
+    name = record.sample.name
+    if record.placement is None:
+        return Verdict(name, None, "made by a version that did not keep the sample's row in its batch", ())
+    device = [] if any(o.startswith("runtime.device=") for o in overrides) else _device_of(record)
+    try:
+        again = regenerate(Recipe(record.sample, record.placement), [*device, *overrides])
+        stored, trace = store.read_image(record.image), (store.root / record.folder / TRACE).read_bytes()
+    except (OSError, UserError) as error:
+        return Verdict(name, None, str(error), ())
+    found = []
+    if hashlib.sha256(again.png).hexdigest() != record.image_sha256:
+        found.append(f"image differs: {describe_difference(stored, again.image)}")
+    if again.trace != trace or hashlib.sha256(again.trace).hexdigest() != record.trace_sha256:
+        found.append("trace differs")
+    sentence = "; ".join(found) or "same bytes, image and trace"
+    return Verdict(name, not found, sentence, differences(record.provenance, again.provenance))
+
+
+def _device_of(record: Record) -> list[str]:
+    """The kind of device that made it, where this machine has one."""
+    recorded = record.provenance.get("device")
+    kind = recorded if recorded in DEVICES else "cuda"  # of which the name is kept
+    try:
+        choose_device(kind)
+    except UserError:
+        return []
+    return [f"runtime.device={kind}"]
+
+
+def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """A line for each part of the environment that is not as it was."""
+    before, now = dict(flat(recorded)), dict(flat(here))
+    names = [name for name in {**before, **now} if name not in _NOT_COMPARED and before.get(name) != now.get(name)]
+    return [f"{name.removeprefix('versions.')} {now.get(name)}, there {before.get(name)}" for name in names]

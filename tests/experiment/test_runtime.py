@@ -1,0 +1,167 @@
+"""How this process computes, and what is recorded of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from importlib import metadata
+
+import pytest
+import torch
+
+from das_ag.errors import UserError
+from das_ag.experiment import runtime as runtime_module
+from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of, provenance, set_up
+
+SETTINGS = RuntimeSettings(
+    deterministic=False, device="cpu", precision="float32", threads=1, samples_per_batch=6, views_per_pass=64,
+    checkpoint_steps=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """Those of a process in which cuBLAS may be deterministic, with changes."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return lambda **changes: dataclasses.replace(SETTINGS, **changes)
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Makes a machine of logical processors, each with its package and core, of which this process may use some."""
+
+    def machine(processors, usable=None):
+        for number, (package, core) in enumerate(processors):
+            folder = tmp_path / f"cpu{number}" / "topology"
+            folder.mkdir(parents=True)
+            (folder / "physical_package_id").write_text(f"{package}\n")
+            (folder / "core_id").write_text(f"{core}\n")
+        monkeypatch.setattr(runtime_module, "Path", lambda _: tmp_path)
+        monkeypatch.setattr(
+            os, "sched_getaffinity", lambda _: set(range(len(processors)) if usable is None else usable), raising=False
+        )
+
+    runtime_module._cores.cache_clear()
+    yield machine
+    runtime_module._cores.cache_clear()
+
+
+@pytest.mark.parametrize("before", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_set_whatever_was_before(settings, before, threads):
+    torch.set_num_threads(before)
+    set_up(settings(threads=threads))
+    assert torch.get_num_threads() == threads
+    assert provenance(torch.device("cpu"))["threads"] == threads
+
+
+@pytest.mark.parametrize(
+    ("processors", "usable", "cores"),
+    [
+        ([(0, 0), (0, 1), (0, 2)], None, 3),
+        ([(0, 0), (0, 1), (0, 0), (0, 1)], None, 2),  # two threads in each core
+        ([(0, 0), (0, 1), (1, 0), (1, 1)], None, 4),  # two packages, which number their cores alike
+        ([(0, 0), (0, 1), (0, 0), (0, 1)], [0, 2], 1),
+        ([(0, 0), (0, 1), (0, 2), (0, 3)], [1, 3], 2),
+    ],
+)
+def test_without_a_number_each_core_that_may_be_used_has_a_thread(settings, machine, processors, usable, cores):
+    machine(processors, usable)
+    torch.set_num_threads(7)
+    set_up(settings(threads=None))
+    assert torch.get_num_threads() == cores
+    assert settings(threads=None).cpu_threads == cores
+    assert settings(threads=5).cpu_threads == 5
+
+
+def test_a_machine_that_tells_nothing_of_its_cores_is_asked_for_their_number(settings, machine, monkeypatch):
+    machine([], [0])
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert settings(threads=None).cpu_threads == 6
+
+
+def flags():
+    backends = torch.backends
+    return {
+        "algorithms": torch.are_deterministic_algorithms_enabled(),
+        "only warned": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "convolutions": backends.cudnn.deterministic,
+        "search": backends.cudnn.benchmark,
+        "tf32": (backends.cudnn.allow_tf32, backends.cuda.matmul.allow_tf32),
+        "fill": torch.utils.deterministic.fill_uninitialized_memory,
+    }
+
+
+DETERMINISTIC = {
+    "algorithms": True, "only warned": False, "convolutions": True, "search": False, "tf32": (False, False),
+    "fill": False,
+}  # fmt: skip
+FAST = {
+    "algorithms": False, "only warned": False, "convolutions": False, "search": True, "tf32": (True, True),
+    "fill": False,
+}  # fmt: skip
+
+
+def test_flags_are_those_of_the_last_set_up(settings):
+    """A process may work off jobs of both kinds, in any order."""
+    for deterministic in (True, False, True, True, False):
+        set_up(settings(deterministic=deterministic))
+        assert flags() == (DETERMINISTIC if deterministic else FAST)
+        assert provenance(torch.device("cpu"))["deterministic_algorithms"] is deterministic
+
+
+def test_an_operation_without_deterministic_algorithm_is_refused_by_the_one_alone(settings):
+    def put():
+        return torch.zeros(2).put(torch.tensor([0]), torch.tensor([1.0])).tolist()
+
+    set_up(settings(deterministic=True))
+    with pytest.raises(RuntimeError, match="put_ does not have a deterministic implementation"):
+        put()
+    set_up(settings(deterministic=False))
+    assert put() == [1.0, 0.0]
+
+
+def test_provenance_tells_where_a_sample_was_made(settings):
+    set_up(settings(threads=2, deterministic=True))
+    found = provenance(torch.device("cpu"))
+    assert found["device"] == "cpu"
+    assert found["cuda"] is None
+    assert found["threads"] == 2
+    assert found["deterministic_algorithms"] is True
+    assert found["cublas_workspace_config"] == ":4096:8"
+    assert found["python"] == platform.python_version()
+    assert {"das-ag", "torch", "numpy", "pillow", "safetensors"} <= set(found["versions"])
+    assert all(found["versions"][name] == metadata.version(name) for name in found["versions"])
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_takes_the_first_device_that_is_there(monkeypatch, cuda, mps, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto").type == chosen
+    assert choose_device("cpu").type == "cpu"
+
+
+def test_a_device_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(UserError) as told:
+        choose_device("cuda")
+    assert str(told.value) == (
+        "runtime.device: expected cuda, but torch finds only mps, cpu here; use runtime.device=auto."
+    )
+
+
+def test_precisions_have_their_types():
+    assert dtype_of("float32", "x") is torch.float32
+    assert dtype_of("bfloat16", "x") is torch.bfloat16
+    with pytest.raises(
+        UserError, match=r"^evaluator\.precision: expected float32 or bfloat16, got 'float16', in which"
+    ):
+        dtype_of("float16", "evaluator.precision")
