@@ -1,0 +1,147 @@
+"""Everything in a store that a person may want to see again, newest first."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from das_ag.demo.film import film_path
+from das_ag.demo.unfinished import Unfinished, read_unfinished
+from das_ag.errors import UserError
+from das_ag.experiment.files import UNFINISHED, unfinished_name
+from das_ag.experiment.regenerate import flat
+from das_ag.experiment.samples import IMAGE, SAMPLE, TRACE, Record, Sample
+from das_ag.experiment.store import Store, StoreError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image in the store.
+
+    Attributes:
+        folder: relative to the store.
+        made_at: seconds since the epoch.
+        result: the guide's numbers.
+        scores: score by title of its evaluator; none where it was stopped.
+        mark: how an unfinished one is told from the others; empty for a finished one.
+        record: of a finished one.
+    """
+
+    sample: Sample
+    folder: Path
+    made_at: float
+    result: Mapping[str, float]
+    scores: Mapping[str, float]
+    mark: str
+    record: Record | None
+
+    @property
+    def id(self) -> str:
+        """Its own name among all entries."""
+        return self.folder.name
+
+    def image(self, store: Store) -> bytes:
+        """The PNG.
+
+        Raises:
+            UserError: it is gone.
+        """
+        return _read(store.root / self.folder / IMAGE)
+
+    def film(self, store: Store) -> bytes | None:
+        """The GIF of its ascent; None where there is none."""
+        path = film_path(store, self.sample)
+        return _read(path) if self.record and path.is_file() else None
+
+    def trace(self, store: Store) -> pd.DataFrame:
+        """What each step saw: step, loss and each term.
+
+        Raises:
+            UserError: it is gone or damaged.
+        """
+        try:
+            return pd.read_csv(store.root / self.folder / TRACE)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.folder}: expected a trace, could not read it ({error}); make it again.") from error
+
+    def file_name(self, suffix: str) -> str:
+        """A name for a download: of letters, digits and . _ - alone, as prompt ids and methods are."""
+        unfinished = "" if self.record else "-unfinished"
+        return f"{self.sample.prompt_id}-{self.sample.method}-seed{self.sample.seed}{unfinished}.{suffix}"
+
+
+def entry_of(store: Store, found: Record | Unfinished) -> Entry:
+    """The entry of a finished sample, or of one that was stopped."""
+    path = store.root / found.folder / SAMPLE
+    made_at = path.stat().st_mtime if path.is_file() else 0.0
+    if isinstance(found, Unfinished):
+        return Entry(found.sample, found.folder, made_at, found.result, {}, found.mark, None)
+    scores = {str(entry.get("title", name)): float(entry["score"]) for name, entry in found.scores.items()}
+    return Entry(found.sample, found.folder, made_at, found.result, scores, "", found)
+
+
+def entries(store: Store) -> tuple[list[Entry], list[str]]:
+    """All entries, newest first, and a sentence for each thing that is damaged."""
+    (records, damaged), (stopped, torn) = store.records(), read_unfinished(store)
+    found = [entry_of(store, record) for record in records] + [entry_of(store, one) for one in stopped]
+    return sorted(found, key=lambda entry: (-entry.made_at, entry.id)), [*damaged, *torn]
+
+
+def chosen(found: Sequence[Entry], methods: Sequence[str], words: str) -> list[Entry]:
+    """Those of these methods, all if there are none, whose prompt holds each of the words."""
+    wanted = words.lower().split()
+    return [
+        entry
+        for entry in found
+        if (not methods or entry.sample.method in methods)
+        and all(word in " ".join((*entry.sample.positive, *entry.sample.negative)).lower() for word in wanted)
+    ]
+
+
+def remove(store: Store, entry: Entry) -> None:
+    """Deletes an entry; its folder disappears whole.
+
+    Raises:
+        StoreError: it cannot be deleted.
+    """
+    folder, aside = store.root / entry.folder, store.root / UNFINISHED / unfinished_name(entry.id)
+    try:
+        aside.parent.mkdir(exist_ok=True)
+        if folder.is_dir():
+            folder.rename(aside)
+        if entry.record:
+            film_path(store, entry.sample).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: expected to delete it, got “{error.strerror}”; mend its permissions.") from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def differences(first: Sample, second: Sample) -> pd.DataFrame:
+    """What differs between two samples, a row for each setting: setting, A, B."""
+    sides = [dict(flat(sample.identity())) for sample in (first, second)]
+    names = [name for name in {**sides[0], **sides[1]} if sides[0].get(name) != sides[1].get(name)]
+    rows = [
+        {
+            "setting": name.removeprefix("settings."),
+            **{side: _text(values.get(name)) for side, values in zip("AB", sides, strict=True)},
+        }
+        for name in names
+        if name != "prompt_id"
+    ]
+    return pd.DataFrame(rows, columns=["setting", "A", "B"])
+
+
+def _text(value: Any) -> str:
+    return " / ".join(map(str, value)) if isinstance(value, list | tuple) else "–" if value is None else str(value)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: expected a file, got “{error.strerror}”; it may have been deleted.") from error

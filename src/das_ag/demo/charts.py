@@ -1,0 +1,92 @@
+"""Curves of an ascent, as pictures that a browser draws in no time, however often they change."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from das_ag.demo.form import METHODS
+
+COLOURS = {
+    "light": {"das": "#0072B2", "das_ag": "#D98C00", "das_rag": "#4A4A4A"},
+    "dark": {"das": "#56B4E9", "das_ag": "#F0B13C", "das_rag": "#B9B9B9"},
+}
+"""Of the methods by theme, as in the gallery."""
+_INK = {"light": "#1c1d21", "dark": "#ecebe7"}
+_FONT = "font-family=\"'Source Sans 3', 'Source Sans Pro', system-ui, sans-serif\" font-size=\"11.5\""
+_DASHES = {"das": "none", "das_ag": "7 3", "das_rag": "2 2.5"}
+
+CURVES = {
+    "similarity": ("positive", 1.0, "CLIP similarity, cosine ↑"),
+    "aesthetic": ("aesthetic", 10.0, "Guide’s aesthetic score, 1–10 ↑"),
+}
+"""Column of a trace, what brings it to its scale, and the name of the axis."""
+
+_WIDTH, _HEIGHT = 420, 220
+_LEFT, _TOP, _RIGHT, _BOTTOM = 40, 30, 410, 186
+"""Edges of the field that the lines fill."""
+_POINTS = 120
+"""Of a line; more cannot be told apart."""
+
+
+def curves(traces: Mapping[str, pd.DataFrame], curve: str, steps: int, theme: str) -> str:
+    """SVG with a line for each method.
+
+    Args:
+        traces: what each step saw, by method; of at least one step in all.
+        curve: a key of `CURVES`.
+        theme: a key of `COLOURS`.
+    """
+    column, factor, title = CURVES[curve]
+    values = {method: trace[column] * factor for method, trace in traces.items() if len(trace)}
+    low, high, distance = _range(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
+    places = {method: (_LEFT + traces[method]["step"] / max(steps - 1, 1) * (_RIGHT - _LEFT)) for method in values}
+    heights = {m: _BOTTOM - (v.clip(low, high) - low) / (high - low) * (_BOTTOM - _TOP) for m, v in values.items()}
+    lines = "".join(_line(places[m], heights[m], COLOURS[theme][m], _DASHES[m]) for m in values)
+    grid = "".join(_grid(low, high, distance, _INK[theme]))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" fill="{_INK[theme]}" {_FONT}>'
+        f'<text x="0" y="14">{html.escape(title)}</text>{grid}'
+        f'<text x="{_LEFT}" y="{_BOTTOM + 18}" text-anchor="middle">0</text>'
+        f'<text x="{_RIGHT}" y="{_BOTTOM + 18}" text-anchor="end">{steps - 1}</text>'
+        f'<text x="{(_LEFT + _RIGHT) / 2}" y="{_BOTTOM + 30}" text-anchor="middle">step</text>{lines}</svg>'
+    )
+
+
+def described(traces: Mapping[str, pd.DataFrame], curve: str) -> str:
+    """The same in words: where each line begins and ends."""
+    column, factor, title = CURVES[curve]
+    ends = [
+        f"{METHODS[method]} from {trace[column].iloc[0] * factor:.2f} to {trace[column].iloc[-1] * factor:.2f}"
+        for method, trace in traces.items()
+        if len(trace)
+    ]
+    return f"{title.removesuffix(' ↑')}, by step: {'; '.join(ends)}."
+
+
+def _range(lowest: float, highest: float) -> tuple[float, float, float]:
+    """Ends of an axis and the distance of its ticks, round numbers; 0…1 for what is no number."""
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        return 0.0, 1.0, 0.5
+    reach = max(highest - lowest, 0.02)
+    power = 10.0 ** math.floor(math.log10(reach / 2))
+    distance = next(power * step for step in (1, 2, 5, 10) if reach / (power * step) <= 5)
+    low = math.floor(lowest / distance) * distance
+    return low, max(math.ceil(highest / distance) * distance, low + distance), distance
+
+
+def _grid(low: float, high: float, distance: float, ink: str) -> Iterator[str]:
+    digits = max(0, -math.floor(math.log10(distance)))
+    for number in range(round((high - low) / distance) + 1):
+        y = _BOTTOM - number * distance / (high - low) * (_BOTTOM - _TOP)
+        yield f'<path d="M{_LEFT} {y:.1f}H{_RIGHT}" stroke="{ink}" stroke-opacity="0.14"/>'
+        yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{low + number * distance:.{digits}f}</text>'
+
+
+def _line(x: pd.Series, y: pd.Series, colour: str, dash: str) -> str:
+    few = slice(None, None, max(1, len(x) // _POINTS))
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x[few], y[few], strict=True) if math.isfinite(b))
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'

@@ -1,0 +1,109 @@
+"""Prompts, method, and the button that begins."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from das_ag.demo import shared, state, words
+from das_ag.demo.form import METHODS
+from das_ag.demo.jobs import Job
+from das_ag.demo.presets import PRESETS
+from das_ag.errors import UserError
+from das_ag.experiment.guides import GuideChoice
+
+_LABELS = {"positive": "Prompt", "negative": "Negative prompt"}
+
+
+@st.fragment
+def show_composer(is_busy: bool) -> None:
+    """What is to be made; a fragment, so that typing moves nothing else.
+
+    Args:
+        is_busy: whether a run of this session is going on.
+    """
+    preset = PRESETS[st.session_state["preset"]]
+    for kind in state.KINDS_OF_PROMPT:
+        _prompts(kind, preset.guide)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        _examples()
+        st.button("Prompt", icon=":material/add:", on_click=state.add_prompt, args=(st.session_state, "positive"))
+        st.button(
+            "Negative prompt", icon=":material/add:", on_click=state.add_prompt, args=(st.session_state, "negative")
+        )
+    _begin(is_busy)
+    if complaint := st.session_state.get("complaint"):
+        shared.complain(complaint)
+    _take_along()
+
+
+def _prompts(kind: str, guide: GuideChoice) -> None:
+    numbers = st.session_state[f"{kind} prompts"]
+    removable = kind == "negative" or len(numbers) > 1
+    for place, number in enumerate(numbers, start=1):
+        label = _LABELS[kind] + (f" {place}" if len(numbers) > 1 else "")
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            st.text_input(label, key=f"{kind} {number}", live="250ms", placeholder="a red heart on a white background")
+            if removable:
+                st.button(
+                    "Remove", key=f"remove {kind} {number}", icon=":material/close:", help=f"Remove {label.lower()}",
+                    on_click=state.remove_prompt, args=(st.session_state, kind, number),
+                )  # fmt: skip
+        if told := words.lost(guide.lost_words(st.session_state[f"{kind} {number}"] or "")):
+            st.html(told)
+
+
+def _examples() -> None:
+    examples = PRESETS[st.session_state["preset"]].examples()
+
+    def take() -> None:
+        if name := st.session_state["example"]:
+            positive, negative = examples[name]
+            state.put_prompts(st.session_state, "positive", (positive,))
+            state.put_prompts(st.session_state, "negative", negative)
+            st.session_state["example"] = None
+
+    st.selectbox(
+        "Start from an example", examples, index=None, key="example", on_change=take, placeholder="Choose a prompt",
+        width=260,
+    )  # fmt: skip
+
+
+def _begin(is_busy: bool) -> None:
+    choices = {state.ALL_METHODS: "All three", **METHODS}
+    with st.container(horizontal=True, vertical_alignment="bottom", key="das-begin"):
+        st.segmented_control("Method", choices, format_func=choices.__getitem__, key="method", required=True)
+        why = shared.reason_against(st.session_state["preset"])
+        st.button(
+            "Generate", type="primary", icon=":material/auto_awesome:", key="generate", on_click=_start,
+            disabled=bool(why) or is_busy, help="This preset’s models are not here." if why else None,
+        )  # fmt: skip
+    if st.session_state.pop("begun", False):
+        st.rerun()  # the whole page, of which the run is a part
+
+
+def _start() -> None:
+    """Begins what the form asks for, or says why not."""
+    st.session_state["complaint"] = ""
+    running = shared.job()
+    if running is not None and not running.is_over:
+        return
+    state.draw_seed(st.session_state)
+    try:
+        job = Job(state.form_in(st.session_state).plans(), shared.turns(), shared.evaluators())
+    except UserError as error:
+        st.session_state["complaint"] = str(error)
+        return
+    st.session_state["job"], st.session_state["begun"] = job, True
+    job.start()
+
+
+def _take_along() -> None:
+    """The same for a terminal, and for a file."""
+    form = state.form_in(st.session_state)
+    with st.expander("As a command line", icon=":material/terminal:"):
+        st.caption("Makes the same images, byte for byte, in the same folder.")
+        st.code(form.command(), language="bash", wrap_lines=True)
+        st.download_button(
+            "Download settings", form.to_json(), file_name="das-settings.json", mime="application/json",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip

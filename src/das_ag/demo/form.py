@@ -1,0 +1,174 @@
+"""What a person has set, and what it means to the configuration, a command line and a stored sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from das_ag.demo.presets import PRESETS, Preset, composed, look_up, plain
+from das_ag.errors import UserError
+from das_ag.experiment.command import hydra_value, prompt_overrides
+from das_ag.experiment.plan import Plan, make_plan
+from das_ag.experiment.prompts import prompt_id_of
+from das_ag.experiment.samples import Sample
+
+METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
+"""Choices of `method=` and what they are called."""
+NAME = "demo"
+"""Of the folder under outputs/ that takes the images."""
+
+SCHEDULES = ("views.noise", "views.colour_shift", "objective.aesthetic")
+"""Weights that change from step to step."""
+SETTINGS = (
+    "canvas_px", "gamut", "steps", "learning_rate", "betas", "views.count", "views.max_shift_px", "views.augment",
+    *(f"{schedule}.{part}" for schedule in SCHEDULES for part in ("kind", "start", "end", "rate")),
+    "objective.clip", "objective.total_variation", "objective.l1", "pyramid.levels", "pyramid.max_level_px",
+    "pyramid.combine", "pyramid.initial", "pyramid.interpolation", "runtime.deterministic", "runtime.precision",
+    "randomness", "models.attention", "models.guide_dropout",
+)  # fmt: skip
+"""Everything but method, prompt and seed that a form can change, as the configuration calls it."""
+
+_MODES = {True: "runtime=deterministic", False: "runtime=fast"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is to be made.
+
+    Attributes:
+        preset: a key of `PRESETS`.
+        methods: keys of `METHODS`, at least one.
+        positive, negative: texts.
+        settings: of `SETTINGS`, those that differ from the preset's.
+    """
+
+    preset: str
+    methods: tuple[str, ...]
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    seed: int
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Those of the preset with the changes."""
+        values = settings_of(PRESETS[self.preset]) | dict(self.settings)
+        if "pyramid.max_level_px" not in self.settings:
+            values["pyramid.max_level_px"] = values["canvas_px"]
+        return values
+
+    def plans(self) -> list[Plan]:
+        """A plan of one sample for each method.
+
+        Raises:
+            UserError: something is missing, out of range, or not known to the models.
+        """
+        if not self.positive:
+            raise UserError("Prompt: expected a text, got none; write one, or start from an example.")
+        return [make_plan(composed(f"method={method}", *self._overrides())) for method in self.methods]
+
+    def command(self) -> str:
+        """One line for bash that makes the same images in the same folder."""
+        many = len(self.methods) > 1
+        words = [*(["-m"] if many else []), f"method={','.join(self.methods)}", *self._overrides()]
+        return " ".join([PRESETS[self.preset].program, *map(shlex.quote, words)])
+
+    def to_json(self) -> str:
+        """Everything, for a file."""
+        entry = {
+            "preset": self.preset,
+            "methods": list(self.methods),
+            "positive": list(self.positive),
+            "negative": list(self.negative),
+            "seed": self.seed,
+            "settings": self.all_settings,
+            "command": self.command(),
+        }
+        return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
+
+    def _overrides(self) -> list[str]:
+        """All but the method, as Hydra takes it."""
+        return [
+            *PRESETS[self.preset].overrides,
+            *prompt_overrides(prompt_id_of(self.positive, self.negative), self.positive, self.negative),
+            f"seeds=[{self.seed}]",
+            f"name={NAME}",
+            *(_override(name, value) for name, value in self.settings.items()),
+        ]
+
+
+def _override(name: str, value: Any) -> str:
+    return _MODES[value] if name == "runtime.deterministic" else f"{name}={hydra_value(value)}"
+
+
+def settings_of(preset: Preset) -> dict[str, Any]:
+    """Its values of `SETTINGS`, in their order; those that its models do not have are left out."""
+    values = plain(preset.config)
+    found = {name: look_up(values, name) for name in SETTINGS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def changed(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings that differ from the preset's."""
+    usual = settings_of(PRESETS[preset])
+    usual["pyramid.max_level_px"] = settings.get("canvas_px", usual["canvas_px"])  # follows the canvas by itself
+    return {name: value for name, value in settings.items() if name not in usual or usual[name] != value}
+
+
+def seed_of(preset: str) -> int:
+    """The seed that a preset begins with."""
+    return int(PRESETS[preset].config.seeds[0])
+
+
+def form_of(sample: Sample) -> Form:
+    """The form that makes a sample again.
+
+    Raises:
+        UserError: another version made it, or its method is not one of the three.
+    """
+    try:
+        settings = dict(_settings_of(sample.settings))
+        preset = _preset_of(sample.settings["guide"]["family"], settings)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{sample.name}: expected settings as this version writes them, found no {error}; use the version of "
+            "das-ag that made it."
+        ) from error
+    if sample.method not in METHODS:
+        raise UserError(
+            f"{sample.name}: expected one of {', '.join(METHODS)}, got {sample.method!r}; use its command instead."
+        )
+    return Form(
+        preset, (sample.method,), sample.positive, sample.negative, sample.seed, changed(preset, settings)
+    )  # fmt: skip
+
+
+def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The values of `SETTINGS` that a sample was made with."""
+    moved = {
+        "canvas_px": "pyramid.canvas_px",
+        "gamut": "pyramid.gamut",
+        **{name: f"ascent.{name}" for name in ("steps", "learning_rate", "betas")},
+        "runtime.deterministic": "deterministic",
+        "runtime.precision": "precision",
+        "models.attention": "guide.attention",
+        "models.guide_dropout": "guide.guide_dropout",
+    }
+    for name in SETTINGS:
+        value = look_up(stored, moved.get(name, name))
+        if value is not None:
+            yield name, list(value) if isinstance(value, tuple) else value
+        elif not name.startswith("models."):
+            raise KeyError(name)
+
+
+def _preset_of(family: str, settings: Mapping[str, Any]) -> str:
+    """The preset of those models that lies nearest."""
+    fitting = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
+    if not fitting:
+        raise UserError(f"models.family: expected models that this version has, got {family!r}; update das-ag.")
+    return min(fitting, key=lambda name: len(changed(name, settings)))

@@ -1,0 +1,214 @@
+"""Runs in the background: each click is a job, each method of it a thread, and all of them take turns."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from das_ag.demo.film import encode_film, film_path, is_frame, shrunk
+from das_ag.demo.turns import Turn, Turns
+from das_ag.demo.unfinished import Unfinished, keep_unfinished
+from das_ag.errors import UserError, first_line
+from das_ag.experiment.batch import Run, Stopped
+from das_ag.experiment.evaluate import evaluate
+from das_ag.experiment.evaluators import EvaluatorChoice
+from das_ag.experiment.generate import generate
+from das_ag.experiment.plan import Plan
+from das_ag.experiment.runtime import choose_device, set_up
+from das_ag.experiment.samples import Record, Sample
+from das_ag.experiment.store import Store
+from das_ag.synthesis import Iterate
+
+log = logging.getLogger(__name__)
+
+PAUSE_S = 0.2
+"""Between two looks at an image that somebody else is making."""
+
+
+class State(enum.Enum):
+    """How far a sample is."""
+
+    WAITING = "waiting for its turn"
+    RUNNING = "being made"
+    FINISHED = "finished"
+    FOUND = "already there"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+OVER = (State.FINISHED, State.FOUND, State.STOPPED, State.FAILED)
+
+
+class Track:
+    """One sample of a job on its way; written by its thread, read by everybody.
+
+    Attributes:
+        sample: to be made.
+        steps: that it takes.
+        done: steps that were taken.
+        trace: what each step saw: step, loss and terms.
+        frames: previews on the way, the latest at the end.
+        record: of the finished sample.
+        unfinished: what was kept of one that was stopped.
+        message: why it failed, or what else there is to tell.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        (self.sample,) = plan.samples
+        self.plan, self.steps = plan, plan.settings.ascent.steps
+        self.state, self.done = State.WAITING, 0
+        self.trace: list[dict[str, float]] = []
+        self.frames: list[UInt8[np.ndarray, "_ _ 3"]] = []
+        self.record: Record | None = None
+        self.unfinished: Unfinished | None = None
+        self.message = ""
+        self.run: Run | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it will change any more."""
+        return self.state in OVER
+
+    def note(self, run: Run, iterate: Iterate) -> None:
+        """Keeps what a step saw, and a preview every few steps."""
+        self.run, self.state = run, State.RUNNING
+        terms = {name: float(value[0]) for name, value in vars(iterate.terms).items()}
+        self.trace.append({"step": float(iterate.step), "loss": float(iterate.loss[0]), **terms})
+        if is_frame(iterate.step, self.steps) or not self.frames:
+            self.frames.append(shrunk(run.images()[0]))
+        self.done = iterate.step + 1
+
+
+class Job:
+    """The images of one click: the same prompts and settings by one or several methods.
+
+    Args:
+        plans: of one sample each.
+        turns: which the jobs of this process share.
+        evaluators: networks that are loaded already, by choice and device; shared likewise.
+    """
+
+    def __init__(
+        self, plans: Sequence[Plan], turns: Turns, evaluators: dict[tuple[EvaluatorChoice, torch.device], Any]
+    ) -> None:
+        self.tracks = [Track(plan) for plan in plans]
+        self.store = Store(plans[0].folder)
+        self._turns, self._evaluators = turns, evaluators
+        self._stopping = threading.Event()
+        self._first_step: float | None = None
+
+    def start(self) -> None:
+        """Begins; returns at once."""
+        for track in self.tracks:
+            threading.Thread(target=self._make, args=(track,), name=track.sample.name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends all that is not finished after the step that is being taken; what there is so far is kept."""
+        self._stopping.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it has ended, one way or another."""
+        return all(track.is_over for track in self.tracks)
+
+    @property
+    def progress(self) -> float:
+        """Share of the steps that are taken, 0…1."""
+        made = sum(track.steps if track.is_over else track.done for track in self.tracks)
+        return made / sum(track.steps for track in self.tracks)
+
+    def seconds_left(self) -> float | None:
+        """By the pace so far; None before there is one."""
+        running = [track for track in self.tracks if track.state is not State.FOUND]
+        taken = sum(len(track.trace) for track in running)
+        if self._first_step is None or taken < 3:
+            return None
+        left = sum(track.steps - track.done for track in running if not track.is_over)
+        return (time.monotonic() - self._first_step) / taken * left
+
+    def _make(self, track: Track) -> None:
+        """What a track's thread does; nothing leaves it."""
+        try:
+            with self._turns.turn(self._stopping.is_set) as turn:
+                self._generate(track, turn)
+            self._film(track)
+            track.state = State.FINISHED if track.frames else State.FOUND
+        except Stopped:
+            self._keep(track)
+            track.state = State.STOPPED
+        except UserError as error:
+            track.message, track.state = str(error), State.FAILED
+        except Exception as error:
+            log.exception("%s", track.sample.name)
+            track.message = (
+                f"{track.sample.name}: expected an image, got {type(error).__name__} ({first_line(error)}); the "
+                "terminal that the demo was started in tells more."
+            )
+            track.state = State.FAILED
+        finally:
+            track.run = None  # its memory
+
+    def _generate(self, track: Track, turn: Turn) -> None:
+        def watch(samples: Sequence[Sample], run: Run, iterate: Iterate) -> None:  # noqa: ARG001
+            self._first_step = self._first_step or time.monotonic()
+            track.note(run, iterate)
+            if self.is_stopping:
+                raise Stopped
+            if turn.pass_on():
+                set_up(track.plan.runtime)
+
+        def pause() -> None:
+            with turn.without():
+                if self._stopping.wait(PAUSE_S):
+                    raise Stopped
+            set_up(track.plan.runtime)
+
+        outcome = generate(track.plan, self.store, watch=watch, pause=pause, keep_text_tower=True)
+        for error in outcome.failed.values():
+            raise UserError(error)
+        track.record = self.store.record_of(track.sample)
+        self._score(track)
+
+    def _score(self, track: Track) -> None:
+        """Evaluates the new sample; an evaluator that is not to be had costs the score alone."""
+        assert track.record is not None
+        device = choose_device(track.plan.runtime.device)
+        try:
+            unreadable = evaluate(self.store, track.plan.evaluators, device, only=[track.record], load=self._load)
+            track.message = " ".join(unreadable)
+        except UserError as error:
+            track.message = str(error)
+        track.record = self.store.record_of(track.sample)
+
+    def _load(self, choice: EvaluatorChoice, device: torch.device) -> Any:
+        if (choice, device) not in self._evaluators:
+            self._evaluators.clear()  # one at most is held
+            self._evaluators[choice, device] = choice.load(device)
+        return self._evaluators[choice, device]
+
+    def _film(self, track: Track) -> None:
+        if len(track.frames) > 1:
+            self.store.write_file(film_path(self.store, track.sample), encode_film(track.frames))
+
+    def _keep(self, track: Track) -> None:
+        """Keeps the image of a track that was stopped, if a step was taken."""
+        if track.run is None:
+            return
+        try:
+            image = track.run.images()[0]
+            track.unfinished = keep_unfinished(self.store, track.sample, image, track.trace, track.steps)
+        except UserError as error:
+            track.message = str(error)

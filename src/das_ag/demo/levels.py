@@ -1,0 +1,80 @@
+"""Pictures of a pyramid's levels."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from das_ag.errors import UserError
+from das_ag.experiment.samples import Record
+from das_ag.experiment.store import Store
+from das_ag.report.plots.pyramid import contributions
+
+_SIDE_PX = 260
+"""Of a level's picture at most; twice its size on the page."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level and what it adds.
+
+    Attributes:
+        size_px: its side.
+        alone: the level on the canvas by itself, grey where it is 0, stretched to be seen.
+        total: the image made of all levels up to this one.
+    """
+
+    size_px: int
+    alone: UInt8[np.ndarray, "side side 3"]
+    total: UInt8[np.ndarray, "side side 3"]
+
+
+def levels_of(store: Store, record: Record) -> list[Level]:
+    """The levels that are worth a picture, coarse to fine.
+
+    Raises:
+        UserError: they were not kept, or are damaged.
+    """
+    levels = store.read_levels(record)
+    if not levels:
+        raise UserError(f"{record.sample.name}: expected levels, found none, since an earlier version made it.")
+    side_px = store.read_image(record.image).shape[0]
+    parts = contributions(levels, record.sample.settings["pyramid"], side_px)
+    return [
+        Level(parts.sizes_px[place], _as_bytes((_stretched(alone) + 1) / 2), _as_bytes(total))
+        for place, alone, total in zip(parts.shown, parts.alone, parts.sums, strict=True)
+    ]
+
+
+def levels_html(levels: Sequence[Level]) -> str:
+    """The levels side by side, as many in a row as there is room for."""
+    figures = (
+        f'<figure><img src="{_source(level.alone)}" alt="Level of {level.size_px} px by itself">'
+        f'<img src="{_source(level.total)}" alt="Image made of all levels up to {level.size_px} px">'
+        f"<figcaption>{level.size_px} px</figcaption></figure>"
+        for level in levels
+    )
+    return f'<div class="das-levels">{"".join(figures)}</div>'
+
+
+def _source(picture: UInt8[np.ndarray, "side side 3"]) -> str:
+    buffer, image = io.BytesIO(), Image.fromarray(picture)
+    image.thumbnail((_SIDE_PX, _SIDE_PX))
+    image.save(buffer, format="WEBP", quality=85)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _stretched(level: Float[np.ndarray, "3 side side"]) -> Float[np.ndarray, "side side 3"]:
+    """Brought to -1…1, all but its outermost values."""
+    reach = float(np.quantile(np.abs(level), 0.995)) or 1.0
+    return np.moveaxis(level, 0, -1) / reach
+
+
+def _as_bytes(rgb: Float[np.ndarray, "side side 3"]) -> UInt8[np.ndarray, "side side 3"]:
+    return (np.clip(rgb, 0, 1) * 255).astype(np.uint8)

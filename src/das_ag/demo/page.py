@@ -1,0 +1,50 @@
+"""The page: parameters at the side, what is made and what was made in two tabs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+from das_ag.demo import composer, history, result, running, shared, sidebar, state
+
+STYLE = Path(__file__).parent / "page.css"
+
+
+def show_page() -> None:
+    """Draws everything, each time that a person touched something."""
+    st.set_page_config(page_title="Direct Ascent Synthesis", page_icon="△", layout="wide")
+    st.html(STYLE)
+    state.begin(st.session_state)
+    sidebar.show_sidebar()
+    st.title("Direct Ascent Synthesis", anchor=False)
+    st.caption(
+        "An image is made from a text by gradient ascent on CLIP through a pyramid of pixels, without any generator. "
+        "DAS-AG adds an aesthetic score as a reward, DAS-rAG as a penalty."
+    )
+    create, past = st.tabs([history.CREATE, history.HISTORY], key="tab", on_change="rerun")
+    with create:
+        _create()
+    with past:
+        if past.open:
+            history.show_history()
+    _footer()
+
+
+def _create() -> None:
+    job = shared.job()
+    is_busy = job is not None and not job.is_over  # asked once, for all parts of the page
+    composer.show_composer(is_busy)
+    if job is not None:
+        (running.show_running if is_busy else result.show_result)(job)
+
+
+def _footer() -> None:
+    """Whether the same settings give the same bytes."""
+    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG", "not set")
+    if st.session_state["runtime.deterministic"]:
+        told = "Deterministic mode is on: the same settings give the same bytes on this machine"
+    else:
+        told = "Deterministic mode is off: the same settings may give other bytes"
+    st.caption(f"{told} · CUBLAS\\_WORKSPACE\\_CONFIG {workspace}".replace(":", "\\:"))

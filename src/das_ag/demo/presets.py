@@ -1,0 +1,127 @@
+"""What a person starts from: a configuration with its models, its examples, and whether it can run here."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from das_ag.errors import UserError
+from das_ag.experiment import readiness
+from das_ag.experiment.guides import GuideChoice
+from das_ag.experiment.plan import choose_evaluators, choose_guide, compose_config
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration to start from.
+
+    Attributes:
+        title: how the page calls it.
+        overrides: what it is in the configuration.
+        prompts: groups of prompts to choose examples from.
+        program: the beginning of its command line.
+    """
+
+    title: str
+    overrides: tuple[str, ...]
+    prompts: tuple[str, ...]
+    program: str
+
+    @property
+    def config(self) -> DictConfig:
+        """Its composed configuration; to be read alone."""
+        return composed(*self.overrides)
+
+    @property
+    def guide(self) -> GuideChoice:
+        """The networks that guide."""
+        return choose_guide(self.config.models)
+
+    def examples(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Positive text and negative texts of each example, by name."""
+        found: dict[str, tuple[str, tuple[str, ...]]] = {}
+        for group in self.prompts:
+            prompts = composed(*self.overrides, f"prompts={group}").prompts
+            for name, text in prompts.positive.items():
+                found[str(name).replace("_", " ")] = (str(text), tuple(map(str, prompts.negative)))
+        return found
+
+
+_PAPER_PROGRAM = "uv run --extra paper python run.py"
+
+PRESETS = {
+    "embedded": Preset("Embedded models", (), ("shapes", "pairs"), "uv run python run.py"),
+    "paper": Preset(
+        "Paper: CLIP ViT-L/14", ("experiment=paper", "published_figures=false"), ("published",), _PAPER_PROGRAM
+    ),
+    "clip": Preset(
+        "CLIP ViT-L/14, all of RGB",
+        ("models=openai_clip", "evaluator=aesthetic_v2_5"),
+        ("published",),
+        _PAPER_PROGRAM,
+    ),
+}
+
+CHECK = "uv run --extra paper python scripts/check_models.py"
+"""The command that says what is missing."""
+
+_composing = threading.Lock()
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration with these overrides; to be read alone, since others are given the same.
+
+    Raises:
+        UserError: there is no such group, choice or option.
+    """
+    with _composing:  # Hydra keeps one state for the whole process
+        return _composed(overrides)
+
+
+@functools.lru_cache(maxsize=256)
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    return compose_config(overrides)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Plain resolved values; what has no value yet stays `???`."""
+    values = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(values, dict)
+    return {str(name): value for name, value in values.items()}
+
+
+def look_up(values: Mapping[str, Any], name: str) -> Any:
+    """The value at a dotted name; None where there is none."""
+    value: Any = values
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def why_not(name: str) -> str | None:
+    """Why a preset cannot run here, a sentence; None where it can, as scripts/check_models.py would say.
+
+    Files are looked for, and no network is asked.
+    """
+    config = PRESETS[name].config
+    try:
+        sources = readiness.sources(choose_guide(config.models), list(choose_evaluators(config.evaluator).values()))
+        missing = next((finding for source in sources if not (finding := readiness.look(source)).usable), None)
+        if missing:
+            return missing.problem or f"{missing.what}: expected its weights, found none; {missing.remedy}."
+        if config.models.family != "embedded" and not _answers_rightly():
+            return "CLIP: expected the known answer to OpenAI's example, got another; run the check below."
+    except UserError as error:
+        return str(error)
+    return None
+
+
+@functools.cache
+def _answers_rightly() -> bool:
+    answer = readiness.known_answer()
+    return answer is None or readiness.is_known_answer(answer)

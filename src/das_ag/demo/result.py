@@ -1,0 +1,112 @@
+"""A run that is over: images with their scores, traces, films and levels."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from das_ag.demo import shared, words
+from das_ag.demo.archive import Entry, entry_of
+from das_ag.demo.jobs import Job, State, Track
+from das_ag.demo.levels import levels_html, levels_of
+from das_ag.demo.running import show_curves
+from das_ag.errors import UserError
+from das_ag.experiment.store import Store
+
+_TABS = ("Trace", "Film", "Pyramid", "Recipe")
+
+
+def show_result(job: Job) -> None:
+    """What came of it."""
+    first = job.tracks[0].sample
+    st.header("Result", anchor=False)
+    st.text(f"{words.prompt_of(first)} · seed {first.seed}")
+    shown = [(track, entry) for track in job.tracks if (entry := _entry(job.store, track))]
+    best = _best([entry for _, entry in shown])
+    for column, (track, entry) in zip(st.columns(max(len(shown), 2)), shown, strict=False):
+        with column:
+            _picture(job.store, track, entry, "highest" if entry is best else None)
+    for track in job.tracks:
+        if track.message:
+            shared.complain(track.message)
+    if job.is_stopping and not shown:
+        st.info("Stopped before the first step; nothing was kept.", icon=":material/info:")
+    if shown:
+        _details(job.store, [entry for _, entry in shown])
+
+
+def _entry(store: Store, track: Track) -> Entry | None:
+    found = track.record or track.unfinished
+    entry = entry_of(store, found) if found else None
+    return entry if entry and entry.made_at else None  # deleted meanwhile
+
+
+def _best(entries: list[Entry]) -> Entry | None:
+    scored = [entry for entry in entries if entry.scores]
+    return max(scored, key=lambda entry: next(iter(entry.scores.values()))) if len(scored) > 1 else None
+
+
+def _picture(store: Store, track: Track, entry: Entry, best: str | None) -> None:
+    st.html(words.heading(entry.sample, shared.colours()))
+    try:
+        png = entry.image(store)
+    except UserError as error:
+        shared.complain(str(error))
+        return
+    st.image(png, width="stretch", alt=words.described(entry.sample, entry.mark))
+    st.html(words.scores(entry, best))
+    st.download_button(
+        "PNG", png, file_name=entry.file_name("png"), mime="image/png", key=f"png {entry.id}",
+        icon=":material/download:", on_click="ignore", help="With its recipe inside." if entry.record else None,
+    )  # fmt: skip
+    if track.state is State.FOUND:
+        st.caption("Was in the store already.")
+
+
+@st.fragment
+def _details(store: Store, entries: list[Entry]) -> None:
+    tabs = dict(zip(_TABS, st.tabs(list(_TABS), key="details", on_change="rerun"), strict=True))
+    shows = {"Trace": _traces, "Film": _films, "Pyramid": _pyramids, "Recipe": _recipes}
+    for name, tab in tabs.items():
+        with tab:
+            if tab.open:
+                try:
+                    shows[name](store, entries)
+                except UserError as error:
+                    shared.complain(str(error))
+
+
+def _traces(store: Store, entries: list[Entry]) -> None:
+    traces = {entry.sample.method: entry.trace(store) for entry in entries}
+    show_curves(traces, entries[0].sample.settings["ascent"]["steps"])
+
+
+def _films(store: Store, entries: list[Entry]) -> None:
+    for column, entry in zip(st.columns(max(len(entries), 2)), entries, strict=False):
+        film = entry.film(store)
+        with column:
+            if film is None:
+                st.caption("No film: it was not made here, or was stopped.")
+                continue
+            st.image(film, width="stretch", alt=f"Film of the ascent. {words.described(entry.sample)}")
+            st.download_button(
+                "GIF", film, file_name=entry.file_name("gif"), mime="image/gif", key=f"gif {entry.id}",
+                icon=":material/download:", on_click="ignore",
+            )  # fmt: skip
+
+
+def _pyramids(store: Store, entries: list[Entry]) -> None:
+    st.caption("Above, each level by itself, grey where it is 0. Below, the image made of all levels up to it.")
+    for entry in entries:
+        st.html(words.heading(entry.sample, shared.colours()))
+        if entry.record is None:
+            st.caption("No levels are kept of what was stopped.")
+            continue
+        st.html(levels_html(levels_of(store, entry.record)))
+
+
+def _recipes(store: Store, entries: list[Entry]) -> None:
+    st.caption(f"Where the files lie, below {store.root}.")
+    for entry in entries:
+        st.code(str(entry.folder), language=None, wrap_lines=True)
+        with st.expander("All settings"):
+            st.json(entry.sample.identity(), expanded=2)

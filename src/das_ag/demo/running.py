@@ -1,0 +1,74 @@
+"""A run that is going on: progress, canvases, curves, and the button that stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from das_ag.demo import charts, shared, words
+from das_ag.demo.jobs import Job, State, Track
+
+POLL_S = 0.5
+"""Between two looks at a run: previews come at most as often."""
+_COLUMNS = ["step", "positive", "aesthetic"]
+
+
+@st.fragment(run_every=POLL_S)
+def show_running(job: Job) -> None:
+    """The run as it is now; when it is over, the whole page is drawn again."""
+    if job.is_over:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(job.progress, text=_told(job))
+        st.button(
+            "Stop", icon=":material/stop:", key="stop", on_click=job.stop, disabled=job.is_stopping,
+            help="Keeps what there is so far.",
+        )  # fmt: skip
+    colours = shared.colours()
+    for column, track in zip(st.columns(_columns(job)), job.tracks, strict=False):
+        with column:
+            st.html(words.heading(track.sample, colours))
+            _canvas(track)
+    traces = {t.sample.method: pd.DataFrame(list(t.trace), columns=_COLUMNS) for t in job.tracks}
+    if any(map(len, traces.values())):
+        show_curves(traces, job.tracks[0].steps)
+
+
+def show_curves(traces: Mapping[str, pd.DataFrame], steps: int) -> None:
+    """Similarity and aesthetic score by step.
+
+    Args:
+        traces: what each step saw, by method; of at least one step in all.
+    """
+    for column, curve in zip(st.columns(2), charts.CURVES, strict=True):
+        with column:
+            svg = charts.curves(traces, curve, steps, shared.theme())
+            st.image(svg, width="stretch", alt=charts.described(traces, curve))
+
+
+def _columns(job: Job) -> int:
+    """One image is as large as two of three."""
+    return max(len(job.tracks), 2)
+
+
+def _told(job: Job) -> str:
+    if job.is_stopping:
+        return "Stopping after this step…"
+    track = next((track for track in job.tracks if not track.is_over), job.tracks[0])
+    if track.state is State.WAITING:
+        return "Waiting for another run…" if job.progress else "Loading the models…"
+    left = job.seconds_left()
+    return f"Step {track.done} of {track.steps}" + (f", {words.clock(left)} left" if left is not None else "")
+
+
+def _canvas(track: Track) -> None:
+    if track.frames:
+        st.image(track.frames[-1], width="stretch", alt=f"Canvas after step {track.done}")
+        last = track.trace[-1]
+        st.caption(f"similarity {last['positive']:.3f}, aesthetic {10 * last['aesthetic']:.2f}")
+    elif track.is_over:
+        st.caption(track.state.value)
+    else:
+        st.skeleton(height=224)

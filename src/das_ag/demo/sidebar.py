@@ -1,0 +1,138 @@
+"""The parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import streamlit as st
+
+from das_ag.demo import state
+from das_ag.demo.form import settings_of
+from das_ag.demo.presets import PRESETS
+from das_ag.demo.shared import reason_against
+from das_ag.demo.words import escaped
+from das_ag.experiment.runtime import PRECISIONS
+from das_ag.synthesis import RANDOMNESS
+from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS
+from das_ag.synthesis.resize import INTERPOLATIONS
+from das_ag.synthesis.schedules import KINDS
+
+RESOLUTIONS_PX = (224, 448)
+"""Sides of images that CLIP's own pictures suggest; the preset's is added."""
+
+
+def show_sidebar() -> None:
+    """Everything that can be set, but prompts and method."""
+    with st.sidebar:
+        _preset()
+        with st.expander("Image", expanded=True):
+            _image()
+        with st.expander("Aesthetic guidance", expanded=True):
+            _schedule("objective.aesthetic", "Weight")
+        with st.expander("Seed", expanded=True):
+            _seed()
+        with st.expander("Views and augmentation"):
+            _views()
+        with st.expander("Regularisation"):
+            _number("objective.total_variation", "Total variation (TV)", "Smooths: weight of neighbours’ differences.")
+            _number("objective.l1", "L1", "Weight of the mean absolute value of the pixels.")
+        with st.expander("Pyramid and numerics"):
+            _numerics()
+        _carried()
+
+
+def _preset() -> None:
+    st.selectbox(
+        "Preset: models and their settings", PRESETS, format_func=_title, key="preset",
+        on_change=lambda: state.reset(st.session_state),
+    )  # fmt: skip
+    if why := reason_against(st.session_state["preset"]):
+        st.warning(escaped(why), icon=":material/download:")
+    st.button(
+        "Reset parameters", icon=":material/restart_alt:", width="stretch",
+        on_click=lambda: state.reset(st.session_state), help="Back to the preset’s values; prompts and seed stay.",
+    )  # fmt: skip
+
+
+def _title(preset: str) -> str:
+    return PRESETS[preset].title + (" (not ready here)" if reason_against(preset) else "")
+
+
+def _image() -> None:
+    usual = settings_of(PRESETS[st.session_state["preset"]])
+    own = usual["canvas_px"] - 2 * usual["views.max_shift_px"]
+    sides = sorted({own, *RESOLUTIONS_PX, st.session_state[state.RESOLUTION]})
+    st.selectbox("Resolution", sides, format_func=lambda side: f"{side} × {side} px", key=state.RESOLUTION)
+    st.number_input("Steps", min_value=1, step=10, key="steps", help="One step of Adam each.")
+    _number("learning_rate", "Learning rate", "Of the first step; it falls along a cosine.")
+    _number("objective.clip", "CLIP weight", "Of the similarity to the prompts.")
+
+
+def _schedule(name: str, label: str) -> None:
+    """A number that goes from start to end; its widgets are called after `label` for screen readers."""
+    start, end = st.columns(2, gap="small")
+    with start:
+        _number(f"{name}.start", f"{label}, start")
+    with end:
+        _number(f"{name}.end", f"{label}, end")
+    _choice(f"{name}.kind", f"{label}, schedule", KINDS)
+    st.number_input(
+        f"{label}, decay rate", min_value=0.0, max_value=1.0, step=0.01, format="%g", key=f"{name}.rate",
+        disabled=not str(st.session_state[f"{name}.kind"]).startswith("exponential"), help="Of exponential schedules.",
+    )  # fmt: skip
+
+
+def _seed() -> None:
+    st.radio("Seed", state.SEED_MODES, horizontal=True, key="seed mode", label_visibility="collapsed")
+    is_random = st.session_state["seed mode"] == "random"
+    st.number_input(
+        "Seed drawn last" if is_random else "Seed", min_value=0, max_value=state.MAX_SEED, step=1, key="seed",
+        disabled=is_random, help="The same seed gives each method the same random numbers.",
+    )  # fmt: skip
+
+
+def _views() -> None:
+    st.number_input(
+        "Views in a step (batch size)", min_value=1, step=1, key="views.count", help="More are slower and smoother."
+    )
+    st.toggle("Augmentation", key="views.augment", help="Off: one plain view in each step, however many are set.")
+    st.number_input(
+        "Shift, at most, px", min_value=0, step=1, key="views.max_shift_px", help="Also the border around the image."
+    )
+    _schedule("views.noise", "Noise")
+    _schedule("views.colour_shift", "Colour")
+
+
+def _numerics() -> None:
+    st.toggle(
+        "Deterministic", key="runtime.deterministic",
+        help="The same bytes each time on this machine. Off is faster on some GPUs.",
+    )  # fmt: skip
+    _choice("pyramid.interpolation", "Interpolation", INTERPOLATIONS)
+    _choice("gamut", "Gamut", GAMUTS)
+    _choice("pyramid.levels", "Levels", LEVELS)
+    _choice("pyramid.combine", "Levels are combined by", COMBINE)
+    _choice("pyramid.initial", "Levels begin as", INITIAL)
+    _choice("runtime.precision", "Precision of the guide", PRECISIONS)
+    _choice("randomness", "Random numbers", RANDOMNESS)
+
+
+def _carried() -> None:
+    """Settings without a widget that came with a stored sample."""
+    for name, value in st.session_state[state.CARRIED].items():
+        st.caption(escaped(f"Also kept: {name} = {value}"))
+
+
+def _number(name: str, label: str, help: str | None = None) -> None:
+    value = st.session_state[name] = float(st.session_state[name])
+    st.number_input(label, min_value=0.0, step=_step(value), format="%g", key=name, help=help)
+
+
+def _step(value: float) -> float:
+    """A tenth of the number's own order of magnitude."""
+    return 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 0.1
+
+
+def _choice(name: str, label: str, choices: Iterable[str]) -> None:
+    st.selectbox(label, list(choices), format_func=lambda choice: str(choice).replace("_", " "), key=name)

@@ -1,0 +1,112 @@
+"""The form as the page's widgets hold it: values by key, in a mapping such as `st.session_state`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+from das_ag.demo.form import METHODS, SETTINGS, Form, changed, seed_of, settings_of
+from das_ag.demo.presets import PRESETS
+from das_ag.errors import UserError
+
+State = MutableMapping[Any, Any]
+
+RESOLUTION = "resolution_px"
+"""Side of the image; a person thinks of that, and the canvas is the image with its border."""
+SEED_MODES = ("fixed", "random")
+MAX_SEED = 2**53 - 1
+"""A browser's numbers know no larger whole ones."""
+DRAWN = 2**31
+"""Random seeds are drawn below it, short enough to be read out."""
+ALL_METHODS = "all"
+KINDS_OF_PROMPT = ("positive", "negative")
+
+WITHOUT_WIDGET = ("canvas_px", "betas", "pyramid.max_level_px", "models.attention", "models.guide_dropout")
+"""Of `SETTINGS`; the first is told by the resolution, the others come with the settings of a stored sample."""
+CARRIED = "carried"
+"""Key of those others."""
+
+
+def begin(state: State) -> None:
+    """Fills a new session in."""
+    if "preset" not in state:
+        positive, negative = next(iter(PRESETS["embedded"].examples().values()))
+        put(state, Form("embedded", tuple(METHODS), (positive,), negative, seed_of("embedded")))
+        state["seed mode"] = "fixed"
+
+
+def put(state: State, form: Form) -> None:
+    """Shows a form.
+
+    Raises:
+        UserError: its seed is too large for a browser.
+    """
+    if form.seed > MAX_SEED:
+        raise UserError(f"seed: expected at most {MAX_SEED} here, got {form.seed}; use its command line instead.")
+    state["preset"], state["method"] = form.preset, ALL_METHODS if len(form.methods) > 1 else form.methods[0]
+    for kind, texts in zip(KINDS_OF_PROMPT, (form.positive or ("",), form.negative), strict=True):
+        put_prompts(state, kind, texts)
+    state["seed"] = form.seed
+    put_settings(state, form.all_settings, form.settings)
+
+
+def put_settings(state: State, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Shows these settings; of the changes, those without a widget are carried along."""
+    for name, value in settings.items():
+        if name not in WITHOUT_WIDGET:
+            state[name] = value
+    state[RESOLUTION] = settings["canvas_px"] - 2 * settings["views.max_shift_px"]
+    state[CARRIED] = {name: changes[name] for name in WITHOUT_WIDGET[1:] if name in changes}
+
+
+def reset(state: State) -> None:
+    """Back to the settings of the chosen preset; prompts and seed stay."""
+    put_settings(state, settings_of(PRESETS[state["preset"]]), {})
+
+
+def put_prompts(state: State, kind: str, texts: tuple[str, ...]) -> None:
+    """Shows these texts, each in a field of its own."""
+    first = state.get("next prompt", 0)
+    state[f"{kind} prompts"] = tuple(range(first, first + len(texts)))
+    state["next prompt"] = first + len(texts)
+    for number, text in zip(state[f"{kind} prompts"], texts, strict=True):
+        state[f"{kind} {number}"] = text
+
+
+def add_prompt(state: State, kind: str) -> None:
+    """Adds an empty field."""
+    number = state["next prompt"]
+    state["next prompt"], state[f"{kind} {number}"] = number + 1, ""
+    state[f"{kind} prompts"] = (*state[f"{kind} prompts"], number)
+
+
+def remove_prompt(state: State, kind: str, number: int) -> None:
+    """Removes a field."""
+    state[f"{kind} prompts"] = tuple(one for one in state[f"{kind} prompts"] if one != number)
+
+
+def prompts(state: State, kind: str) -> tuple[str, ...]:
+    """The texts that are not empty."""
+    texts = (str(state.get(f"{kind} {number}") or "").strip() for number in state[f"{kind} prompts"])
+    return tuple(text for text in texts if text)
+
+
+def draw_seed(state: State) -> None:
+    """Draws a new seed where it is to be random; it is shown in the field."""
+    if state["seed mode"] == "random":
+        state["seed"] = secrets.randbelow(DRAWN)
+
+
+def form_in(state: State) -> Form:
+    """The form that is shown."""
+    values = {name: state[name] for name in SETTINGS if name in state and name not in WITHOUT_WIDGET}
+    values["canvas_px"] = state[RESOLUTION] + 2 * state["views.max_shift_px"]
+    return Form(
+        preset=state["preset"],
+        methods=tuple(METHODS) if state["method"] == ALL_METHODS else (state["method"],),
+        positive=prompts(state, "positive"),
+        negative=prompts(state, "negative"),
+        seed=int(state["seed"]),
+        settings={**changed(state["preset"], values), **state[CARRIED]},
+    )

@@ -1,0 +1,97 @@
+"""Images that were stopped: kept beside the samples, never among them.
+
+stopped/<key>-step<k>/ {image.png, trace.csv, sample.json}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from das_ag.experiment.files import encode_csv, encode_png, pretty, read_json
+from das_ag.experiment.samples import IMAGE, KEY_LENGTH, SAMPLE, TRACE, Sample
+from das_ag.experiment.store import Store
+
+FOLDER = "stopped"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An image as it was when its ascent was stopped.
+
+    Attributes:
+        folder: relative to the store.
+        sample: what it was to become.
+        step: how many steps were taken, of `steps`.
+        result: the guide's numbers as the last step saw them: guide_aesthetic_score, clip_positive, clip_negative.
+    """
+
+    folder: Path
+    sample: Sample
+    step: int
+    steps: int
+    result: Mapping[str, float]
+
+    @property
+    def mark(self) -> str:
+        """How it is told from a finished one."""
+        return f"Unfinished: step {self.step} of {self.steps}"
+
+
+def keep_unfinished(
+    store: Store, sample: Sample, image: UInt8[np.ndarray, "h w 3"], trace: Sequence[Mapping[str, float]], steps: int
+) -> Unfinished:
+    """Writes what there is so far.
+
+    Args:
+        trace: what each step saw, the last one at least.
+
+    Raises:
+        StoreError: the disk is full or cannot be written to.
+    """
+    last = trace[-1]
+    step = int(last["step"]) + 1
+    result = {
+        "guide_aesthetic_score": 10 * last["aesthetic"],
+        "clip_positive": last["positive"],
+        "clip_negative": last["negative"],
+    }
+    kept = Unfinished(Path(FOLDER, f"{sample.key[:KEY_LENGTH]}-step{step}"), sample, step, steps, result)
+    folder = store.root / kept.folder
+    store.write_file(folder / IMAGE, encode_png(image, _text(kept)))
+    store.write_file(folder / TRACE, encode_csv(trace))
+    entry = {"key": sample.key, "step": step, "steps": steps, "result": result, **sample.identity()}
+    store.write_file(folder / SAMPLE, pretty(entry).encode())  # last: what has it is whole
+    return kept
+
+
+def read_unfinished(store: Store) -> tuple[list[Unfinished], list[str]]:
+    """What was stopped, and a sentence for each that is damaged."""
+    found, damaged = [], []
+    for path in sorted((store.root / FOLDER).glob(f"*/{SAMPLE}")):
+        try:
+            entry = read_json(path)
+            sample = Sample.from_identity(entry)
+            folder = path.parent.relative_to(store.root)
+            found.append(Unfinished(folder, sample, int(entry["step"]), int(entry["steps"]), dict(entry["result"])))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            damaged.append(f"{path}: left out, expected what was stopped, got “{error}”; delete the folder.")
+    return found, damaged
+
+
+def _text(kept: Unfinished) -> dict[str, str]:
+    """For the PNG; without a recipe, since nothing that makes it again would stop there."""
+    sample = kept.sample
+    text = {
+        "Software": "das-ag",
+        "Prompt": "\n".join(sample.positive),
+        "Negative prompt": "\n".join(sample.negative),
+        "Method": sample.method,
+        "Seed": str(sample.seed),
+        "Unfinished": f"step {kept.step} of {kept.steps}",
+    }
+    return {keyword: value for keyword, value in text.items() if value}

@@ -1,0 +1,75 @@
+"""Texts for the page: what a person typed shows as typed, never as markup."""
+
+from __future__ import annotations
+
+import html
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from das_ag.demo.archive import Entry
+from das_ag.demo.form import METHODS
+from das_ag.experiment.samples import Sample
+
+
+def escaped(text: str) -> str:
+    """For Streamlit's Markdown, with every character that could begin markup taken literally."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def prompt_of(sample: Sample) -> str:
+    """The positive texts in one line."""
+    return " / ".join(sample.positive)
+
+
+def described(sample: Sample, mark: str = "") -> str:
+    """What an image shows, for those who do not see it."""
+    unfinished = f" {mark}." if mark else ""
+    method = METHODS.get(sample.method, sample.method)
+    return f"Image by {method} for “{prompt_of(sample)}”, seed {sample.seed}.{unfinished}"
+
+
+def scores(entry: Entry, best: str | None = None) -> str:
+    """HTML of an entry's numbers, the evaluator's first and large.
+
+    Args:
+        best: a word for the best of several; None for the others.
+    """
+    numbers = [(title, f"{score:.2f}") for title, score in entry.scores.items()]
+    numbers.append(("Guide’s aesthetic", f"{entry.result['guide_aesthetic_score']:.2f}"))
+    numbers.append(("CLIP similarity", f"{entry.result['clip_positive']:.3f}"))
+    if entry.sample.negative:
+        numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))
+    rows = "".join(_number(name, value, best if not place else None) for place, (name, value) in enumerate(numbers))
+    mark = f'<p class="das-mark">{html.escape(entry.mark)}</p>' if entry.mark else ""
+    return f'{mark}<dl class="das-scores">{rows}</dl>'
+
+
+def _number(name: str, value: str, best: str | None) -> str:
+    crown = f' <span class="das-best">{html.escape(best)}</span>' if best else ""
+    return f"<div><dt>{html.escape(name)}</dt><dd>{value}{crown}</dd></div>"
+
+
+def heading(sample: Sample, colours: Mapping[str, str]) -> str:
+    """HTML of a method's name with its colour."""
+    colour, name = colours.get(sample.method, "gray"), METHODS.get(sample.method, sample.method)
+    return f'<h3 class="das-method"><i style="background:{colour}"></i>{html.escape(name)}</h3>'
+
+
+def lost(words: Sequence[str]) -> str:
+    """HTML that names words which the models do not know; empty where there is none."""
+    named = ", ".join(f"<b>{html.escape(word)}</b>" for word in dict.fromkeys(words))
+    return f'<p class="das-lost" role="status">Not known to these models: {named}</p>' if words else ""
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def ago(then: float) -> str:
+    """How long ago that was, or the day."""
+    passed = time.time() - then
+    return f"{clock(max(passed, 0))} ago" if passed < 43200 else time.strftime("%d %b %Y, %H:%M", time.localtime(then))

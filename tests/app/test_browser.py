@@ -1,0 +1,180 @@
+"""The demo as a person meets it: a real server, a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from das_ag.experiment.recipe import read_recipe
+from das_ag.experiment.regenerate import regenerate
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("needs a browser: $CHROMIUM, chromium, chromium-browser or google-chrome")
+    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+    with api.sync_playwright() as playwright:
+        # As root, for instance in a container, Chromium starts only without its sandbox.
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The demo in an empty folder, and its address."""
+    pytest.importorskip("streamlit", reason="needs the package streamlit")
+    folder = tmp_path_factory.mktemp("demo")
+    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    program = [sys.executable, "-m", "streamlit", "run", ROOT / "src" / "das_ag" / "app.py", "--server.port", str(port)]
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(program, cwd=folder, stdout=log, stderr=log)
+        try:
+            _wait_for(f"http://localhost:{port}/_stcore/health", process)
+            yield folder, f"http://localhost:{port}"
+        finally:
+            process.terminate()
+            process.wait(30)  # a run that is going on does not keep it
+    assert "Traceback" not in (folder / "log.txt").read_text()
+
+
+def _wait_for(address, process):
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail("the server did not start")
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Opens the demo; whatever the page complains of fails the test."""
+    complaints, contexts = [], []
+
+    def visit(**options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: None if "localhost" in r.url or ":" not in r.url[:6] else _foreign(complaints, r))
+        page.goto(server[1])
+        button(page, "Generate").wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _foreign(complaints, request):
+    if not request.url.startswith(("data:", "blob:")):
+        complaints.append(request.url)
+
+
+def button(page, name):
+    return page.get_by_role("button", name=re.compile(rf"{name}$")).first
+
+
+def set_steps(page, steps):
+    page.get_by_label("Steps", exact=True).fill(str(steps))
+    page.get_by_label("Steps", exact=True).press("Enter")
+    page.get_by_text(f"steps={steps} ").or_(page.get_by_text(re.compile(rf"steps={steps}$"))).first.wait_for(
+        state="attached"
+    )
+
+
+def test_from_a_prompt_to_a_history(visit, server, tmp_path):
+    page = visit(viewport={"width": 1400, "height": 1000})
+    page.get_by_text("As a command line").click()
+    page.get_by_label("Prompt", exact=True).press_sequentially(" with unicorns")
+    page.get_by_text("Not known to these models").wait_for()  # while typing: the field still has the focus
+    page.get_by_label("Prompt", exact=True).fill("a yellow star on a blue background")
+    page.get_by_text("Not known to these models").wait_for(state="detached")
+
+    set_steps(page, 12)
+    button(page, "Generate").click()
+    page.get_by_role("heading", name="Result").wait_for()
+    pictures = page.get_by_role("img", name=re.compile("^Image by DAS"))
+    assert pictures.count() == 3
+    assert (
+        pictures.evaluate_all("all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth)))")
+        == [112] * 3
+    )
+    scores = page.locator(".das-scores div:first-child dd").all_inner_texts()
+    assert len(scores) == 3
+    assert all(re.match(r"\d+\.\d\d", score) for score in scores)
+    page.get_by_role("img", name=re.compile("CLIP similarity")).wait_for()
+    page.get_by_role("tab", name="Film").click()
+    page.get_by_role("img", name=re.compile("^Film of the ascent")).first.wait_for()
+
+    with page.expect_download() as download:
+        button(page, "PNG").click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert regenerate(read_recipe(path)).png == path.read_bytes()
+
+    set_steps(page, 100000)
+    button(page, "Generate").click()
+    page.get_by_role("img", name=re.compile("^Canvas after step")).first.wait_for()
+    asked = time.monotonic()
+    button(page, "Stop").click()
+    page.get_by_text(re.compile(r"^Unfinished: step \d+ of 100000")).first.wait_for()
+    assert time.monotonic() - asked < 30
+
+    page.get_by_role("tab", name="History").click()
+    page.get_by_text("6 of 6 images").wait_for()
+    assert page.get_by_text(re.compile("^Unfinished: step")).count() >= 3
+    button(page, "Use settings").click()
+    button(page, "Generate").wait_for()
+    assert page.get_by_label("Steps", exact=True).input_value() == "100000"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_and_both_themes(visit, scheme):
+    page = visit(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    lightness = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor.match(/\\d+/g)[0]")
+    assert (int(lightness) < 60) == (scheme == "dark")
+    page.get_by_role("tab", name="History").click()
+    page.get_by_role("heading", name="History").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_keyboard_is_enough(visit):
+    page = visit(viewport={"width": 1400, "height": 1000})
+    page.get_by_label("Prompt", exact=True).focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText").strip().endswith("Generate"):
+            break
+    else:
+        pytest.fail("Generate was not reached by Tab")
+    unnamed = page.eval_on_selector_all(
+        "input, button, img",
+        "all => all.filter(e => e.checkVisibility() && !e.labels?.length && !e.ariaLabel && !e.innerText && "
+        "!e.hasAttribute('alt') && !e.title && !e.getAttribute('aria-labelledby')).map(e => e.outerHTML)",
+    )
+    assert unnamed == []

@@ -1,0 +1,206 @@
+"""Runs in the background: the same bytes, turns, stopping, what goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+
+import pytest
+from PIL import Image
+
+from das_ag.demo import archive, jobs
+from das_ag.demo.film import film_path
+from das_ag.demo.form import Form
+from das_ag.demo.jobs import Job, State
+from das_ag.demo.turns import Turns
+from das_ag.demo.unfinished import read_unfinished
+from das_ag.experiment.batch import Stopped
+from das_ag.experiment.evaluators import EmbeddedJudgeChoice
+from das_ag.experiment.generate import generate
+from das_ag.experiment.recipe import read_recipe
+from das_ag.experiment.regenerate import regenerate
+from das_ag.experiment.store import Store
+
+SMALL = {"canvas_px": 32, "views.max_shift_px": 2, "views.count": 2, "steps": 4}
+LONG = {**SMALL, "steps": 100_000}
+FORM = Form("embedded", ("das", "das_ag", "das_rag"), ("a red heart",), (), 7, SMALL)
+
+
+@pytest.fixture
+def start(here):
+    """Starts jobs that share their turns; ends those that are still going on."""
+    turns, evaluators, started = Turns(), {}, []
+
+    def start(form=FORM, **changes):
+        job = Job(dataclasses.replace(form, **changes).plans(), turns, evaluators)
+        started.append(job)
+        job.start()
+        return job
+
+    yield start
+    for job in started:
+        job.stop()
+        wait(job)
+
+
+def wait(job, seconds=120, *, until=None):
+    end = time.monotonic() + seconds
+    while not (until(job) if until else job.is_over):
+        assert time.monotonic() < end, [track.state for track in job.tracks]
+        time.sleep(0.01)
+    return job
+
+
+def test_the_bytes_are_those_of_the_command_line(start, tmp_path):
+    job = wait(start())
+    assert [track.state for track in job.tracks] == [State.FINISHED] * 3
+    for plan, track in zip(FORM.plans(), job.tracks, strict=True):
+        other = Store(tmp_path / "other")
+        generate(plan, other)
+        for name in ("image.png", "trace.csv"):
+            mine = (job.store.root / track.sample.folder / name).read_bytes()
+            assert mine == (other.root / track.sample.folder / name).read_bytes()
+    assert job.progress == 1
+    records, damaged = job.store.records()
+    assert not damaged
+    assert all(record.scores["embedded"]["score"] for record in records)
+
+
+def test_what_is_finished_is_found_at_once(start, monkeypatch):
+    wait(start())
+    monkeypatch.setattr(jobs, "is_frame", lambda *_: pytest.fail("a step was taken"))
+    again = wait(start())
+    assert [track.state for track in again.tracks] == [State.FOUND] * 3
+    assert all(track.record and track.record.scores for track in again.tracks)
+
+
+def test_two_sessions_do_not_disturb_each_other(start):
+    """One of them asks for what the other is making, one for something else, without determinism."""
+    fast = {**SMALL, "runtime.deterministic": False}
+    together = [start(), start(), start(seed=8, settings=fast)]
+    for job in together:
+        wait(job)
+    assert not any(track.message for job in together for track in job.tracks)
+    images = [(job.store.root / t.sample.folder / "image.png") for job in together for t in job.tracks]
+    for path in {*images}:
+        assert regenerate(read_recipe(path)).png == path.read_bytes()
+    assert len({*images}) == 6
+    assert {t.record.provenance["deterministic_algorithms"] for t in together[0].tracks} == {True}
+    assert {t.record.provenance["deterministic_algorithms"] for t in together[2].tracks} == {False}
+
+
+def test_stopping_keeps_what_there_is(start):
+    job = wait(start(settings=LONG), until=lambda job: all(track.done > 2 for track in job.tracks))
+    left = job.seconds_left()
+    assert left is not None
+    assert left > 1
+    asked = time.monotonic()
+    job.stop()
+    wait(job)
+    assert time.monotonic() - asked < 10
+    assert [track.state for track in job.tracks] == [State.STOPPED] * 3
+    kept, damaged = read_unfinished(job.store)
+    assert (len(kept), damaged) == (3, [])
+    assert job.store.records() == ([], [])
+    assert job.store.failures() == {}
+    one = job.tracks[0].unfinished
+    with Image.open(job.store.root / one.folder / "image.png") as image:
+        assert image.size == (28, 28)
+        assert image.info["Unfinished"] == f"step {one.step} of 100000"
+        assert (image.info["Prompt"], image.info["Seed"]) == ("a red heart", "7")
+        assert "Recipe" not in image.info
+    found, _ = archive.entries(job.store)
+    assert {entry.mark for entry in found} == {unfinished.mark for unfinished in kept}
+    assert len(found[0].trace(job.store)) == int(found[0].mark.split()[2])
+
+
+def test_stopping_before_the_first_step_keeps_nothing(start):
+    busy = wait(start(settings=LONG, methods=("das",)), until=lambda job: job.tracks[0].done > 0)
+    other = start(seed=9)
+    other.stop()
+    wait(other)
+    assert [track.unfinished for track in other.tracks if not track.done] == [
+        None for track in other.tracks if not track.done
+    ]
+    assert not busy.is_over
+
+
+def test_a_sample_that_cannot_be_made_is_told(start):
+    job = wait(start(settings={**SMALL, "objective.clip": 3e38, "learning_rate": 1000.0, "views.noise.start": 3e38}))
+    assert {track.state for track in job.tracks} == {State.FAILED}
+    assert all("expected a finite loss" in track.message for track in job.tracks)
+
+
+def test_a_defect_is_told_in_one_sentence(start, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("no\nway")
+
+    monkeypatch.setattr(jobs, "generate", broken)
+    job = wait(start(methods=("das",)))
+    (track,) = job.tracks
+    assert track.message.endswith("got ZeroDivisionError (no); the terminal that the demo was started in tells more.")
+
+
+def test_an_evaluator_that_is_not_to_be_had_costs_the_score_alone(start, monkeypatch):
+    from das_ag.errors import UserError
+
+    def broken(*_):
+        raise UserError("judge: gone; look for it.")
+
+    monkeypatch.setattr(EmbeddedJudgeChoice, "load", broken)
+    (track,) = wait(start(methods=("das",))).tracks
+    assert (track.state, track.message) == (State.FINISHED, "judge: gone; look for it.")
+
+
+def test_the_film_shows_the_ascent(start):
+    (track,) = wait(start(methods=("das",), settings={**SMALL, "steps": 70})).tracks
+    with Image.open(film_path(Store(track.plan.folder), track.sample)) as film:
+        assert film.size == (224, 224)
+        assert film.n_frames == len(track.frames)
+        assert 20 <= film.n_frames <= 34
+
+
+def test_history_is_filtered_and_forgotten(start):
+    job = wait(start())
+    wait(start(positive=("a blue star",), methods=("das",)))
+    found, _ = archive.entries(job.store)
+    assert found[0].sample.positive == ("a blue star",)
+    assert len(archive.chosen(found, [], "")) == 4
+    assert len(archive.chosen(found, ["das"], "")) == 2
+    (red,) = archive.chosen(found, ["das"], "HEART red")
+    archive.remove(job.store, red)
+    after, damaged = archive.entries(job.store)
+    assert (len(after), damaged) == (3, [])
+    assert not film_path(job.store, red.sample).exists()
+    archive.remove(job.store, red)  # twice, from two tabs
+    table = archive.differences(after[1].sample, after[2].sample)
+    assert set(table["setting"]) == {"method", "objective.aesthetic_sign"}
+    assert after[0].file_name("png").startswith("a-blue-star-")
+
+
+def test_turns_come_round():
+    turns, order = Turns(), []
+
+    def work(name):
+        with turns.turn(lambda: False) as turn:
+            for _ in range(3):
+                order.append(name)
+                turn.pass_on()
+
+    with turns.turn(lambda: False):
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)
+    for thread in threads:
+        thread.join(10)
+    assert "".join(order) == "abcabcabc"
+
+
+def test_waiting_for_a_turn_can_be_stopped():
+    turns = Turns()
+    with turns.turn(lambda: False), pytest.raises(Stopped), turns.turn(lambda: True):
+        pytest.fail("it was not its turn")
+    with turns.turn(lambda: True) as turn, turn.without():
+        pass
