@@ -10,6 +10,7 @@ The first half is for tests; the second half is the program, which reads and ans
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import itertools
 import json
@@ -142,6 +143,7 @@ def serve() -> None:
         asked = json.loads(line)
         answer = start(asked) if "start" in asked else poll(asked["poll"])
         print(json.dumps(answer), flush=True)
+    gc.unfreeze()
 
 
 def import_what_a_run_imports() -> None:
@@ -149,6 +151,7 @@ def import_what_a_run_imports() -> None:
     environment.prepare()  # before torch, as run.py does
     for name in IMPORTED:
         importlib.import_module(name)
+    gc.freeze()  # else each collection in a run looks through all of torch
 
 
 def start(job: dict[str, Any]) -> int:

@@ -25,7 +25,9 @@ METHODS = ("das", "das_ag", "das_rag")
 STEPS = 24
 KILLS = 20
 EARLY = 4
-"""One kill of so many strikes before the first batch is begun."""
+"""One kill of so many strikes while a process starts."""
+LINES = 5
+"""A process has taken fewer lines of progress when it is killed; a batch has four."""
 FILES = {"image.png", "trace.csv", "sample.json", "levels.npz"}
 
 # The worst moments: a process dies as soon as this call has ended. With it the number of finished samples of four, and
@@ -95,7 +97,6 @@ class Story:
     kills: list[Kill] = field(default_factory=list)
     last: Run | None = None
     others: list[Run] = field(default_factory=list)
-    seconds: float = 0.0
 
     @property
     def root(self) -> Path:
@@ -172,8 +173,10 @@ def stories(run_server, settings, sweep, tmp_path_factory):
         return tmp_path_factory.mktemp(name)
 
     def random_kills() -> dict[str, Story]:
-        whole = undisturbed(run_server, sweep, folder("whole"))
-        return {"whole": whole, "random": random_moments(run_server, sweep, folder("random"), whole.seconds)}
+        return {
+            "whole": undisturbed(run_server, sweep, folder("whole")),
+            "random": random_moments(run_server, sweep, folder("random")),
+        }
 
     def the_others() -> dict[str, Story]:
         das = ("method=das", *settings)
@@ -189,34 +192,39 @@ def stories(run_server, settings, sweep, tmp_path_factory):
 
 
 def undisturbed(server: RunServer, command: tuple[str, ...], folder: Path) -> Story:
-    """One start; `seconds` is the time in which it generated."""
     story = Story(folder)
     story.last = server.start(folder, *command)
-    story.last.wait_until(lambda: claims_of(story.last, story.root))
-    began = time.monotonic()
-    story.last.wait_until(lambda: "das_rag: 4 generated" in story.last.stdout)
-    story.seconds = time.monotonic() - began
     story.last.wait()
     return story
 
 
-def random_moments(server: RunServer, command: tuple[str, ...], folder: Path, seconds: float) -> Story:
-    """A sweep that is killed again and again, together about as long as it takes undisturbed, and started at last."""
+def random_moments(server: RunServer, command: tuple[str, ...], folder: Path) -> Story:
+    """A sweep that is killed again and again, together after about as much work as it takes, and then let go on.
+
+    A moment lies so many lines of progress after the first batch is begun, so that it strikes work on a busy machine
+    too, and some time after that; of those that come earlier it is a time since the start.
+    """
     story, chance = Story(folder), random.Random(20)
     for number in range(KILLS):
         run = server.start(folder, *command)
         if number % EARLY == EARLY - 1:
-            pause, since = chance.uniform(0.1, 0.9), "start"
+            lines, pause = None, chance.uniform(0.1, 0.9)
         else:
-            # A killed process loses on average half of the time between two checkpoints.
-            pause, since = chance.uniform(0, 3 * seconds / KILLS), "claim"
+            lines, pause = chance.randrange(LINES), chance.uniform(0, 0.1)
             run.wait_until(lambda run=run: claims_of(run, story.root))
+            run.wait_until(lambda run=run, lines=lines: run.stdout.count(": step ") >= lines or is_made(run))
         time.sleep(pause)
         run.kill()
-        story.kills.append(killed(run, f"{pause:.3f} s after its {since}", story.root))
+        since = "its start" if lines is None else f"{lines} lines of progress"
+        story.kills.append(killed(run, f"{pause:.3f} s after {since}", story.root))
     story.last = server.start(folder, *command)
     story.last.wait()
     return story
+
+
+def is_made(run: Run) -> bool:
+    """Whether it has come to the report."""
+    return re.search(rf"^{METHODS[-1]}: \d+ generated", run.stdout, re.MULTILINE) is not None
 
 
 def worst_moments(server: RunServer, command: tuple[str, ...], folder: Path) -> Story:

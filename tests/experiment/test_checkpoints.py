@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import errno
 import hashlib
 import io
@@ -15,7 +17,7 @@ import torch
 from das_ag.experiment import batch as batch_module
 from das_ag.experiment import checkpoints as checkpoints_module
 from das_ag.experiment import generate as generate_module
-from das_ag.experiment.batch import Stopped
+from das_ag.experiment.batch import Stopped, guide_of
 from das_ag.experiment.checkpoints import Checkpoint
 from das_ag.experiment.files import write_synced
 from das_ag.experiment.generate import Outcome, generate
@@ -119,9 +121,20 @@ def test_a_batch_may_be_broken_again_and_again(plan, unbroken, store):
     assert files_of(store) == unbroken
 
 
-def test_a_batch_that_failed_goes_on_too(plan, unbroken, store):
+def test_a_batch_that_failed_within_a_step_goes_on_too(plan, unbroken, store, monkeypatch):
     """An error of this machine at this moment does not cost what was computed."""
-    outcome = generate(plan, store, watch=Watch(4, ZeroDivisionError("once")))
+    loaded, calls = guide_of(plan, plan.samples, torch.device("cpu")), iter(range(7))
+
+    def encode_images(pixels):
+        if next(calls) == 5:
+            raise ZeroDivisionError("once")
+        return loaded.functions.encode_images(pixels)
+
+    failing = copy.copy(loaded)
+    failing.functions = dataclasses.replace(loaded.functions, encode_images=encode_images)
+    with monkeypatch.context() as patch:
+        patch.setattr(generate_module, "guide_of", lambda *_, **__: failing)
+        outcome = generate(plan, store)
     assert outcome.failed == dict.fromkeys(["das_ag heart seed 42", "das_ag star seed 42"], "ZeroDivisionError: once")
     assert go_on(plan, store) == [4, 5, 6]
     assert files_of(store) == unbroken

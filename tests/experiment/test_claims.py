@@ -189,6 +189,20 @@ def test_a_full_disk_is_told_and_leaves_no_claim(claims, monkeypatch):
     assert try_to_claim(claims)
 
 
+def test_the_claim_of_a_dead_process_is_forgotten_and_that_of_a_living_one_stays(claims, start_holder):
+    claims.forget("work")
+    assert not claims.folder.exists()  # where nobody ever claimed anything
+    holder, _ = start_holder()
+    claims.forget("work")
+    assert names_in(claims) == ["work.claim"]
+    holder.kill()
+    holder.wait(timeout=60)
+    claims.forget("other work")
+    assert names_in(claims) == ["work.claim"]
+    claims.forget("work")
+    assert names_in(claims) == []
+
+
 def test_of_many_claimers_each_piece_of_work_is_done_by_one(claims, monkeypatch):
     monkeypatch.setattr(claims_module, "TRIES_S", 0.0)  # one look, so that they do meet
     pieces = [f"piece{number}" for number in range(25)]

@@ -581,6 +581,34 @@ def test_a_batch_whose_owner_is_gone_is_taken_over(singles, made_singly, tmp_pat
     assert files_of(Store(tmp_path)) == files_of(made_singly)
 
 
+def test_who_waits_for_others_may_be_stopped(singles, tmp_path):
+    """At the second look; the claim stays with its owner."""
+    claims, key, looks = Claims(tmp_path / "claims"), singles.samples[1].key[:12], []
+
+    def pause():
+        looks.append(None)
+        if len(looks) == 2:
+            raise Stopped
+
+    with claims.claim(key):
+        with pytest.raises(Stopped):
+            generate(singles, Store(tmp_path), pause=pause)
+        assert set(files_of(Store(tmp_path))) == {"heart", "ring"}
+        assert [path.name for path in claims.folder.iterdir()] == [f"{key}.claim"]
+    assert Store(tmp_path).failures() == {}
+
+
+def test_a_claim_that_a_dead_process_left_on_finished_samples_is_cleared_away(plan, copied):
+    claims, key = Claims(copied.root / "claims"), plan.samples[0].key[:12]
+    with claims.claim(key):
+        assert generate(plan, copied) == Outcome(0, 3, {})
+        assert [path.name for path in claims.folder.iterdir()] == [f"{key}.claim"]  # of a living one
+        then = time.time() - 2 * LEASE_S
+        os.utime(claims.folder / f"{key}.claim", (then, then))
+        assert generate(plan, copied) == Outcome(0, 3, {})
+        assert list(claims.folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("has_failed_earlier", [False, True])
 def test_what_failed_under_another_process_meanwhile_is_told_and_not_tried(singles, tmp_path, has_failed_earlier):
     store, star = Store(tmp_path), singles.samples[1]
