@@ -167,7 +167,7 @@ def finish(config: DictConfig, started: float) -> int:
         failures = store.failures(since=started - CLOCK_SLACK_S)
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
         # Two processes that shared the work come here together; the second finds it done.
-        with Claims(folder / "claims").claim("report", wait=True):
+        with Claims.of(store).claim("report", wait=True):
             complaints += evaluate(store, evaluators, choose_device(runtime.device))
             try:
                 table, left_out = write_report(folder, first)

@@ -203,20 +203,6 @@ def test_the_script_writes_pages(store):
 # ---- In a browser
 
 
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("needs a browser: $CHROMIUM, chromium, chromium-browser or google-chrome")
-    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    with api.sync_playwright() as playwright:
-        # As root, for instance in a container, Chromium starts only without its sandbox.
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser):
     """Opens a page from the disk; what it complains of, and whatever it asks of a network, fails the test."""

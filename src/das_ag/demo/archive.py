@@ -14,7 +14,7 @@ from das_ag.demo.film import film_path
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
 from das_ag.experiment.files import UNFINISHED, unfinished_name
-from das_ag.experiment.regenerate import flat
+from das_ag.experiment.regenerate import differing
 from das_ag.experiment.samples import IMAGE, SAMPLE, TRACE, Record, Sample
 from das_ag.experiment.store import Store, StoreError
 
@@ -123,14 +123,10 @@ def remove(store: Store, entry: Entry) -> None:
 
 def differences(first: Sample, second: Sample) -> pd.DataFrame:
     """What differs between two samples, a row for each setting: setting, A, B."""
-    sides = [dict(flat(sample.identity())) for sample in (first, second)]
-    names = [name for name in {**sides[0], **sides[1]} if sides[0].get(name) != sides[1].get(name)]
+    found = differing(first.identity(), second.identity())
     rows = [
-        {
-            "setting": name.removeprefix("settings."),
-            **{side: _text(values.get(name)) for side, values in zip("AB", sides, strict=True)},
-        }
-        for name in names
+        {"setting": name.removeprefix("settings."), "A": _text(a), "B": _text(b)}
+        for name, (a, b) in found.items()
         if name != "prompt_id"
     ]
     return pd.DataFrame(rows, columns=["setting", "A", "B"])

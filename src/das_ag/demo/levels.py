@@ -14,7 +14,7 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
-from das_ag.report.plots.pyramid import contributions
+from das_ag.report.plots.pyramid import contributions, stretch
 
 _SIDE_PX = 260
 """Of a level's picture at most; twice its size on the page."""
@@ -47,7 +47,7 @@ def levels_of(store: Store, record: Record) -> list[Level]:
     side_px = store.read_image(record.image).shape[0]
     parts = contributions(levels, record.sample.settings["pyramid"], side_px)
     return [
-        Level(parts.sizes_px[place], _as_bytes((_stretched(alone) + 1) / 2), _as_bytes(total))
+        Level(parts.sizes_px[place], _as_bytes(stretch(alone)[0]), _as_bytes(total))
         for place, alone, total in zip(parts.shown, parts.alone, parts.sums, strict=True)
     ]
 
@@ -68,12 +68,6 @@ def _source(picture: UInt8[np.ndarray, "side side 3"]) -> str:
     image.thumbnail((_SIDE_PX, _SIDE_PX))
     image.save(buffer, format="WEBP", quality=85)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _stretched(level: Float[np.ndarray, "3 side side"]) -> Float[np.ndarray, "side side 3"]:
-    """Brought to -1…1, all but its outermost values."""
-    reach = float(np.quantile(np.abs(level), 0.995)) or 1.0
-    return np.moveaxis(level, 0, -1) / reach
 
 
 def _as_bytes(rgb: Float[np.ndarray, "side side 3"]) -> UInt8[np.ndarray, "side side 3"]:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from das_ag.demo import charts, shared, words
 from das_ag.demo.jobs import Job, State, Track
+from das_ag.experiment.outlook import clock
 
 POLL_S = 0.5
 """Between two looks at a run: previews come at most as often."""
@@ -60,7 +61,7 @@ def _told(job: Job) -> str:
     if track.state is State.WAITING:
         return "Waiting for another run…" if job.progress else "Loading the models…"
     left = job.seconds_left()
-    return f"Step {track.done} of {track.steps}" + (f", {words.clock(left)} left" if left is not None else "")
+    return f"Step {track.done} of {track.steps}" + (f", {clock(left)} left" if left is not None else "")
 
 
 def _canvas(track: Track) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from das_ag.experiment.files import encode_csv, encode_png, pretty, read_json
+from das_ag.experiment.recipe import caption_of
 from das_ag.experiment.samples import IMAGE, KEY_LENGTH, SAMPLE, TRACE, Sample
 from das_ag.experiment.store import Store
 
@@ -85,13 +86,4 @@ def read_unfinished(store: Store) -> tuple[list[Unfinished], list[str]]:
 
 def _text(kept: Unfinished) -> dict[str, str]:
     """For the PNG; without a recipe, since nothing that makes it again would stop there."""
-    sample = kept.sample
-    text = {
-        "Software": "das-ag",
-        "Prompt": "\n".join(sample.positive),
-        "Negative prompt": "\n".join(sample.negative),
-        "Method": sample.method,
-        "Seed": str(sample.seed),
-        "Unfinished": f"step {kept.step} of {kept.steps}",
-    }
-    return {keyword: value for keyword, value in text.items() if value}
+    return caption_of(kept.sample) | {"Unfinished": f"step {kept.step} of {kept.steps}"}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from das_ag.demo.archive import Entry
 from das_ag.demo.form import METHODS
+from das_ag.experiment.outlook import clock
 from das_ag.experiment.samples import Sample
 
 
@@ -60,13 +61,6 @@ def lost(words: Sequence[str]) -> str:
     """HTML that names words which the models do not know; empty where there is none."""
     named = ", ".join(f"<b>{html.escape(word)}</b>" for word in dict.fromkeys(words))
     return f'<p class="das-lost" role="status">Not known to these models: {named}</p>' if words else ""
-
-
-def clock(seconds: float) -> str:
-    """A duration as people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def ago(then: float) -> str:

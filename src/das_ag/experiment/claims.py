@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from das_ag.experiment.store import StoreError
+from das_ag.experiment.store import Store, StoreError
 
 LEASE_S = 120.0
 """A claim that was not renewed for so long is free; on the machine of its owner, as soon as that is dead."""
@@ -29,6 +29,11 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def of(cls, store: Store) -> Claims:
+        """Those of the processes that work on a store."""
+        return cls(store.root / "claims")
 
     @contextlib.contextmanager
     def claim(self, name: str, *, wait: bool = False) -> Iterator[bool]:

@@ -84,7 +84,7 @@ def generate(
         # A process may have died between its last sample and the end of its batch.
         if plan.runtime.checkpoint_steps:
             Checkpoint(store, batch, plan).remove()
-        Claims(store.root / "claims").forget(batch[0].key[:KEY_LENGTH])
+        Claims.of(store).forget(_claim_name(batch))
     if not batches:
         return Outcome(0, len(plan.samples), {})
     set_up(plan.runtime)
@@ -111,7 +111,7 @@ class _Worker:
     ) -> None:
         self._plan, self._store, self._batches, self._watch, self._pause = plan, store, batches, watch, pause
         self._device = choose_device(plan.runtime.device)
-        self._claims = Claims(store.root / "claims")
+        self._claims = Claims.of(store)
         self._samples = [sample for batch in batches for sample in batch]
         self._earlier_failures = store.failure_marks(self._samples)
         self.made, self.failed = 0, dict[str, str]()
@@ -140,7 +140,7 @@ class _Worker:
         """Makes a batch unless another process is making it; whether nothing of it is left to do."""
         if not self._missing(batch):
             return True
-        with self._claims.claim(batch[0].key[:KEY_LENGTH]) as is_mine:
+        with self._claims.claim(_claim_name(batch)) as is_mine:
             if is_mine and (missing := self._missing(batch)):  # another may have ended before the claim was free
                 self._make(batch, missing, guide)
             return is_mine
@@ -194,6 +194,10 @@ class _Worker:
         for sample in samples:
             self._store.write_failure(sample, error, traceback)
             self.failed[sample.name] = error
+
+
+def _claim_name(batch: _Batch) -> str:
+    return batch[0].key[:KEY_LENGTH]
 
 
 def _report_lost_words(guide: LoadedGuide, samples: Sequence[Sample]) -> None:

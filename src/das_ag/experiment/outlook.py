@@ -36,7 +36,7 @@ class Outlook:
         if self.failed:
             parts.append(f"{self.failed:,} of them failed before")
         if self.missing:
-            parts.append("no sample timed yet" if self.seconds is None else f"about {_clock(self.seconds)} to go")
+            parts.append("no sample timed yet" if self.seconds is None else f"about {clock(self.seconds)} to go")
         return ", ".join(parts)
 
 
@@ -57,7 +57,8 @@ def look_ahead(plan: Plan, store: Store) -> Outlook:
     )
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A duration as people say it."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -29,17 +29,25 @@ class Recipe:
 def text_of(recipe: Recipe) -> dict[str, str]:
     """Text for a PNG by keyword, the same for the same recipe."""
     sample = recipe.sample
-    people = {
+    whole = {"sample": sample.identity(), "placement": dataclasses.asdict(recipe.placement)}
+    return {
+        **caption_of(sample),
+        "Key": sample.key,
+        "Command": command_of(sample),
+        RECIPE: json.dumps(whole, ensure_ascii=False),
+    }
+
+
+def caption_of(sample: Sample) -> dict[str, str]:
+    """What a person wants to know of an image, finished or not, by keyword."""
+    text = {
         "Software": "das-ag",
         "Prompt": "\n".join(sample.positive),
         "Negative prompt": "\n".join(sample.negative),
         "Method": sample.method,
         "Seed": str(sample.seed),
-        "Key": sample.key,
-        "Command": command_of(sample),
     }
-    whole = {"sample": sample.identity(), "placement": dataclasses.asdict(recipe.placement)}
-    return {keyword: text for keyword, text in people.items() if text} | {RECIPE: json.dumps(whole, ensure_ascii=False)}
+    return {keyword: value for keyword, value in text.items() if value}
 
 
 def read_recipe(path: Path) -> Recipe:

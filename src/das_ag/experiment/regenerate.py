@@ -94,20 +94,26 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
 
 
 def _differences(asked: Sample, got: Sample) -> list[str]:
-    theirs, ours = dict(flat(asked.identity())), dict(flat(got.identity()))
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-    return [f"{name} {_short(ours.get(name))} instead of {_short(theirs.get(name))}" for name in names]
+    found = differing(asked.identity(), got.identity())
+    return [f"{name} {_short(ours)} instead of {_short(theirs)}" for name, (theirs, ours) in found.items()]
 
 
 def _short(value: object) -> str:
     return text if len(text := str(value)) <= 20 else f"{text[:16]}…"
 
 
-def flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values by dotted name of whatever is not the same in two nested mappings; None where one lacks it."""
+    sides = dict(_flat(first)), dict(_flat(second))
+    pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in {**sides[0], **sides[1]}}
+    return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
+
+
+def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted name and value of everything in nested mappings."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{place}{name}.")
+            yield from _flat(value, f"{place}{name}.")
         else:
             yield f"{place}{name}", value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from typing import Any
 
 from das_ag.errors import UserError
 from das_ag.experiment.recipe import Recipe
-from das_ag.experiment.regenerate import describe_difference, flat, regenerate
+from das_ag.experiment.regenerate import describe_difference, differing, regenerate
 from das_ag.experiment.runtime import DEVICES, choose_device
-from das_ag.experiment.samples import TRACE, Record
+from das_ag.experiment.samples import TRACE, Placement, Record
 from das_ag.experiment.store import Store
 
-_NOT_COMPARED = ("duration_s", "samples_per_batch", "row", "views_per_pass", "threads", "published_figures")
+_NOT_COMPARED = ("duration_s", "published_figures", *(field.name for field in dataclasses.fields(Placement)))
 """In a provenance: what is the same by construction, or says nothing about the machine."""
 
 
@@ -71,6 +72,9 @@ def _device_of(record: Record) -> list[str]:
 
 def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """A line for each part of the environment that is not as it was."""
-    before, now = dict(flat(recorded)), dict(flat(here))
-    names = [name for name in {**before, **now} if name not in _NOT_COMPARED and before.get(name) != now.get(name)]
-    return [f"{name.removeprefix('versions.')} {now.get(name)}, there {before.get(name)}" for name in names]
+    found = differing(recorded, here)
+    return [
+        f"{name.removeprefix('versions.')} {now}, there {before}"
+        for name, (before, now) in found.items()
+        if name not in _NOT_COMPARED
+    ]

@@ -160,7 +160,7 @@ def _draw_pictures(figure: SubFigure, parts: Contributions) -> None:
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(linewidth=0.5, color="#BBBBBB")
     for place, level, total, (above, below) in zip(parts.shown, parts.alone, parts.sums, grid.T, strict=True):
-        stretched, factor = _stretch(level)
+        stretched, factor = stretch(level)
         above.imshow(stretched, interpolation="nearest")
         above.set_title(f"{parts.sizes_px[place]} px\n×{factor:g}", fontsize=9)
         below.imshow(np.clip(total, 0, 1), interpolation="lanczos")
@@ -168,7 +168,7 @@ def _draw_pictures(figure: SubFigure, parts: Contributions) -> None:
     grid[1, 0].set_ylabel("sum so far", fontsize=9)
 
 
-def _stretch(level: Float[np.ndarray, "3 h w"]) -> tuple[Float[np.ndarray, "h w 3"], float]:
+def stretch(level: Float[np.ndarray, "3 h w"]) -> tuple[Float[np.ndarray, "h w 3"], float]:
     """RGB in 0…1 in which all but the outermost values find room, and the factor, of two digits."""
     reach = float(np.quantile(np.abs(level), 0.995))
     factor = float(f"{1 / reach:.2g}") if reach > 1e-12 else 1.0
