@@ -70,6 +70,7 @@ def tiny() -> tuple[str, ...]:
         "objective.aesthetic={kind: exponential_decay, start: 0.0, end: 3.0, rate: 0.06}",
         "objective.total_variation=10",
         "runtime.device=cpu",
+        "runtime.threads=1",  # pictures this small do not gain from two, which wait for each other on a busy machine
     )
 
 

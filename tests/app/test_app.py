@@ -215,7 +215,7 @@ def test_the_app_settles_the_environment_before_torch(tmp_path):
 
 
 def test_the_server_listens_to_this_machine_alone():
-    config = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    config = tomllib.loads((ROOT / "src" / "das_ag" / ".streamlit" / "config.toml").read_text())
     assert config["server"]["address"] == "localhost"
     assert config["browser"]["gatherUsageStats"] is False
     assert config["client"]["showErrorDetails"] == "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,7 +24,6 @@ def server(tmp_path_factory):
     """The demo in an empty folder, and its address."""
     pytest.importorskip("streamlit", reason="needs the package streamlit")
     folder = tmp_path_factory.mktemp("demo")
-    shutil.copytree(ROOT / ".streamlit", folder / ".streamlit")
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -95,9 +93,9 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     page = visit(viewport={"width": 1400, "height": 1000})
     page.get_by_text("As a command line").click()
     page.get_by_label("Prompt", exact=True).press_sequentially(" with unicorns")
-    page.get_by_text("Not known to these models").wait_for()  # while typing: the field still has the focus
+    page.get_by_text("Not seen by these models").wait_for()  # while typing: the field still has the focus
     page.get_by_label("Prompt", exact=True).fill("a yellow star on a blue background")
-    page.get_by_text("Not known to these models").wait_for(state="detached")
+    page.get_by_text("Not seen by these models").wait_for(state="detached")
 
     set_steps(page, 12)
     button(page, "Generate").click()
@@ -135,6 +133,33 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     button(page, "Use settings").click()
     button(page, "Generate").wait_for()
     assert page.get_by_label("Steps", exact=True).input_value() == "100000"
+
+
+def test_two_tabs_at_once(visit):
+    """One makes three images while the other's long run goes on and is stopped; neither shows the other's."""
+    first, second = (visit(viewport={"width": 1400, "height": 1000}) for _ in range(2))
+    for page, prompt, steps in ((first, "a green ring on a black background", 100000), (second, "a red square", 5)):
+        page.get_by_text("As a command line").click()
+        page.get_by_label("Prompt", exact=True).fill(prompt)
+        page.get_by_text(prompt).nth(0).wait_for(state="attached")
+        set_steps(page, steps)
+    button(first, "Generate").click()
+    first.get_by_role("img", name=re.compile("^Canvas after step")).first.wait_for()
+    button(second, "Generate").click()
+    second.get_by_role("heading", name="Result").wait_for()
+    assert second.get_by_role("img", name=re.compile("^Image by DAS.* “a red square”")).count() == 3
+    button(first, "Stop").click()
+    first.get_by_role("heading", name="Result").wait_for()
+    assert first.get_by_role("img", name=re.compile("“a green ring on a black background”.* Unfinished")).count() == 3
+    assert second.get_by_role("img", name=re.compile("^Image by DAS.* “a red square”")).count() == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is no address of this machine")
+def test_the_server_listens_to_this_machine_alone(server):
+    """From whatever folder it was started."""
+    port = int(server[1].rpartition(":")[2])
+    with pytest.raises(ConnectionRefusedError):  # as it would be from another machine
+        socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

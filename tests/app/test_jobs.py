@@ -16,10 +16,12 @@ from das_ag.demo.jobs import Job, State
 from das_ag.demo.turns import Turns
 from das_ag.demo.unfinished import read_unfinished
 from das_ag.experiment.batch import Stopped
+from das_ag.experiment.claims import Claims
 from das_ag.experiment.evaluators import EmbeddedJudgeChoice
 from das_ag.experiment.generate import generate
 from das_ag.experiment.recipe import read_recipe
 from das_ag.experiment.regenerate import regenerate
+from das_ag.experiment.samples import KEY_LENGTH
 from das_ag.experiment.store import Store
 
 SMALL = {"canvas_px": 32, "views.max_shift_px": 2, "views.count": 2, "steps": 4}
@@ -88,6 +90,18 @@ def test_two_sessions_do_not_disturb_each_other(start):
     assert len({*images}) == 6
     assert {t.record.provenance["deterministic_algorithms"] for t in together[0].tracks} == {True}
     assert {t.record.provenance["deterministic_algorithms"] for t in together[2].tracks} == {False}
+
+
+def test_an_image_that_another_process_is_making_is_waited_for(start):
+    one = dataclasses.replace(FORM, methods=("das",))
+    sample = one.plans()[0].samples[0]
+    store = Store(one.plans()[0].folder)
+    store.prepare()
+    with Claims.of(store).claim(sample.key[:KEY_LENGTH]) as is_mine:
+        assert is_mine
+        job = wait(start(one), until=lambda job: job.tracks[0].state is State.ELSEWHERE)
+    wait(job)
+    assert job.tracks[0].state is State.FINISHED
 
 
 def test_stopping_keeps_what_there_is(start):

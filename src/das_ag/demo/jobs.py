@@ -37,6 +37,7 @@ class State(enum.Enum):
     """How far a sample is."""
 
     WAITING = "waiting for its turn"
+    ELSEWHERE = "being made by another run"
     RUNNING = "being made"
     FINISHED = "finished"
     FOUND = "already there"
@@ -171,9 +172,11 @@ class Job:
                 set_up(track.plan.runtime)
 
         def pause() -> None:
+            track.state = State.ELSEWHERE
             with turn.without():
                 if self._stopping.wait(PAUSE_S):
                     raise Stopped
+            track.state = State.WAITING
             set_up(track.plan.runtime)
 
         outcome = generate(track.plan, self.store, watch=watch, pause=pause, keep_text_tower=True)

@@ -58,6 +58,8 @@ def _told(job: Job) -> str:
     if job.is_stopping:
         return "Stopping after this step…"
     track = next((track for track in job.tracks if not track.is_over), job.tracks[0])
+    if track.state is State.ELSEWHERE:
+        return "Another run is making this image…"
     if track.state is State.WAITING:
         return "Waiting for another run…" if job.progress else "Loading the models…"
     left = job.seconds_left()

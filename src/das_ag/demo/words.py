@@ -58,9 +58,9 @@ def heading(sample: Sample, colours: Mapping[str, str]) -> str:
 
 
 def lost(words: Sequence[str]) -> str:
-    """HTML that names words which the models do not know; empty where there is none."""
+    """HTML that names words which the models do not see; empty where there is none."""
     named = ", ".join(f"<b>{html.escape(word)}</b>" for word in dict.fromkeys(words))
-    return f'<p class="das-lost" role="status">Not known to these models: {named}</p>' if words else ""
+    return f'<p class="das-lost" role="status">Not seen by these models: {named}</p>' if words else ""
 
 
 def ago(then: float) -> str:

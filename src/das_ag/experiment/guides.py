@@ -147,9 +147,14 @@ class OpenAIClipChoice:
         """See `GuideChoice`; CLIP has read everything."""
         return [text for text in texts if not text.split()]
 
-    def lost_words(self, _text: str) -> tuple[str, ...]:
-        """See `GuideChoice`; what lies beyond CLIP's context is known when it has read the text."""
-        return ()
+    def lost_words(self, text: str) -> tuple[str, ...]:
+        """See `GuideChoice`; the context is that of every CLIP which OpenAI published."""
+        from das_ag.models import clip
+
+        try:
+            return clip.lost_words(text, clip.VIT_L_14["context_length"])
+        except UserError:  # without CLIP's package nothing can be made either, which is told elsewhere
+            return ()
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """See `GuideChoice`."""

@@ -81,18 +81,22 @@ class OpenAIClip:
         return F.normalize(self._text.encode_text(tokens.to(self._device)), dim=-1)
 
     def lost_words(self, text: str) -> tuple[str, ...]:
-        """Words beyond the model's context, of which two places go to the marks of start and end."""
-        tokenizer = clip_package()._tokenizer
-        room = self.architecture["context_length"] - 2
-        words = re.findall(r"\S+", text)
-        for kept in range(len(words), -1, -1):
-            if len(tokenizer.encode(" ".join(words[:kept]))) <= room:
-                return tuple(words[kept:])
-        return tuple(words)
+        """Words beyond the model's context."""
+        return lost_words(text, self.architecture["context_length"])
 
     def release_texts(self) -> None:
         """Gives the text tower's memory back; `encode_texts` works no more."""
         self._text = None
+
+
+def lost_words(text: str, context_length: int) -> tuple[str, ...]:
+    """Words beyond a context, of which two places go to the marks of start and end."""
+    tokenizer = clip_package()._tokenizer
+    words = re.findall(r"\S+", text)
+    for kept in range(len(words), -1, -1):
+        if len(tokenizer.encode(" ".join(words[:kept]))) <= context_length - 2:
+            return tuple(words[kept:])
+    return tuple(words)
 
 
 def draw_initial_weights(architecture: dict[str, Any]) -> None:
