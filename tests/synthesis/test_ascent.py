@@ -20,6 +20,7 @@ from das_ag.synthesis import (
     Schedule,
     StepNumbers,
     ViewSettings,
+    geometry_of,
     image_rgb,
     initial_levels,
     measure_result,
@@ -61,7 +62,7 @@ class Run:
         self.guide, self.views, self.settings = guide or toy_guide(), views, settings
 
     def draw(self):
-        return self.numbers.step(self.views, CANVAS, self.guide.dropout)
+        return self.numbers.step(self.views, geometry_of(PYRAMID, BORDER, self.guide), self.guide.dropout)
 
     def steps(self, draw=None, **options):
         draw = draw or self.draw

@@ -3,8 +3,10 @@ import torch
 from torch.nn import functional as F
 
 from das_ag.errors import UserError
+from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix
 from das_ag.synthesis.schedules import Schedule
 from das_ag.synthesis.views import (
+    ViewGeometry,
     ViewNumbers,
     ViewSettings,
     draw_view_numbers,
@@ -25,18 +27,22 @@ def generators(*seeds):
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def random_numbers(batch, views, border, window, dtype=torch.float64):
-    numbers = draw_view_numbers(settings(count=views, max_shift_px=border), window, generators(*range(batch)))
-    return ViewNumbers(numbers.shift_px, numbers.gain.to(dtype), numbers.offset.to(dtype), numbers.noise.to(dtype))
+def random_numbers(batch, views, border, geometry, dtype=torch.float64):
+    """Numbers, and the noise on the window of which theirs is what arrives."""
+    numbers = draw_view_numbers(settings(count=views, max_shift_px=border), geometry, generators(*range(batch)))
+    side = geometry.window_px
+    noise = torch.randn(batch, views, 3, side, side, dtype=dtype, generator=torch.Generator().manual_seed(8))
+    arriving = resize(noise, (geometry.image_size_px, geometry.image_size_px), geometry.interpolation)
+    return ViewNumbers(numbers.shift_px, numbers.gain.to(dtype), numbers.offset.to(dtype), arriving), noise
 
 
-def published_view(canvas, numbers, place, *, border, noise, colour_shift, image_size_px, mode):
+def published_view(canvas, numbers, window_noise, place, *, border, noise, colour_shift, image_size_px, mode):
     """One view as the published program makes it: roll, colour shift, noise all over, cut, resize."""
     dy, dx = numbers.shift_px[place].tolist()
     view = torch.roll(canvas, (dy, dx), dims=(1, 2))
     u, v = colour_shift * numbers.gain[place], colour_shift * numbers.offset[place]
     view = view * torch.exp(u) + v
-    view = view + noise * F.pad(numbers.noise[place], [border] * 4, value=1e6)  # its border must never be seen
+    view = view + noise * F.pad(window_noise[place], [border] * 4, value=1e6)  # its border must never be seen
     size = canvas.shape[-1]
     view = view[:, border : size - border, border : size - border]
     options = {} if mode == "nearest" else {"align_corners": False}
@@ -59,12 +65,13 @@ def test_views_equal_the_published_ones(*, batch, views, border, window, resized
     size = window + 2 * border
     image_size_px, mode = resized
     pixels = torch.randn(batch, 3, size, size, dtype=dtype, generator=torch.Generator().manual_seed(9))
-    numbers = random_numbers(batch, views, border, window, dtype)
-    ours = random_views(pixels, numbers, 0.35, 0.2, image_size_px=image_size_px, interpolation=mode)
+    geometry = ViewGeometry(window, image_size_px, mode)
+    numbers, window_noise = random_numbers(batch, views, border, geometry, dtype)
+    ours = random_views(pixels, numbers, 0.35, 0.2, geometry)
     for sample in range(batch):
         for view in range(views):
             theirs = published_view(
-                pixels[sample], numbers, (sample, view),
+                pixels[sample], numbers, window_noise, (sample, view),
                 border=border, noise=0.35, colour_shift=0.2, image_size_px=image_size_px, mode=mode,
             )  # fmt: skip
             torch.testing.assert_close(ours[sample, view], theirs, rtol=0, atol=tolerance)
@@ -75,11 +82,11 @@ def test_a_positive_shift_moves_the_picture_down_and_right():
     pixels[0, :, 3, 3] = 1
     shift = torch.tensor([[[1, -2]]])
     numbers = ViewNumbers(shift, torch.zeros(1, 1, 3, 1, 1), torch.zeros(1, 1, 3, 1, 1), torch.zeros(1, 1, 3, 3, 3))
-    view = random_views(pixels, numbers, 0.0, 0.0, image_size_px=3)
+    view = random_views(pixels, numbers, 0.0, 0.0, ViewGeometry(3, 3))
     assert view.sum() == 0  # moved out of the window, which shows rows and columns 2 to 4
     shift = torch.tensor([[[1, -1]]])
     numbers = ViewNumbers(shift, numbers.gain, numbers.offset, numbers.noise)
-    view = random_views(pixels, numbers, 0.0, 0.0, image_size_px=3)
+    view = random_views(pixels, numbers, 0.0, 0.0, ViewGeometry(3, 3))
     assert view[0, 0, 0].tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
 
 
@@ -88,9 +95,9 @@ def test_colour_change_by_hand():
     pixels = torch.full((1, 3, 4, 4), 2.0)
     gain, offset = torch.full((1, 1, 3, 1, 1), 0.5), torch.full((1, 1, 3, 1, 1), -1.0)
     numbers = ViewNumbers(torch.zeros(1, 1, 2, dtype=torch.long), gain, offset, torch.ones(1, 1, 3, 4, 4))
-    view = random_views(pixels, numbers, 0.0, 0.1, image_size_px=4)
+    view = random_views(pixels, numbers, 0.0, 0.1, ViewGeometry(4, 4))
     torch.testing.assert_close(view, torch.full((1, 1, 3, 4, 4), 2.0025422), rtol=0, atol=1e-6)
-    with_noise = random_views(pixels, numbers, 0.25, 0.1, image_size_px=4)
+    with_noise = random_views(pixels, numbers, 0.25, 0.1, ViewGeometry(4, 4))
     torch.testing.assert_close(with_noise, torch.full((1, 1, 3, 4, 4), 2.2525422), rtol=0, atol=1e-6)
 
 
@@ -110,7 +117,7 @@ def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, c
     ours = torch.randn(len(corners), 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
     theirs = ours.detach().clone().requires_grad_()
     size = image or window
-    got = resized_windows(ours, torch.tensor(corners), window, size, interpolation)
+    got = resized_windows(ours, torch.tensor(corners), ViewGeometry(window, size, interpolation))
     windows = [theirs[n, :, y : y + window, x : x + window] for n, row in enumerate(corners) for y, x in row]
     options = {} if interpolation == "nearest" else {"align_corners": False}
     expected = F.interpolate(torch.stack(windows), size=(size, size), mode=interpolation, **options)
@@ -127,11 +134,11 @@ def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, c
 @pytest.mark.parametrize("corner", [(-1, 0), (0, -1), (6, 0), (0, 4)])
 def test_windows_beyond_the_picture_are_rejected(corner):
     with pytest.raises(ValueError, match=r"corners: expected within 0…\[5, 3\]"):
-        resized_windows(torch.zeros(1, 3, 9, 7), torch.tensor([[corner]]), 4, 4)
+        resized_windows(torch.zeros(1, 3, 9, 7), torch.tensor([[corner]]), ViewGeometry(4, 4))
 
 
 def test_ranges_of_the_drawn_numbers():
-    numbers = draw_view_numbers(settings(count=2000, max_shift_px=3), 2, generators(0, 1))
+    numbers = draw_view_numbers(settings(count=2000, max_shift_px=3), ViewGeometry(2, 2), generators(0, 1))
     assert sorted(numbers.shift_px.unique().tolist()) == [-3, -2, -1, 0, 1, 2, 3]
     for values in (numbers.gain, numbers.offset):  # uniform in [-1, 1): mean 0, variance 1/3
         assert values.shape == (2, 2000, 3, 1, 1)
@@ -145,22 +152,35 @@ def test_ranges_of_the_drawn_numbers():
 
 @pytest.mark.parametrize("shift", [1, 16, 32])
 def test_shifts_reach_both_ends_of_both_axes(shift):
-    numbers = draw_view_numbers(settings(count=1000, max_shift_px=shift), 1, generators(0))
+    numbers = draw_view_numbers(settings(count=1000, max_shift_px=shift), ViewGeometry(1, 1), generators(0))
     assert numbers.shift_px.amin(dim=(0, 1)).tolist() == [-shift, -shift]
     assert numbers.shift_px.amax(dim=(0, 1)).tolist() == [shift, shift]
 
 
 def test_no_shift_is_possible():
-    assert not draw_view_numbers(settings(max_shift_px=0), 2, generators(0)).shift_px.any()
+    assert not draw_view_numbers(settings(max_shift_px=0), ViewGeometry(2, 2), generators(0)).shift_px.any()
 
 
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(("window", "image"), [(11, 7), (12, 6), (7, 11), (7, 6)])
+def test_noise_arrives_as_if_it_had_been_drawn_on_the_window(window, image, interpolation):
+    """The covariance of all pairs of pixels, from 24,000 pictures: of M·N·Mᵀ it is (M·Mᵀ) ⊗ (M·Mᵀ)."""
+    numbers = draw_view_numbers(settings(count=8000), ViewGeometry(window, image, interpolation), generators(0))
+    pictures = numbers.noise.reshape(-1, image * image).double()
+    matrix = resize_matrix(image, window, interpolation, pictures)
+    expected = torch.kron(matrix @ matrix.T, matrix @ matrix.T)
+    torch.testing.assert_close(pictures.T @ pictures / len(pictures), expected, rtol=0, atol=0.06)
+    assert pictures.mean(dim=0).abs().max() < 0.04
+
+
+@pytest.mark.parametrize("geometry", [ViewGeometry(6, 6), ViewGeometry(11, 6), ViewGeometry(6, 9)])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_sample_draws_the_same_numbers_whatever_its_batch(place):
+def test_a_sample_draws_the_same_numbers_whatever_its_batch(place, geometry):
     seeds = (4, 0, 11)
     in_batch, by_itself = generators(*seeds), generators(seeds[place])
     for _ in range(3):  # steps
-        together = draw_view_numbers(settings(), 6, in_batch)
-        alone = draw_view_numbers(settings(), 6, by_itself)
+        together = draw_view_numbers(settings(), geometry, in_batch)
+        alone = draw_view_numbers(settings(), geometry, by_itself)
         for name, values in vars(together).items():
             assert torch.equal(values[place : place + 1], getattr(alone, name)), name
 
@@ -170,7 +190,9 @@ def test_plain_view_is_the_middle_resized(size, border, image_size_px):
     pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     middle = pixels[:, :, border : size - border, border : size - border]
     expected = F.interpolate(middle, size=(image_size_px, image_size_px), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(plain_view(pixels, border, image_size_px), expected[:, None], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        plain_view(pixels, ViewGeometry(size - 2 * border, image_size_px)), expected[:, None], rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

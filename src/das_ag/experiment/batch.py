@@ -32,6 +32,7 @@ from das_ag.synthesis import (
     SampleNumbers,
     StepNumbers,
     Terms,
+    geometry_of,
     image_rgb,
     mean_features,
     measure_result,
@@ -188,8 +189,10 @@ class Run:
         like = positive[0][0]
         self.objective = Objective(s.objective, mean_features(positive, like), mean_features(negative, like))
 
+        geometry = geometry_of(s.pyramid, s.border_px, guide)
+
         def draw() -> StepNumbers:
-            return numbers.step(s.views, s.pyramid.canvas_px, guide.dropout)
+            return numbers.step(s.views, geometry, guide.dropout)
 
         self._ascent = Ascent(
             self.pyramid, guide, self.objective, s.views, s.ascent,

@@ -5,6 +5,7 @@ from das_ag.synthesis.ascent import (
     Ascent,
     AscentSettings,
     Iterate,
+    geometry_of,
     image_rgb,
     measure_result,
     to_bytes,
@@ -20,7 +21,7 @@ from das_ag.synthesis.randomness import (
     as_default,
 )
 from das_ag.synthesis.schedules import Schedule
-from das_ag.synthesis.views import ViewNumbers, ViewSettings, draw_view_numbers
+from das_ag.synthesis.views import ViewGeometry, ViewNumbers, ViewSettings, draw_view_numbers
 
 __all__ = [
     "RANDOMNESS",
@@ -40,10 +41,12 @@ __all__ = [
     "Schedule",
     "StepNumbers",
     "Terms",
+    "ViewGeometry",
     "ViewNumbers",
     "ViewSettings",
     "as_default",
     "draw_view_numbers",
+    "geometry_of",
     "image_rgb",
     "initial_levels",
     "mean_features",

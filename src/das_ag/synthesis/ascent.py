@@ -14,11 +14,11 @@ from torch import Tensor
 
 from das_ag.errors import UserError
 from das_ag.synthesis.objective import Guide, Objective, Terms
-from das_ag.synthesis.pyramid import Pyramid, as_model_sees, as_rgb
+from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_model_sees, as_rgb
 from das_ag.synthesis.randomness import StepNumbers
-from das_ag.synthesis.views import ViewSettings, plain_view, random_views
+from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
-REVISION = 1
+REVISION = 2
 """Counts changes of the algorithm that change its images."""
 
 MAX_LEARNING_RATE = 1000.0
@@ -73,6 +73,11 @@ class Iterate:
     finite: Bool[Tensor, " batch"]
 
 
+def geometry_of(pyramid: PyramidSettings, border_px: int, guide: Guide) -> ViewGeometry:
+    """How the guide sees the canvas."""
+    return ViewGeometry(pyramid.canvas_px - 2 * border_px, guide.image_size_px, pyramid.interpolation)
+
+
 class Ascent:
     """Optimises a pyramid in place: an iterator that takes a step each time and says what it saw.
 
@@ -98,9 +103,7 @@ class Ascent:
         self._pyramid, self._guide, self._objective = pyramid, guide, objective
         self._views, self._settings = views, settings
         self._draw, self._views_per_pass = draw, views_per_pass
-        self._optimiser = torch.optim.Adam(
-            pyramid.levels, lr=settings.learning_rate, betas=settings.betas, foreach=True
-        )
+        self._optimiser = torch.optim.Adam(pyramid.levels, lr=settings.learning_rate, betas=settings.betas, fused=True)
         self._annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
             self._optimiser, T_max=settings.steps, eta_min=LAST_LEARNING_RATE * settings.learning_rate
         )
@@ -127,14 +130,11 @@ class Ascent:
 
     def _look(self, step: int, numbers: StepNumbers) -> Float[Tensor, "batch views 3 image image"]:
         pixels = as_model_sees(self._pyramid.canvas(), self._pyramid.settings.gamut)
-        size_px, interpolation = self._guide.image_size_px, self._pyramid.settings.interpolation
         views, steps = self._views, self._settings.steps
+        geometry = geometry_of(self._pyramid.settings, views.max_shift_px, self._guide)
         if numbers.views is None:
-            return plain_view(pixels, views.max_shift_px, size_px, interpolation)
-        noise, colour_shift = views.noise(step, steps), views.colour_shift(step, steps)
-        return random_views(
-            pixels, numbers.views, noise, colour_shift, image_size_px=size_px, interpolation=interpolation
-        )
+            return plain_view(pixels, geometry)
+        return random_views(pixels, numbers.views, views.noise(step, steps), views.colour_shift(step, steps), geometry)
 
     def _measure(self, step: int, rows: slice, part: Tensor, dropout: list[Tensor]) -> tuple[Terms, Tensor]:
         terms = self._objective.rows(rows).measure(self._guide, part, dropout)
@@ -175,14 +175,16 @@ def _backward(
     gradient by itself, and no more than one part's activations are held.
     """
     batch, count = views.shape[:2]
-    terms, gradient = Terms.zeros(views), torch.empty_like(views)
+    terms, gradients = Terms.zeros(views), []
     for rows, columns in _parts(batch, count, views_per_pass):
         share = (columns.stop - columns.start) / count
         part = views[rows, columns].detach().requires_grad_()
         measured, loss = measure(rows, part, [mask[rows, columns] for mask in dropout])
-        (gradient[rows, columns],) = torch.autograd.grad((loss * share).sum(), part)
+        gradients += torch.autograd.grad((loss * share).sum(), part)
         terms.add(measured, rows, share)
-    views.backward(gradient)
+    # The parts follow each other as samples and their views do.
+    whole = gradients[0] if len(gradients) == 1 else torch.cat([g.flatten(0, 1) for g in gradients]).view_as(views)
+    views.backward(whole)
     return terms
 
 
@@ -202,7 +204,7 @@ def _parts(batch: int, views: int, views_per_pass: int) -> Iterator[tuple[slice,
 def measure_result(pyramid: Pyramid, guide: Guide, objective: Objective, border_px: int) -> Terms:
     """The terms of the finished images, seen plainly."""
     pixels = as_model_sees(pyramid.canvas(), pyramid.settings.gamut)
-    return objective.measure(guide, plain_view(pixels, border_px, guide.image_size_px, pyramid.settings.interpolation))
+    return objective.measure(guide, plain_view(pixels, geometry_of(pyramid.settings, border_px, guide)))
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from das_ag.synthesis.objective import Dropout
 from das_ag.synthesis.pyramid import PyramidSettings, initial_levels
-from das_ag.synthesis.views import ViewNumbers, ViewSettings, draw_view_numbers
+from das_ag.synthesis.resize import resize
+from das_ag.synthesis.views import ViewGeometry, ViewNumbers, ViewSettings, draw_view_numbers
 
 RANDOMNESS = ("per_sample", "published")
 
@@ -39,7 +40,7 @@ class Numbers(Protocol):
     def levels(self, settings: PyramidSettings) -> list[Float[Tensor, "batch 3 _ _"]]:
         """Levels to start from, coarse to fine."""
 
-    def step(self, settings: ViewSettings, canvas_px: int, dropout: Dropout) -> StepNumbers:
+    def step(self, settings: ViewSettings, geometry: ViewGeometry, dropout: Dropout) -> StepNumbers:
         """The numbers of the next step."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,12 +60,9 @@ class SampleNumbers:
         """Levels to start from, coarse to fine."""
         return initial_levels(settings, self._generators, self._device)
 
-    def step(self, settings: ViewSettings, canvas_px: int, dropout: Dropout) -> StepNumbers:
+    def step(self, settings: ViewSettings, geometry: ViewGeometry, dropout: Dropout) -> StepNumbers:
         """The numbers of the next step."""
-        views = None
-        if settings.augment:
-            window_px = canvas_px - 2 * settings.max_shift_px
-            views = draw_view_numbers(settings, window_px, self._generators, self._device)
+        views = draw_view_numbers(settings, geometry, self._generators, self._device) if settings.augment else None
         masks = []
         for width, rate in dropout:
             places = [torch.empty(settings.views_in_step, width, device=g.device) for g in self._generators]
@@ -103,9 +101,9 @@ class PublishedNumbers:
         """Levels to start from, coarse to fine."""
         return initial_levels(settings, [self._own], self._own.device)
 
-    def step(self, settings: ViewSettings, canvas_px: int, dropout: Dropout) -> StepNumbers:
+    def step(self, settings: ViewSettings, geometry: ViewGeometry, dropout: Dropout) -> StepNumbers:
         """The numbers of the next step."""
-        views = self._views(settings, canvas_px) if settings.augment else None
+        views = self._views(settings, geometry) if settings.augment else None
         ones = [torch.ones(settings.views_in_step, width, device=self._own.device) for width, _ in dropout]
         with as_default(self._own):  # dropout takes no generator, and on CUDA it draws in a way of its own
             masks = [F.dropout(one, rate) for one, (_, rate) in zip(ones, dropout, strict=True)]
@@ -120,15 +118,16 @@ class PublishedNumbers:
         self._cpu.set_state(state["cpu"])
         self._own.set_state(state["own"])
 
-    def _views(self, settings: ViewSettings, canvas_px: int) -> ViewNumbers:
+    def _views(self, settings: ViewSettings, geometry: ViewGeometry) -> ViewNumbers:
         b, m, own = settings.count, settings.max_shift_px, self._own
         dx_dy = [torch.randint(-m, m + 1, (1,), generator=self._cpu) for _ in range(2 * b)]
         offset = torch.rand(1, b, 3, 1, 1, generator=own, device=own.device) * 2 - 1
         gain = torch.rand(1, b, 3, 1, 1, generator=own, device=own.device) * 2 - 1
         # The program cuts the border after it has drawn.
-        noise = torch.randn(1, b, 3, canvas_px, canvas_px, generator=own, device=own.device)
-        window = slice(m, canvas_px - m)
-        return ViewNumbers(torch.cat(dx_dy).view(1, b, 2).flip(-1), gain, offset, noise[..., window, window])
+        window_px, image_px = geometry.window_px, geometry.image_size_px
+        noise = torch.randn(1, b, 3, window_px + 2 * m, window_px + 2 * m, generator=own, device=own.device)
+        noise = resize(noise[..., m : m + window_px, m : m + window_px], (image_px, image_px), geometry.interpolation)
+        return ViewNumbers(torch.cat(dx_dy).view(1, b, 2).flip(-1), gain, offset, noise)
 
 
 @contextlib.contextmanager

@@ -17,12 +17,14 @@ INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 @lru_cache(maxsize=4096)
-def _matrix(size_out: int, size_in: int, interpolation: str) -> Float[Tensor, "out in"]:
+def _matrix(
+    size_out: int, size_in: int, interpolation: str, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "out in"]:
     """Column j is the resized unit impulse at place j, so every convention of `F.interpolate` carries over."""
     impulses = torch.eye(size_in, dtype=torch.float64)[:, None, :, None]  # a batch of pictures of one column
     options = {} if interpolation == "nearest" else {"align_corners": False}
     columns = F.interpolate(impulses, size=(size_out, 1), mode=interpolation, **options)
-    return columns[:, 0, :, 0].T.contiguous()
+    return columns[:, 0, :, 0].T.contiguous().to(dtype=dtype, device=device)
 
 
 def resize_matrix(size_out: int, size_in: int, interpolation: str, like: Tensor) -> Float[Tensor, "out in"]:
@@ -31,7 +33,25 @@ def resize_matrix(size_out: int, size_in: int, interpolation: str, like: Tensor)
     Args:
         interpolation: `bilinear`, `bicubic` or `nearest`, without antialiasing, `align_corners=False`.
     """
-    return _matrix(size_out, size_in, interpolation).to(like)
+    return _matrix(size_out, size_in, interpolation, like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+def _root(
+    size_out: int, size_in: int, interpolation: str, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "out k"]:
+    matrix = _matrix(size_out, size_in, interpolation, torch.float64, torch.device("cpu"))
+    root = torch.linalg.cholesky(matrix @ matrix.T) if size_out < size_in else matrix
+    return root.to(dtype=dtype, device=device)
+
+
+def noise_root(size_out: int, size_in: int, interpolation: str, like: Tensor) -> Float[Tensor, "out k"]:
+    """F with F·Fᵀ = M·Mᵀ, M being the resizing, and k the smaller of both sizes.
+
+    Normal noise is known by its covariance alone: F·Z·Fᵀ of k × k standard normal numbers has the same distribution as
+    M·N·Mᵀ of `size_in` × `size_in` of them, and where pictures shrink it needs fewer.
+    """
+    return _root(size_out, size_in, interpolation, like.dtype, like.device)
 
 
 def resize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from das_ag.errors import UserError
-from das_ag.synthesis.resize import resize, resize_matrix
+from das_ag.synthesis.resize import noise_root, resize
 from das_ag.synthesis.schedules import Schedule
 
 
@@ -58,36 +57,58 @@ class ViewNumbers:
         shift_px: (dy, dx) by which each view's picture is moved down and right, in [-m, m], on the CPU.
         gain: u / c of the colour change, in [-1, 1].
         offset: v / c of the colour change, in [-1, 1].
-        noise: standard normal, the size of the canvas without its border.
+        noise: standard normal noise on the canvas without its border, as it reaches the model's size.
     """
 
     shift_px: Int[Tensor, "batch views 2"]
     gain: Float[Tensor, "batch views 3 1 1"]
     offset: Float[Tensor, "batch views 3 1 1"]
-    noise: Float[Tensor, "batch views 3 window window"]
+    noise: Float[Tensor, "batch views 3 image image"]
+
+
+@dataclass(frozen=True)
+class ViewGeometry:
+    """What becomes of a canvas on its way to the model.
+
+    Attributes:
+        window_px: side of what is cut out of the canvas: all but its border.
+        image_size_px: side of the model's input.
+        interpolation: that brings the one to the other.
+    """
+
+    window_px: int
+    image_size_px: int
+    interpolation: str = "bilinear"
 
 
 def draw_view_numbers(
-    settings: ViewSettings, window_px: int, generators: Sequence[Generator], device: torch.device | str = "cpu"
+    settings: ViewSettings, geometry: ViewGeometry, generators: Sequence[Generator], device: torch.device | str = "cpu"
 ) -> ViewNumbers:
-    """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch."""
-    b, m = settings.count, settings.max_shift_px
-    noise = torch.empty(len(generators), b, 3, window_px, window_px, device=generators[0].device)
+    """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch.
 
-    def draw(g: Generator, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        shift = torch.randint(-m, m + 1, (b, 2), generator=g, device=g.device)
-        gain, offset = (torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1 for _ in range(2))
-        torch.randn(noise.shape, generator=g, out=noise)
-        return shift, gain, offset
-
-    # A generator draws on one core; those of several samples can draw at the same time.
-    with ThreadPoolExecutor(max(1, torch.get_num_threads())) as pool:
-        shift, gain, offset = zip(*pool.map(draw, generators, noise), strict=True)
+    Source: DAS-AG v1. differs: where the window shrinks on its way to the model, the noise is drawn at the size at
+    which it arrives. It acts on nothing before, and has exactly the same distribution (`noise_root`).
+    """
+    b, m, image_px = settings.count, settings.max_shift_px, geometry.image_size_px
+    drawn_px, on = min(geometry.window_px, image_px), generators[0].device
+    noise = torch.empty(len(generators), b * 3, image_px, image_px, device=on)
+    shifts, gains, offsets = [], [], []
+    for g, own in zip(generators, noise, strict=True):
+        shifts.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=on))
+        gain, offset = (torch.rand(b, 3, 1, 1, generator=g, device=on) * 2 - 1 for _ in range(2))
+        gains.append(gain)
+        offsets.append(offset)
+        if geometry.window_px == image_px:
+            torch.randn(own.shape, generator=g, out=own)
+        else:
+            drawn = torch.randn(b * 3, drawn_px, drawn_px, generator=g, device=on)
+            root = noise_root(image_px, geometry.window_px, geometry.interpolation, drawn)
+            torch.matmul(root, drawn @ root.T, out=own)
     return ViewNumbers(
-        shift_px=torch.stack(shift).cpu(),
-        gain=torch.stack(gain).to(device),
-        offset=torch.stack(offset).to(device),
-        noise=noise.to(device),
+        shift_px=torch.stack(shifts).cpu(),
+        gain=torch.stack(gains).to(device),
+        offset=torch.stack(offsets).to(device),
+        noise=noise.unflatten(1, (b, 3)).to(device),
     )
 
 
@@ -96,81 +117,68 @@ def random_views(
     numbers: ViewNumbers,
     noise: float,
     colour_shift: float,
-    *,
-    image_size_px: int,
-    interpolation: str = "bilinear",
+    geometry: ViewGeometry,
 ) -> Float[Tensor, "batch views 3 image image"]:
     """Applies the numbers: shift, cut, colour change, noise, resize, in this order.
 
     Args:
         pixels: what the model sees of the whole canvas, CLIP-normalised.
         noise, colour_shift: the step's standard deviation and half width.
-        image_size_px: the side of the model's input.
 
     Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; resizes
     picture and noise before the colour change, on fewer pixels: resizing is linear and leaves a constant as it is.
     """
-    window_px = numbers.noise.shape[-1]
-    corners = (pixels.shape[-1] - window_px) // 2 - numbers.shift_px
-    views = resized_windows(pixels, corners, window_px, image_size_px, interpolation)
-    noise_px = resize(numbers.noise, (image_size_px, image_size_px), interpolation)
-    added = torch.add(numbers.offset * colour_shift, noise_px, alpha=noise)
+    corners = (pixels.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
+    views = resized_windows(pixels, corners, geometry)
+    added = torch.add(numbers.offset * colour_shift, numbers.noise, alpha=noise)
     return torch.addcmul(added, views, (numbers.gain * colour_shift).exp())
 
 
 def plain_view(
-    pixels: Float[Tensor, "batch 3 size size"], border_px: int, image_size_px: int, interpolation: str = "bilinear"
+    pixels: Float[Tensor, "batch 3 size size"], geometry: ViewGeometry
 ) -> Float[Tensor, "batch 1 3 image image"]:
     """The canvas without its border, brought to the model's size."""
-    window = slice(border_px, pixels.shape[-1] - border_px)
-    return resize(pixels[:, None, :, window, window], (image_size_px, image_size_px), interpolation)
+    border_px = (pixels.shape[-1] - geometry.window_px) // 2
+    window = slice(border_px, border_px + geometry.window_px)
+    size = (geometry.image_size_px, geometry.image_size_px)
+    return resize(pixels[:, None, :, window, window], size, geometry.interpolation)
 
 
 def resized_windows(
     pixels: Float[Tensor, "batch 3 h w"],
     corners: Int[Tensor, "batch views 2"],
-    window_px: int,
-    image_size_px: int,
-    interpolation: str = "bilinear",
+    geometry: ViewGeometry,
 ) -> Float[Tensor, "batch views 3 image image"]:
     """Square windows whose upper left corners (y, x) are given on the CPU, brought to one size."""
     height, width = pixels.shape[-2:]
+    window_px, image_size_px = geometry.window_px, geometry.image_size_px
     highest = torch.tensor([height, width]) - window_px
     if bool((corners < 0).any() or (corners > highest).any()):
         got = f"{corners.min().item()}…{corners.max().item()}"
         raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {got}; shift less.")
-    matrix = resize_matrix(image_size_px, window_px, interpolation, pixels)
-    narrow = _NarrowedWindows.apply(pixels, corners.tolist(), window_px, matrix)
-    return resize(narrow, (image_size_px, image_size_px), interpolation)
+    windows = _Windows.apply(pixels, corners.tolist(), window_px)
+    return resize(windows, (image_size_px, image_size_px), geometry.interpolation)
 
 
-class _NarrowedWindows(torch.autograd.Function):
-    """Windows by slicing, their rows resized on the way; the gradient adds up in one canvas and in fixed order.
-
-    Autograd would make a canvas for each window.
-    """
+class _Windows(torch.autograd.Function):
+    """Windows by slicing; the gradient adds up in one canvas and in fixed order, where autograd makes one for each."""
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int, matrix: Tensor) -> Tensor:
-        ctx.shape, ctx.corners, ctx.matrix = pixels.shape, corners, matrix
-        image_px = matrix.shape[0]
-        ctx.as_it_is = image_px == window_px
-        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], window_px, image_px)
+    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Tensor:
+        ctx.shape, ctx.corners = pixels.shape, corners
+        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], window_px, window_px)
         for window, view in zip(_windows(pixels, corners, window_px), views.flatten(0, 1), strict=True):
-            if ctx.as_it_is:
-                view.copy_(window)
-            else:
-                torch.matmul(window, matrix.T, out=view)
+            view.copy_(window)
         return views
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = gradients
         pixels = gradient.new_zeros(ctx.shape)
-        windows = _windows(pixels, ctx.corners, gradient.shape[-2])
+        windows = _windows(pixels, ctx.corners, gradient.shape[-1])
         for window, view in zip(windows, gradient.flatten(0, 1), strict=True):
-            window.add_(view if ctx.as_it_is else view @ ctx.matrix)
-        return pixels, None, None, None
+            window.add_(view)
+        return pixels, None, None
 
 
 def _windows(pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Iterator[Tensor]:
