@@ -1,7 +1,8 @@
-"""Times one optimisation step beside the bare encoder: python scripts/benchmark.py models=embedded [--write].
+"""Times steps: python scripts/benchmark.py models=embedded [--write].
 
-Arguments are overrides as for run.py. The last line of the output is JSON; --write puts the figures into
-note/benchmarks.md, with machine and command.
+Arguments are overrides as for run.py. Without more, one optimisation step is timed beside the bare encoder; with
+--against-published, beside the published program's way of doing it; with --scaling, by the size of what it works on.
+The last line of the output is JSON; --write puts the figures into note/benchmarks.md, with machine and command.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from das_ag.errors import UserError
 from das_ag.experiment import environment
@@ -21,58 +25,110 @@ from das_ag.experiment import environment
 environment.prepare()
 
 
-from das_ag.experiment.benchmark import StepTimes, measure_step, random_weights
+import pandas as pd
+
+from das_ag.benchmark.scaling import AXES, measure_axis
+from das_ag.benchmark.steps import (
+    WARM_UP,
+    AgainstPublished,
+    StepTimes,
+    measure_against_published,
+    measure_step,
+    random_weights,
+)
 from das_ag.experiment.plan import compose_config, make_plan
 from das_ag.experiment.runtime import choose_device, provenance
+from das_ag.report.plots.scaling import plot_scaling
 
-NOTE = Path(__file__).parents[1] / "note" / "benchmarks.md"
-WARM_UP = 2
+ROOT = Path(__file__).parents[1]
+NOTE = ROOT / "note" / "benchmarks.md"
+PLOTS = ROOT / "note" / "plots"
 
 
 def main() -> int:
     """Measures, prints, and writes the note if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for run.py, for instance models=embedded")
-    parser.add_argument("--repeats", type=int, default=15, help="of step and bare encoder in turn")
+    parser.add_argument("--repeats", type=int, default=15, help="of all that is compared, in turn")
     parser.add_argument("--write", action="store_true", help="put the figures into note/benchmarks.md")
     parser.add_argument("--random-weights", action="store_true", help="a ViT-L/14 of random numbers as the guide")
-    arguments = parser.parse_args()
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--against-published", action="store_true", help="beside the published program's way")
+    what.add_argument("--scaling", choices=AXES, help="by the size of something")
+    arguments = parser.parse_intermixed_args()
     try:
         with contextlib.ExitStack() as stack:
-            overrides = stack.enter_context(random_weights()) if arguments.random_weights else []
-            steps = f"steps={arguments.repeats + WARM_UP}"
-            plan = make_plan(compose_config([*arguments.overrides, *overrides, steps]))
-            times = measure_step(plan, arguments.repeats)
+            weights = stack.enter_context(random_weights()) if arguments.random_weights else []
+            measured, plan = measure(arguments, [*arguments.overrides, *weights])
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     machine = provenance(choose_device(plan.runtime.device))
-    command = " ".join(
-        ["python scripts/benchmark.py", *arguments.overrides, *["--random-weights"] * arguments.random_weights]
-    )
-    section = describe(times, machine, command, arguments.repeats)
+    command = command_of(arguments)
+    section = describe(measured, machine, command, arguments)
     print(section)
     if arguments.write:
+        if isinstance(measured, pd.DataFrame):
+            plot_scaling(measured, AXES[arguments.scaling].title, where(machine), plot_path(arguments))
         write_section(section)
-    print(json.dumps({"command": command, "device": machine["device"], **dataclasses.asdict(times)}))
+    figures = measured.to_dict("list") if isinstance(measured, pd.DataFrame) else dataclasses.asdict(measured)
+    print(json.dumps({"command": command, "device": machine["device"], **figures}))
     return 0
 
 
-def describe(times: StepTimes, machine: dict[str, object], command: str, repeats: int) -> str:
+def measure(
+    arguments: argparse.Namespace, overrides: Sequence[str]
+) -> tuple[StepTimes | AgainstPublished | pd.DataFrame, Any]:
+    """What was asked for, and a plan that it was measured with."""
+    plan = make_plan(compose_config([*overrides, f"steps={arguments.repeats + WARM_UP}"]))
+    if arguments.scaling:
+        return measure_axis(arguments.scaling, overrides, arguments.repeats), plan
+    return (measure_against_published if arguments.against_published else measure_step)(plan, arguments.repeats), plan
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """The command, less what changes no figure of a quiet machine."""
+    flags = ["--random-weights"] * arguments.random_weights + ["--against-published"] * arguments.against_published
+    flags += ["--scaling", arguments.scaling] if arguments.scaling else []
+    return " ".join(["python scripts/benchmark.py", *map(shlex.quote, arguments.overrides), *flags])
+
+
+def where(machine: dict[str, Any]) -> str:
+    """The machine in a line."""
+    device = f"{machine['processor']}, {os.cpu_count()} cores" if machine["device"] == "cpu" else machine["device"]
+    return f"{device}; {machine['threads']} threads; torch {machine['versions']['torch']}"
+
+
+def describe(measured: object, machine: dict[str, Any], command: str, arguments: argparse.Namespace) -> str:
     """A section of the note."""
-    versions = machine["versions"]
-    assert isinstance(versions, dict)
-    on_cpu = machine["device"] == "cpu"
-    where = f"{machine['processor']}, {os.cpu_count()} cores" if on_cpu else machine["device"]
-    return (
-        f"## `{command}`\n\n"
-        f"{where}; {machine['threads']} threads; torch {versions['torch']}; "
-        f"medians of {repeats} alternating repeats.\n\n"
-        "| views in a step | step, s | bare encoder, s | overhead | peak memory, MB |\n"
-        "| ---: | ---: | ---: | ---: | ---: |\n"
-        f"| {times.views} | {times.step_s:.4f} | {times.bare_s:.4f} | {times.overhead:.3f} "
-        f"| {times.peak_rss_mb:.0f} |\n"
-    )
+    match measured:
+        case StepTimes() as t:
+            table = (
+                "| views in a step | step, s | bare encoder, s | overhead | peak memory, MB |\n"
+                "| ---: | ---: | ---: | ---: | ---: |\n"
+                f"| {t.views} | {t.step_s:.4f} | {t.bare_s:.4f} | {t.overhead:.3f} | {t.peak_rss_mb:.0f} |\n"
+            )
+        case AgainstPublished() as t:
+            table = (
+                "| one step of one image | seconds | this program is faster by |\n"
+                "| --- | ---: | ---: |\n"
+                f"| this program, {t.samples} in a batch | {t.ours_s:.3f} | |\n"
+                f"| the published way | {t.published_s:.3f} | {t.faster:.2f} |\n"
+                f"| the published way, no gradient for weights | {t.frozen_s:.3f} | {t.faster_than_frozen:.2f} |\n"
+            )
+        case pd.DataFrame() as t:
+            rows = [f"| {row.value} | {row.seconds:.4f} | {row.ratio:.2f} |\n" for row in t.itertuples(index=False)]
+            title = AXES[arguments.scaling].title
+            heading = f"| {title} | one step of one image, s | to the first |\n| ---: | ---: | ---: |\n"
+            picture = plot_path(arguments).with_suffix(".png").relative_to(NOTE.parent)
+            table = heading + "".join(rows) + f"\n![Time of a step by {title}]({picture})\n"
+    return f"## `{command}`\n\n{where(machine)}; medians of {arguments.repeats} alternating repeats.\n\n{table}"
+
+
+def plot_path(arguments: argparse.Namespace) -> Path:
+    """Where the plot of an axis goes, without suffix."""
+    guide = "vit_l_14" if arguments.random_weights else "embedded"
+    return PLOTS / f"benchmark_{guide}_{arguments.scaling}"
 
 
 def write_section(section: str) -> None:

@@ -20,7 +20,7 @@ from das_ag.experiment import environment
 
 environment.prepare()
 
-from das_ag.experiment.benchmark import fake_finished
+from das_ag.benchmark.steps import fake_finished
 from das_ag.experiment.plan import compose_config, make_plan
 from das_ag.experiment.store import Store
 from das_ag.world import all_shape_colour_captions

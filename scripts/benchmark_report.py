@@ -11,7 +11,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from das_ag.report.benchmark import measure_report
+from das_ag.benchmark.reports import measure_report
 
 
 def main() -> None:

@@ -30,9 +30,9 @@ from typing import Any
 PROGRAM = Path(__file__).parents[1] / "run.py"
 IMPORTED = (
     "das_ag.experiment.evaluate", "das_ag.experiment.generate", "das_ag.report.gallery", "das_ag.report.plots",
-    "das_ag.sweep", "hydra.main", "safetensors.torch", "scipy.stats", "torch._dynamo",
+    "das_ag.sweep", "hydra.main", "safetensors.torch", "scipy.stats",
 )  # fmt: skip
-"""What takes most of a start; the last is what torch's optimisers import."""
+"""What takes most of a start."""
 
 
 class RunServer:

@@ -19,6 +19,7 @@ ALLOWED = {
     "experiment": ("experiment", "synthesis", "models"),
     "sweep": ("experiment", "report"),
     "demo": ("demo", "experiment", "report", "synthesis"),
+    "benchmark": ("benchmark", "experiment", "synthesis", "models", "report"),
     "errors": (),
     "colour": (),
 }

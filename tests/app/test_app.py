@@ -72,7 +72,7 @@ def test_defaults_are_those_of_the_configuration(app):
         if name in app.session_state:
             assert app.session_state[name] == value
     assert app.number_input(key="steps").value == 100
-    assert app.selectbox(key="resolution_px").value == 112
+    assert app.selectbox(key="resolution_px").value == 96
     assert "Deterministic mode is on" in app.caption[-1].value
 
 

@@ -104,7 +104,7 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     assert pictures.count() == 3
     assert (
         pictures.evaluate_all("all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth)))")
-        == [112] * 3
+        == [96] * 3
     )
     scores = page.locator(".das-scores div:first-child dd").all_inner_texts()
     assert len(scores) == 3

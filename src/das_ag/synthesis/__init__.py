@@ -3,7 +3,6 @@
 from das_ag.synthesis.ascent import (
     REVISION,
     Ascent,
-    AscentSettings,
     Iterate,
     geometry_of,
     image_rgb,
@@ -11,6 +10,7 @@ from das_ag.synthesis.ascent import (
     to_bytes,
 )
 from das_ag.synthesis.objective import Dropout, Guide, Objective, ObjectiveSettings, Terms, mean_features
+from das_ag.synthesis.optimiser import AscentSettings
 from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, initial_levels
 from das_ag.synthesis.randomness import (
     RANDOMNESS,

@@ -12,46 +12,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from das_ag.errors import UserError
 from das_ag.synthesis.objective import Guide, Objective, Terms
+from das_ag.synthesis.optimiser import AnnealedAdam, AscentSettings
 from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_model_sees, as_rgb
 from das_ag.synthesis.randomness import StepNumbers
 from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
 REVISION = 2
 """Counts changes of the algorithm that change its images."""
-
-MAX_LEARNING_RATE = 1000.0
-"""Far beyond any use; float32 overflows beyond 1e38."""
-
-LAST_LEARNING_RATE = 0.01
-"""Share of the learning rate that is left at the last step. Source: DAS-AG v1."""
-
-
-@dataclass(frozen=True)
-class AscentSettings:
-    """The optimiser.
-
-    Attributes:
-        steps: T, one Adam step each.
-        learning_rate: of the first step; cosine annealing takes it down to 1 %.
-        betas: Adam's.
-    """
-
-    steps: int
-    learning_rate: float
-    betas: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UserError(f"steps: expected at least 1, got {self.steps}; the usual value is 200.")
-        if not 0 < self.learning_rate <= MAX_LEARNING_RATE:  # NaN fails too
-            raise UserError(
-                f"learning_rate: expected above 0 and at most {MAX_LEARNING_RATE}, got {self.learning_rate}; "
-                "the usual value is 0.05."
-            )
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise UserError(f"betas: expected two numbers from 0 to below 1, got {self.betas}; change them.")
 
 
 @dataclass(frozen=True)
@@ -103,10 +71,7 @@ class Ascent:
         self._pyramid, self._guide, self._objective = pyramid, guide, objective
         self._views, self._settings = views, settings
         self._draw, self._views_per_pass = draw, views_per_pass
-        self._optimiser = torch.optim.Adam(pyramid.levels, lr=settings.learning_rate, betas=settings.betas, fused=True)
-        self._annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self._optimiser, T_max=settings.steps, eta_min=LAST_LEARNING_RATE * settings.learning_rate
-        )
+        self._optimiser = AnnealedAdam(pyramid.levels, settings)
         self._step = 0
         self._finite = torch.ones(len(pyramid.levels[0]), dtype=torch.bool, device=pyramid.levels[0].device)
 
@@ -119,11 +84,10 @@ class Ascent:
             raise StopIteration
         numbers = self._draw()
         seen = self._look(step, numbers)
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.zero_grad()
         terms = _backward(functools.partial(self._measure, step), seen, numbers.dropout, self._views_per_pass)
         loss = self._objective.loss(terms, step, self._settings.steps)
-        self._optimiser.step()
-        self._annealing.step()
+        self._optimiser.step(step)
         self._finite = self._finite & loss.isfinite()
         self._step += 1
         return Iterate(step, terms, loss, self._pyramid, self._finite)
@@ -146,7 +110,6 @@ class Ascent:
             "step": self._step,
             "levels": [level.detach() for level in self._pyramid.levels],
             "optimiser": self._optimiser.state_dict(),
-            "annealing": self._annealing.state_dict(),
             "finite": self._finite,
         }
 
@@ -156,7 +119,6 @@ class Ascent:
         for level, kept in zip(self._pyramid.levels, state["levels"], strict=True):
             level.copy_(kept)
         self._optimiser.load_state_dict(state["optimiser"])
-        self._annealing.load_state_dict(state["annealing"])
         self._step, self._finite = state["step"], state["finite"].to(self._finite.device)
 
 
@@ -175,7 +137,7 @@ def _backward(
     gradient by itself, and no more than one part's activations are held.
     """
     batch, count = views.shape[:2]
-    terms, gradients = Terms.zeros(views), []
+    terms, gradients = Terms.zeros(views), list[Tensor]()
     for rows, columns in _parts(batch, count, views_per_pass):
         share = (columns.stop - columns.start) / count
         part = views[rows, columns].detach().requires_grad_()

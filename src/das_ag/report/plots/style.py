@@ -175,4 +175,5 @@ def save(figure: Figure, path: Path) -> None:
     """
     with matplotlib.rc_context({"svg.hashsalt": "das-ag", "svg.fonttype": "path"}):
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+        figure.set_layout_engine("none")  # what was laid out once stays, which takes a third of the time
         figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})

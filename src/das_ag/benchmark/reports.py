@@ -12,8 +12,11 @@ import numpy as np
 
 from das_ag.experiment.samples import Sample
 from das_ag.experiment.store import Store
+from das_ag.report.gallery import write_gallery
+from das_ag.report.plots import write_plots
+from das_ag.report.report import read_scores, write_tables
 
-SIDE_PX, STEPS = 112, 100
+SIDE_PX, STEPS = 96, 100
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def fill_store(root: Path, samples: int) -> Store:
     """A store of made-up samples: three methods, ten prompts, as many seeds as it takes."""
     store, rng = Store(root), np.random.default_rng(0)
     levels = [rng.normal(size=(3, 2**k, 2**k)).astype(np.float32) for k in range(8)]
-    pyramid = {"canvas_px": 144, "levels": "powers_of_two", "max_level_px": 144, "combine": "mean",
+    pyramid = {"canvas_px": 128, "levels": "powers_of_two", "max_level_px": 128, "combine": "mean",
                "initial": "scaled_noise", "interpolation": "bilinear", "gamut": "full"}  # fmt: skip
     for index in range(samples):
         method, prompt = ("das", "das_ag", "das_rag")[index % 3], index // 3 % 10
@@ -61,10 +64,6 @@ def fill_store(root: Path, samples: int) -> Store:
 
 def measure_report(root: Path, samples: int) -> ReportTimes:
     """Fills a store in an empty folder and times its report, scoring left out."""
-    from das_ag.report.gallery import write_gallery
-    from das_ag.report.plots import write_plots
-    from das_ag.report.report import read_scores, write_tables
-
     store = fill_store(root, samples)
     times = [time.perf_counter()]
     scored = read_scores(root)

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import resource
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
+from das_ag.benchmark.published import PublishedAscent
 from das_ag.experiment.batch import Run, guide_of
 from das_ag.experiment.files import pretty
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.runtime import choose_device, set_up
 from das_ag.experiment.samples import SAMPLE, Sample
 from das_ag.experiment.store import Store
+from das_ag.models.aesthetic import save_random_head
+from das_ag.models.clip import VIT_L_14, save_random_clip
+
+WARM_UP = 2
+"""Rounds before those that count."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,6 @@ class StepTimes:
 @contextlib.contextmanager
 def random_weights() -> Iterator[list[str]]:
     """Overrides for a ViT-L/14 and a LAION head of random numbers, which take the same time as the real ones."""
-    from das_ag.models.aesthetic import save_random_head
-    from das_ag.models.clip import VIT_L_14, save_random_clip
-
     with tempfile.TemporaryDirectory() as folder:
         clip, head = Path(folder, "random_vit_l_14.pt"), Path(folder, "random_head.pth")
         save_random_clip(clip, VIT_L_14)
@@ -93,31 +98,76 @@ def measure_step(plan: Plan, repeats: int) -> StepTimes:
     side = run.guide.image_size_px
     pixels = torch.randn(views, 3, side, side, device=device, requires_grad=True)
 
-    def step() -> None:
-        next(steps)
-
     def bare() -> None:
         pixels.grad = None
         run.guide.encode_images(pixels).sum().backward()
 
-    pairs = list(_alternate(step, bare, repeats, device))
+    step_s, bare_s = alternate([lambda: next(steps), bare], repeats, device).T
     return StepTimes(
-        step_s=statistics.median(a for a, _ in pairs),
-        bare_s=statistics.median(b for _, b in pairs),
-        overhead=statistics.median(a / b for a, b in pairs),
+        step_s=float(np.median(step_s)),
+        bare_s=float(np.median(bare_s)),
+        overhead=float(np.median(step_s / bare_s)),
         peak_rss_mb=_peak_rss_mb(),
         views=views,
     )
 
 
-def _alternate(
-    first: Callable[[], None], second: Callable[[], None], repeats: int, device: torch.device
-) -> Iterator[tuple[float, float]]:
-    """Seconds of both, in turn, after two rounds that do not count."""
-    for repeat in range(-2, repeats):
-        times = (_seconds(first, device), _seconds(second, device))
-        if repeat >= 0:
-            yield times
+@dataclass(frozen=True)
+class AgainstPublished:
+    """Seconds of a step of one image, medians over alternating repeats.
+
+    Attributes:
+        ours_s: of this program, a batch's time shared out among its images.
+        published_s: of the published program's way, whose backward pass also fills gradients for all weights.
+        frozen_s: the same without those.
+        faster, faster_than_frozen: medians of the repeats' own ratios.
+        samples: in our batch.
+    """
+
+    ours_s: float
+    published_s: float
+    frozen_s: float
+    faster: float
+    faster_than_frozen: float
+    samples: int
+
+
+def measure_against_published(plan: Plan, repeats: int) -> AgainstPublished:
+    """Times steps of the plan's first batch and of its first sample by `PublishedAscent`, in turn."""
+    set_up(plan.runtime)
+    device = choose_device(plan.runtime.device)
+    steps = iter(_first_run(plan))
+    plain = [PublishedAscent(plan, plan.samples[0], device, frozen=frozen) for frozen in (False, True)]
+    for ascent in plain:
+        ascent.begin(plan.samples[0].seed)
+
+    functions = [lambda: next(steps), *(ascent.step for ascent in plain)]
+    ours, whole, frozen = alternate(functions, repeats, device).T
+    ours = ours / plan.samples_per_batch
+    return AgainstPublished(
+        ours_s=float(np.median(ours)),
+        published_s=float(np.median(whole)),
+        frozen_s=float(np.median(frozen)),
+        faster=float(np.median(whole / ours)),
+        faster_than_frozen=float(np.median(frozen / ours)),
+        samples=plan.samples_per_batch,
+    )
+
+
+def measure_steps(plans: Sequence[Plan], repeats: int) -> list[float]:
+    """Seconds of a step of each plan's first batch, medians; the plans take turns. They must share their guide."""
+    set_up(plans[0].runtime)
+    device = choose_device(plans[0].runtime.device)
+    steps = [functools.partial(next, iter(_first_run(plan))) for plan in plans]
+    return [float(seconds) for seconds in np.median(alternate(steps, repeats, device), axis=0)]
+
+
+def alternate(
+    functions: Sequence[Callable[[], object]], repeats: int, device: torch.device
+) -> Float[np.ndarray, "repeats functions"]:
+    """Seconds of the functions, in turn, after `WARM_UP` rounds that do not count."""
+    rounds = [[_seconds(function, device) for function in functions] for _ in range(WARM_UP + repeats)]
+    return np.array(rounds[WARM_UP:])
 
 
 def _seconds(function: Callable[[], object], device: torch.device) -> float:

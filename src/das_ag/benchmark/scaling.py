@@ -1,0 +1,60 @@
+"""How the time of a step grows with the size of what it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from das_ag.benchmark.steps import WARM_UP, measure_steps
+from das_ag.experiment.plan import Plan, compose_config, make_plan
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that is varied while all else stays.
+
+    Attributes:
+        title: what it is called.
+        values: of it.
+        overrides: makes one of the values a configuration's.
+    """
+
+    title: str
+    values: tuple[int | str, ...]
+    overrides: Callable[[int | str], Sequence[str]]
+
+
+AXES = {
+    "samples": Axis(
+        "samples in a batch",
+        (1, 2, 4, 8, 16),
+        lambda n: [f"runtime.samples_per_batch={n}", "randomness=per_sample"],
+    ),
+    "views": Axis("views of a sample", (4, 8, 16, 32, 64), lambda n: [f"views.count={n}"]),
+    "canvas": Axis("side of the canvas, px", (128, 256, 512, 1024), lambda px: [f"canvas_px={px}"]),
+    "levels": Axis("levels", ("powers_of_two", "all_resolutions"), lambda levels: [f"pyramid={levels}"]),
+}
+
+
+def measure_axis(name: str, overrides: Sequence[str], repeats: int) -> pd.DataFrame:
+    """Times steps with each value of an axis, in turn.
+
+    Args:
+        name: a key of `AXES`.
+
+    Returns:
+        A row for each value: value, seconds of a step and sample, ratio to the first row's.
+    """
+    axis = AXES[name]
+    plans = [_plan([*overrides, *axis.overrides(value)], repeats) for value in axis.values]
+    seconds = measure_steps(plans, repeats)
+    table = pd.DataFrame({"value": list(axis.values), "seconds": seconds})
+    table["seconds"] /= [plan.samples_per_batch for plan in plans]
+    table["ratio"] = table["seconds"] / table["seconds"].iloc[0]
+    return table
+
+
+def _plan(overrides: Sequence[str], repeats: int) -> Plan:
+    return make_plan(compose_config([*overrides, f"steps={WARM_UP + repeats}"]))

@@ -1,0 +1,72 @@
+"""What this program is measured against computes the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reference import save_small_clip
+
+from das_ag.benchmark.published import PublishedAscent
+from das_ag.benchmark.scaling import AXES, measure_axis
+from das_ag.benchmark.steps import alternate, measure_against_published, measure_step
+from das_ag.experiment.batch import Run, guide_of
+from das_ag.models.aesthetic import save_random_head
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    save_random_head(folder / "head.pth")
+    files = f"models.path={save_small_clip(folder)}", f"models.head_path={folder / 'head.pth'}"
+    return ("experiment=paper", "canvas_px=256", "views.max_shift_px=8", "steps=4", "runtime.device=cpu", *files)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("method", ["das_ag", "das_rag"])
+def test_the_published_way_sees_the_same_losses(plan_of, overrides, method, frozen):
+    """Same seed, same numbers, to rounding: what is compared in speed is the same computation."""
+    plan = plan_of(*overrides, f"method={method}", "objective.total_variation=0.1", "objective.l1=0.1")
+    sample = plan.samples[0]
+    guide = guide_of(plan, [sample], CPU)
+    ours = [float(iterate.loss[0]) for iterate in Run([sample], plan, guide, CPU)]
+    with torch.random.fork_rng(devices=[]):
+        published = PublishedAscent(plan, sample, CPU, frozen=frozen)
+        published.begin(sample.seed, guide.published_state(sample.seed))
+        theirs = [published.step() for _ in ours]
+    assert len(ours) == 4
+    assert ours == pytest.approx(theirs, abs=2e-5)
+
+
+def test_only_the_published_way_fills_gradients_of_weights(plan_of, overrides):
+    plan = plan_of(*overrides)
+    for frozen in (False, True):
+        with torch.random.fork_rng(devices=[]):
+            published = PublishedAscent(plan, plan.samples[0], CPU, frozen=frozen)
+            published.begin(0)
+            published.step()
+        assert (published._clip.visual.conv1.weight.grad is None) == frozen
+
+
+def test_rounds_to_warm_up_do_not_count():
+    calls = []
+    seconds = alternate([lambda: calls.append("a"), lambda: calls.append("b")], 3, CPU)
+    assert seconds.shape == (3, 2)
+    assert "".join(calls) == "ab" * 5
+
+
+def test_what_is_measured_is_positive(plan_of, overrides, tiny):
+    measured = measure_against_published(plan_of(*overrides), 1)
+    assert min(measured.ours_s, measured.published_s, measured.faster, measured.faster_than_frozen) > 0
+    step = measure_step(plan_of(*tiny), 1)
+    assert step.views == 12
+    assert step.overhead == pytest.approx(step.step_s / step.bare_s)
+
+
+def test_an_axis_has_a_row_for_each_value(tiny):
+    table = measure_axis("views", tiny, 1)
+    assert list(table["value"]) == list(AXES["views"].values)
+    assert (table["seconds"] > 0).all()
+    assert table["ratio"].iloc[0] == 1
+    assert list(measure_axis("levels", tiny, 1)["value"]) == ["powers_of_two", "all_resolutions"]
