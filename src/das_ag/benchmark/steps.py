@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import multiprocessing
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from jaxtyping import Float
 from das_ag.benchmark.published import PublishedAscent
 from das_ag.experiment.batch import Run, guide_of
 from das_ag.experiment.files import pretty
-from das_ag.experiment.plan import Plan
+from das_ag.experiment.plan import Plan, compose_config, make_plan
 from das_ag.experiment.runtime import choose_device, set_up
 from das_ag.experiment.samples import SAMPLE, Sample
 from das_ag.experiment.store import Store
@@ -38,15 +40,17 @@ class StepTimes:
         step_s: one whole step: canvas, views, encoder forward and backward, losses, Adam.
         bare_s: forward and backward of the encoder alone, to the image, on as many pictures of its size.
         overhead: median of the repeats' own ratios step / bare.
-        peak_rss_mb: most memory the process has held, in units of 10⁶ bytes.
         views: pictures that pass the encoder in one step.
+        peak_mb: most memory that a process held which took steps and nothing else, in units of 10⁶ bytes.
+        beyond_torch_mb: of it, what the process did not hold yet when torch and the rest had been imported.
     """
 
     step_s: float
     bare_s: float
     overhead: float
-    peak_rss_mb: float
     views: int
+    peak_mb: float
+    beyond_torch_mb: float
 
 
 @contextlib.contextmanager
@@ -88,8 +92,21 @@ def _first_run(plan: Plan) -> Run:
     return Run(samples, plan, guide_of(plan, samples, device), device)
 
 
-def measure_step(plan: Plan, repeats: int) -> StepTimes:
-    """Times steps of the plan's first batch; its number of steps must exceed `repeats` by the warm-up's two."""
+def measure_memory(overrides: Sequence[str]) -> tuple[float, float]:
+    """Peak memory of steps of this configuration's first batch, in MB, and how much of it came after the imports.
+
+    To be called in a process of its own.
+    """
+    imported = _peak_rss_mb()
+    _, peak = time_steps(make_plan(compose_config(overrides)), steps=1)
+    return peak, peak - imported
+
+
+def measure_step(overrides: Sequence[str], repeats: int) -> StepTimes:
+    """Times steps of the first batch of this configuration, and takes its memory in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as own_process:
+        peak, beyond = own_process.submit(measure_memory, overrides).result()
+    plan = make_plan(compose_config([*overrides, f"steps={WARM_UP + repeats}"]))
     set_up(plan.runtime)
     device = choose_device(plan.runtime.device)
     run = _first_run(plan)
@@ -107,8 +124,9 @@ def measure_step(plan: Plan, repeats: int) -> StepTimes:
         step_s=float(np.median(step_s)),
         bare_s=float(np.median(bare_s)),
         overhead=float(np.median(step_s / bare_s)),
-        peak_rss_mb=_peak_rss_mb(),
         views=views,
+        peak_mb=peak,
+        beyond_torch_mb=beyond,
     )
 
 
