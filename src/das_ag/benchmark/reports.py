@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.experiment.samples import Sample
 from das_ag.experiment.store import Store
 from das_ag.report.gallery import write_gallery
@@ -74,6 +73,5 @@ def measure_report(root: Path, samples: int) -> ReportTimes:
     times.append(time.perf_counter())
     write_gallery(root, scored.scores, scored.title, table)
     times.append(time.perf_counter())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
     read, tables, plots, gallery = (round(float(part), 2) for part in np.diff(times))
-    return ReportTimes(samples, read, tables, plots, gallery, round(times[-1] - times[0], 2), peak)
+    return ReportTimes(samples, read, tables, plots, gallery, round(times[-1] - times[0], 2), peak_rss_mb())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import multiprocessing
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.benchmark.published import PublishedAscent
 from das_ag.experiment.batch import Run, guide_of
 from das_ag.experiment.files import pretty
@@ -82,7 +81,7 @@ def time_steps(plan: Plan, steps: int = 2) -> tuple[float, float]:
     iterator = iter(run)
     next(iterator)
     seconds = _seconds(lambda: [next(iterator) for _ in range(steps)], device) / steps
-    peak = torch.cuda.max_memory_reserved(device) / 1e6 if device.type == "cuda" else _peak_rss_mb()
+    peak = torch.cuda.max_memory_reserved(device) / 1e6 if device.type == "cuda" else peak_rss_mb()
     return seconds, peak
 
 
@@ -97,7 +96,7 @@ def measure_memory(overrides: Sequence[str]) -> tuple[float, float]:
 
     To be called in a process of its own.
     """
-    imported = _peak_rss_mb()
+    imported = peak_rss_mb()
     _, peak = time_steps(make_plan(compose_config(overrides)), steps=1)
     return peak, peak - imported
 
@@ -199,8 +198,3 @@ def _seconds(function: Callable[[], object], device: torch.device) -> float:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _peak_rss_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,19 @@
+"""Memory of this process."""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+from pathlib import Path
+
+
+def peak_rss_mb() -> float:
+    """Most memory that this process has held, in units of 10⁶ bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage counts what the parent held before it started this process
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
+        if found:
+            return int(found[1]) * 1024 / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
