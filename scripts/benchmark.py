@@ -69,6 +69,7 @@ def main() -> int:
     print(section)
     if arguments.write:
         if isinstance(measured, pd.DataFrame):
+            PLOTS.mkdir(exist_ok=True)
             plot_scaling(measured, AXES[arguments.scaling].title, where(machine), plot_path(arguments))
         write_section(section)
     figures = measured.to_dict("list") if isinstance(measured, pd.DataFrame) else dataclasses.asdict(measured)
