@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from das_ag.synthesis.resize import INTERPOLATIONS, noise_root, resize, resize_matrix
+from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, noise_root, polyphase, resize, resize_matrix
 
 SIZES = [
     ((7, 5), (12, 9)),
@@ -81,6 +81,34 @@ def test_leading_dimensions_and_dtype_are_kept():
 @pytest.mark.parametrize(("size_out", "size_in"), [(64, 112), (224, 448), (6, 11), (63, 64), (14, 9), (5, 5)])
 def test_a_root_has_the_covariance_of_the_resizing(size_out, size_in, interpolation):
     like = torch.zeros((), dtype=torch.float64)
-    root, matrix = (make(size_out, size_in, interpolation, like) for make in (noise_root, resize_matrix))
+    root, matrix = noise_root(size_out, size_in, interpolation), resize_matrix(size_out, size_in, interpolation, like)
     assert root.shape == (size_out, min(size_out, size_in))
     torch.testing.assert_close(root @ root.T, matrix @ matrix.T, rtol=0, atol=1e-14)
+
+
+def test_polyphase_by_hand():
+    """Output j lies at input 1.5·j + 0.25."""
+    assert polyphase(64, 96, "bilinear") == Polyphase(3, (((0, 0.75), (1, 0.25)), ((1, 0.25), (2, 0.75))))
+    assert polyphase(224, 448, "bilinear") == Polyphase(2, (((0, 0.5), (1, 0.5)),))
+    assert polyphase(5, 5, "bicubic") == Polyphase(1, (((0, 1.0),),))
+    assert polyphase(8, 4, "nearest") == Polyphase(1, (((0, 1.0),), ((0, 1.0),)))
+
+
+@pytest.mark.parametrize(("size_out", "size_in"), [(8, 4), (12, 8)])
+def test_no_pattern_where_the_taps_of_a_period_reach_beyond_it(size_out, size_in):
+    assert polyphase(size_out, size_in, "bilinear") is None
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(("size_out", "size_in"), [(6, 9), (5, 25), (7, 7), (9, 7)])
+def test_polyphase_says_what_the_matrix_says(size_out, size_in, interpolation):
+    phases = polyphase(size_out, size_in, interpolation)
+    matrix = resize_matrix(size_out, size_in, interpolation, torch.zeros((), dtype=torch.float64))
+    if phases is None:
+        assert (interpolation, size_out, size_in) == ("bicubic", 6, 9)  # whose taps reach beyond a period
+        return
+    said = torch.zeros_like(matrix)
+    for j in range(size_out):
+        for place, weight in phases.taps[j % phases.count]:
+            said[j, phases.period * (j // phases.count) + place] = weight
+    torch.testing.assert_close(said, matrix, rtol=0, atol=1e-12)

@@ -12,7 +12,6 @@ from das_ag.synthesis.views import (
     draw_view_numbers,
     plain_view,
     random_views,
-    resized_windows,
 )
 
 CONSTANT = Schedule("linear", 0.1, 0.1, 0.5)
@@ -101,42 +100,6 @@ def test_colour_change_by_hand():
     torch.testing.assert_close(with_noise, torch.full((1, 1, 3, 4, 4), 2.2525422), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "window", "corners"),
-    [
-        (9, 13, 4, [[[0, 0], [5, 9], [2, 3]], [[1, 1], [1, 1], [5, 0]]]),
-        (6, 5, 5, [[[0, 0]], [[1, 0]]]),
-        (3, 3, 3, [[[0, 0], [0, 0]]]),
-    ],
-)
-@pytest.mark.parametrize(
-    ("image", "interpolation"), [(None, "bilinear"), (3, "bilinear"), (7, "bilinear"), (3, "bicubic"), (7, "nearest")]
-)
-def test_windows_and_their_gradient_equal_plain_slicing(height, width, window, corners, image, interpolation):
-    generator = torch.Generator().manual_seed(0)
-    ours = torch.randn(len(corners), 3, height, width, dtype=torch.float64, generator=generator).requires_grad_()
-    theirs = ours.detach().clone().requires_grad_()
-    size = image or window
-    got = resized_windows(ours, torch.tensor(corners), ViewGeometry(window, size, interpolation))
-    windows = [theirs[n, :, y : y + window, x : x + window] for n, row in enumerate(corners) for y, x in row]
-    options = {} if interpolation == "nearest" else {"align_corners": False}
-    expected = F.interpolate(torch.stack(windows), size=(size, size), mode=interpolation, **options)
-    expected = expected.unflatten(0, (len(corners), -1))
-    if image is None:
-        assert torch.equal(got, expected)
-    torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
-    weight = torch.randn(got.shape, dtype=torch.float64, generator=generator)
-    (got * weight).sum().backward()
-    (expected * weight).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("corner", [(-1, 0), (0, -1), (6, 0), (0, 4)])
-def test_windows_beyond_the_picture_are_rejected(corner):
-    with pytest.raises(ValueError, match=r"corners: expected within 0…\[5, 3\]"):
-        resized_windows(torch.zeros(1, 3, 9, 7), torch.tensor([[corner]]), ViewGeometry(4, 4))
-
-
 def test_ranges_of_the_drawn_numbers():
     numbers = draw_view_numbers(settings(count=2000, max_shift_px=3), ViewGeometry(2, 2), generators(0, 1))
     assert sorted(numbers.shift_px.unique().tolist()) == [-3, -2, -1, 0, 1, 2, 3]
@@ -162,7 +125,7 @@ def test_no_shift_is_possible():
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize(("window", "image"), [(11, 7), (12, 6), (7, 11), (7, 6)])
+@pytest.mark.parametrize(("window", "image"), [(11, 7), (12, 6), (9, 6), (8, 6), (7, 11), (7, 6)])
 def test_noise_arrives_as_if_it_had_been_drawn_on_the_window(window, image, interpolation):
     """The covariance of all pairs of pixels, from 24,000 pictures: of M·N·Mᵀ it is (M·Mᵀ) ⊗ (M·Mᵀ)."""
     numbers = draw_view_numbers(settings(count=8000), ViewGeometry(window, image, interpolation), generators(0))

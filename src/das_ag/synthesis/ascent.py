@@ -18,7 +18,7 @@ from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_model_sees, as
 from das_ag.synthesis.randomness import StepNumbers
 from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
-REVISION = 2
+REVISION = 3
 """Counts changes of the algorithm that change its images."""
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from das_ag.errors import UserError
-from das_ag.synthesis.resize import noise_root, resize
+from das_ag.synthesis.resize import fill_with_resized_noise, resize
 from das_ag.synthesis.schedules import Schedule
+from das_ag.synthesis.windows import resized_windows
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,9 @@ def draw_view_numbers(
     """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch.
 
     Source: DAS-AG v1. differs: where the window shrinks on its way to the model, the noise is drawn at the size at
-    which it arrives. It acts on nothing before, and has exactly the same distribution (`noise_root`).
+    which it arrives. It acts on nothing before, and has exactly the same distribution (`fill_with_resized_noise`).
     """
-    b, m, image_px = settings.count, settings.max_shift_px, geometry.image_size_px
-    drawn_px, on = min(geometry.window_px, image_px), generators[0].device
+    b, m, image_px, on = settings.count, settings.max_shift_px, geometry.image_size_px, generators[0].device
     noise = torch.empty(len(generators), b * 3, image_px, image_px, device=on)
     shifts, gains, offsets = [], [], []
     for g, own in zip(generators, noise, strict=True):
@@ -98,12 +97,7 @@ def draw_view_numbers(
         gain, offset = (torch.rand(b, 3, 1, 1, generator=g, device=on) * 2 - 1 for _ in range(2))
         gains.append(gain)
         offsets.append(offset)
-        if geometry.window_px == image_px:
-            torch.randn(own.shape, generator=g, out=own)
-        else:
-            drawn = torch.randn(b * 3, drawn_px, drawn_px, generator=g, device=on)
-            root = noise_root(image_px, geometry.window_px, geometry.interpolation, drawn)
-            torch.matmul(root, drawn @ root.T, out=own)
+        fill_with_resized_noise(own, geometry.window_px, geometry.interpolation, g)
     return ViewNumbers(
         shift_px=torch.stack(shifts).cpu(),
         gain=torch.stack(gains).to(device),
@@ -129,7 +123,7 @@ def random_views(
     picture and noise before the colour change, on fewer pixels: resizing is linear and leaves a constant as it is.
     """
     corners = (pixels.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
-    views = resized_windows(pixels, corners, geometry)
+    views = resized_windows(pixels, corners, geometry.window_px, geometry.image_size_px, geometry.interpolation)
     added = torch.add(numbers.offset * colour_shift, numbers.noise, alpha=noise)
     return torch.addcmul(added, views, (numbers.gain * colour_shift).exp())
 
@@ -142,47 +136,3 @@ def plain_view(
     window = slice(border_px, border_px + geometry.window_px)
     size = (geometry.image_size_px, geometry.image_size_px)
     return resize(pixels[:, None, :, window, window], size, geometry.interpolation)
-
-
-def resized_windows(
-    pixels: Float[Tensor, "batch 3 h w"],
-    corners: Int[Tensor, "batch views 2"],
-    geometry: ViewGeometry,
-) -> Float[Tensor, "batch views 3 image image"]:
-    """Square windows whose upper left corners (y, x) are given on the CPU, brought to one size."""
-    height, width = pixels.shape[-2:]
-    window_px, image_size_px = geometry.window_px, geometry.image_size_px
-    highest = torch.tensor([height, width]) - window_px
-    if bool((corners < 0).any() or (corners > highest).any()):
-        got = f"{corners.min().item()}…{corners.max().item()}"
-        raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {got}; shift less.")
-    windows = _Windows.apply(pixels, corners.tolist(), window_px)
-    return resize(windows, (image_size_px, image_size_px), geometry.interpolation)
-
-
-class _Windows(torch.autograd.Function):
-    """Windows by slicing; the gradient adds up in one canvas and in fixed order, where autograd makes one for each."""
-
-    @staticmethod
-    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Tensor:
-        ctx.shape, ctx.corners = pixels.shape, corners
-        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], window_px, window_px)
-        for window, view in zip(_windows(pixels, corners, window_px), views.flatten(0, 1), strict=True):
-            view.copy_(window)
-        return views
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = gradients
-        pixels = gradient.new_zeros(ctx.shape)
-        windows = _windows(pixels, ctx.corners, gradient.shape[-1])
-        for window, view in zip(windows, gradient.flatten(0, 1), strict=True):
-            window.add_(view)
-        return pixels, None, None
-
-
-def _windows(pixels: Tensor, corners: list[list[list[int]]], window_px: int) -> Iterator[Tensor]:
-    """A view (3, window, window) into `pixels` for each corner."""
-    for picture, row in zip(pixels, corners, strict=True):
-        for y, x in row:
-            yield picture[:, y : y + window_px, x : x + window_px]
