@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
-from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix
+from das_ag.synthesis.resize import INTERPOLATIONS, resize, sum_heightened
 
 LEVELS = ("powers_of_two", "all_resolutions")
 COMBINE = ("mean", "sum")
@@ -105,14 +105,13 @@ class Pyramid:
         return torch.tanh(self._combined())
 
     def _combined(self) -> Tensor:
-        """Each level is widened by its own matrix; all matrices side by side then heighten and add in one product."""
+        """Each level is widened by itself; then all are heightened and added up together."""
         size, interpolation = self.settings.canvas_px, self.settings.interpolation
         small = [level for level in self.levels if level.shape[-1] != size]
         total = self.levels[-1] if self.levels[-1].shape[-1] == size else None
         if small:
             widened = [resize(level, (level.shape[-1], size), interpolation) for level in small]
-            matrices = [resize_matrix(size, level.shape[-1], interpolation, level) for level in small]
-            heightened = torch.cat(matrices, dim=1) @ torch.cat(widened, dim=-2)
+            heightened = sum_heightened(widened, size, interpolation)
             total = heightened if total is None else total + heightened
         assert total is not None
         return total / len(self.levels) if self.settings.combine == "mean" else total

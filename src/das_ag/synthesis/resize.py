@@ -7,11 +7,13 @@ matrix product too, which CUDA computes deterministically where PyTorch's own up
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -91,22 +93,88 @@ def fill_with_resized_noise(
     size_out = pictures.shape[-1]
     phases = polyphase(size_out, size_in, interpolation) if size_out <= size_in else None
     root = noise_root(size_out, size_in, interpolation)
+    # Into memory of its own, which stays in the processor's cache.
+    drawn = torch.randn(len(pictures), *root.shape[1:] * 2, generator=generator, device=generator.device)
     if not phases or phases.count > _MAX_NOISE_PHASES:
-        root = root.to(pictures)
-        drawn = torch.randn(len(pictures), *root.shape[1:] * 2, generator=generator, device=generator.device)
+        root = root.to(drawn)
         torch.matmul(root, drawn @ root.T, out=pictures)
         return
-    torch.randn(pictures.shape, generator=generator, out=pictures)
-    if size_out == size_in:
-        return
-    # Outputs of different periods share no input: the root is one small triangle again and again.
-    triangle = root[: phases.count, : phases.count].tolist()
-    for dim in (-2, -1):
-        lines = pictures.unflatten(dim, (-1, phases.count))
-        for row in reversed(range(phases.count)):
-            line = lines.select(dim, row).mul_(triangle[row][row])
-            for column in range(row):
-                line.add_(lines.select(dim, column), alpha=triangle[row][column])
+    if size_out < size_in:
+        # Outputs of different periods share no input: the root is one small triangle again and again.
+        triangle = root[: phases.count, : phases.count].tolist()
+        for dim in (-2, -1):
+            lines = drawn.unflatten(dim, (-1, phases.count))
+            for row in reversed(range(phases.count)):
+                line = lines.select(dim, row).mul_(triangle[row][row])
+                for column in range(row):
+                    line.add_(lines.select(dim, column), alpha=triangle[row][column])
+    pictures.copy_(drawn)
+
+
+_BAND_PX = 32
+"""Outputs of a band: fewer need fewer inputs, and more products."""
+
+_DENSE_PX = 128
+"""Sides up to which one product is faster than its bands."""
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Some neighbouring outputs of a resizing, or of several that are added up, and the inputs that they are made of.
+
+    Attributes:
+        outputs: their places.
+        inputs: the places of all that any of them needs.
+        matrix: from the one to the other.
+    """
+
+    outputs: slice
+    inputs: Int[Tensor, " k"]
+    matrix: Float[Tensor, "out k"]
+
+
+@lru_cache(maxsize=64)
+def _bands(
+    size_out: int, sizes_in: tuple[int, ...], interpolation: str, dtype: torch.dtype, device: torch.device
+) -> tuple[_Band, ...]:
+    """The matrices of some resizings side by side, cut into bands of rows, each without its columns of zeros."""
+    matrices = [_matrix(size_out, size, interpolation, dtype, device) for size in sizes_in]
+    bands = []
+    for first in range(0, size_out, _BAND_PX):
+        rows = torch.cat([matrix[first : first + _BAND_PX] for matrix in matrices], dim=1)
+        inputs = rows.any(dim=0).nonzero()[:, 0]
+        bands.append(_Band(slice(first, first + len(rows)), inputs, rows[:, inputs].contiguous()))
+    return tuple(bands)
+
+
+class _BandedProduct(torch.autograd.Function):
+    """Lines of pictures, by the bands of a matrix: time grows as the outputs do, not as they and the inputs do."""
+
+    @staticmethod
+    def forward(ctx: Any, lines: Tensor, bands: tuple[_Band, ...]) -> Tensor:
+        ctx.shape, ctx.bands = lines.shape, bands
+        *batch, _, width = lines.shape
+        made = lines.new_empty(*batch, bands[-1].outputs.stop, width)
+        for band in bands:
+            made[..., band.outputs, :] = band.matrix @ lines.index_select(-2, band.inputs)
+        return made
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = gradients
+        lines = gradient.new_zeros(ctx.shape)
+        for band in ctx.bands:
+            lines.index_add_(-2, band.inputs, band.matrix.T @ gradient[..., band.outputs, :])
+        return lines, None
+
+
+def sum_heightened(
+    pictures: Sequence[Float[Tensor, "*batch _ w"]], height: int, interpolation: str
+) -> Float[Tensor, "*batch height w"]:
+    """Pictures of one width, each brought to `height`, and their sum."""
+    sizes, like = tuple(picture.shape[-2] for picture in pictures), pictures[0]
+    bands = _bands(height, sizes, interpolation, like.dtype, like.device)
+    return _BandedProduct.apply(torch.cat(list(pictures), dim=-2), bands)
 
 
 def resize(

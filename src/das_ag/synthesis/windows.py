@@ -12,6 +12,8 @@ from torch import Tensor
 from das_ag.synthesis.resize import Polyphase, polyphase, resize
 
 _COPY = Polyphase(1, (((0, 1.0),),))
+_APART = 16
+"""Numbers between planes: some processors mistake addresses for each other that lie whole memory pages apart."""
 
 
 def resized_windows(
@@ -62,7 +64,8 @@ class _Windows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,), phases = gradients, ctx.phases
-        planes = gradient.new_zeros(phases.count, phases.count, ctx.shape.numel())
+        n = ctx.shape.numel()
+        planes = gradient.new_zeros(phases.count, phases.count, n + _APART)[..., :n]
         slices = _slices(planes, ctx.shape, ctx.corners, phases, gradient.shape[-1])
         for window, view in zip(slices, _by_phase(gradient, phases), strict=True):
             window.add_(view)
@@ -71,7 +74,8 @@ class _Windows(torch.autograd.Function):
 
 def _blend(numbers: Float[Tensor, "*planes n"], phases: Polyphase, stride: int) -> Float[Tensor, "phases *planes n"]:
     """For each phase the weighted sum of its taps, which are `stride` numbers apart; without a value at the end."""
-    blended = numbers.new_empty(phases.count, *numbers.shape)
+    *planes, n = numbers.shape
+    blended = numbers.new_empty(phases.count, *planes, n + _APART)[..., :n]
     for plane, taps in zip(blended, phases.taps, strict=True):
         whole = numbers.shape[-1] - taps[-1][0] * stride
         (first, weight), *rest = taps
