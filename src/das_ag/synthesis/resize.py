@@ -115,7 +115,7 @@ _BAND_PX = 32
 """Outputs of a band: fewer need fewer inputs, and more products."""
 
 _DENSE_PX = 128
-"""Sides up to which one product is faster than its bands."""
+"""Where the smaller side has no more pixels, one product is faster than its bands."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,13 @@ def resize(
     """Resizes pictures to `size` (height, width); equal to `F.interpolate(..., antialias=False)`."""
     height, width = pictures.shape[-2:]
     if width != size[1]:
-        pictures = pictures @ resize_matrix(size[1], width, interpolation, pictures).T
+        if min(width, size[1]) > _DENSE_PX:
+            pictures = sum_heightened([pictures.mT], size[1], interpolation).mT
+        else:
+            pictures = pictures @ resize_matrix(size[1], width, interpolation, pictures).T
     if height != size[0]:
-        pictures = resize_matrix(size[0], height, interpolation, pictures) @ pictures
+        if min(height, size[0]) > _DENSE_PX:
+            pictures = sum_heightened([pictures], size[0], interpolation)
+        else:
+            pictures = resize_matrix(size[0], height, interpolation, pictures) @ pictures
     return pictures
