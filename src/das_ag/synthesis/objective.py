@@ -128,7 +128,7 @@ class Objective:
         features = features.view(batch, count, -1)
         # A weight of zero needs the value for the trace, and no gradient.
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.l1 > 0):
-            l1 = views.abs().mean(dim=(1, 2, 3, 4))
+            l1 = torch.linalg.vector_norm(views, 1, dim=(1, 2, 3, 4)) / _per_sample(views)
         return Terms(
             aesthetic=scores.mean(dim=1) / 10,
             positive=(features @ self.positive[:, :, None]).squeeze(2).mean(dim=1),

@@ -87,11 +87,15 @@ def _blend(numbers: Float[Tensor, "*planes n"], phases: Polyphase, stride: int) 
 
 def _unblend(planes: Float[Tensor, "phases *planes n"], phases: Polyphase, stride: int) -> Float[Tensor, "*planes n"]:
     """The gradient of `_blend`."""
-    numbers = torch.zeros_like(planes[0])
-    for plane, taps in zip(planes, phases.taps, strict=True):
-        for place, weight in taps:
-            start = place * stride
-            numbers[..., start:].add_(plane[..., : plane.shape[-1] - start], alpha=weight)
+    numbers = torch.empty_like(planes[0])
+    taps = [
+        (plane, place * stride, weight) for plane, of in zip(planes, phases.taps, strict=True) for place, weight in of
+    ]
+    (plane, start, weight), *rest = taps
+    numbers[..., :start] = 0
+    torch.mul(plane[..., : plane.shape[-1] - start], weight, out=numbers[..., start:])
+    for plane, start, weight in rest:
+        numbers[..., start:].add_(plane[..., : plane.shape[-1] - start], alpha=weight)
     return numbers
 
 
