@@ -99,16 +99,16 @@ def fill_with_resized_noise(
         root = root.to(drawn)
         torch.matmul(root, drawn @ root.T, out=pictures)
         return
-    if size_out < size_in:
-        # Outputs of different periods share no input: the root is one small triangle again and again.
-        triangle = root[: phases.count, : phases.count].tolist()
-        for dim in (-2, -1):
-            lines = drawn.unflatten(dim, (-1, phases.count))
-            for row in reversed(range(phases.count)):
-                line = lines.select(dim, row).mul_(triangle[row][row])
-                for column in range(row):
-                    line.add_(lines.select(dim, column), alpha=triangle[row][column])
-    pictures.copy_(drawn)
+    # Outputs of different periods share no input: the root is one small triangle again and again, here with ones on its
+    # diagonal, and what stood there comes in the end, for rows and columns at once.
+    diagonal = root.diagonal()
+    triangle = (root / diagonal[:, None])[: phases.count, : phases.count].tolist()
+    for dim in (-2, -1):
+        lines = drawn.unflatten(dim, (-1, phases.count))
+        for row in reversed(range(phases.count)):
+            for column in range(row):
+                lines.select(dim, row).add_(lines.select(dim, column), alpha=triangle[row][column])
+    torch.mul(drawn, torch.outer(diagonal, diagonal).to(drawn), out=pictures)
 
 
 _BAND_PX = 32
