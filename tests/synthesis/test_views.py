@@ -3,6 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from das_ag.errors import UserError
+from das_ag.synthesis.pyramid import seen_colours
 from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix
 from das_ag.synthesis.schedules import Schedule
 from das_ag.synthesis.views import (
@@ -98,6 +99,18 @@ def test_colour_change_by_hand():
     torch.testing.assert_close(view, torch.full((1, 1, 3, 4, 4), 2.0025422), rtol=0, atol=1e-6)
     with_noise = random_views(pixels, numbers, 0.25, 0.1, ViewGeometry(4, 4))
     torch.testing.assert_close(with_noise, torch.full((1, 1, 3, 4, 4), 2.2525422), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("window", "image"), [(6, 6), (6, 3), (7, 5)])
+def test_the_model_sees_a_full_gamut_normalised(window, image):
+    """What it sees of a canvas in all of RGB is what it sees of the same colours, normalised beforehand."""
+    canvas = torch.rand(2, 3, 10, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    scale, offset = seen_colours("full", canvas)
+    full, normalised = (ViewGeometry(window, image, gamut=gamut) for gamut in ("full", "clip_normalised"))
+    numbers, _ = random_numbers(2, 3, 1, full)
+    seen = random_views(canvas, numbers, 0.2, 0.3, full)
+    torch.testing.assert_close(seen, random_views(canvas * scale + offset, numbers, 0.2, 0.3, normalised))
+    torch.testing.assert_close(plain_view(canvas, full), plain_view(canvas * scale + offset, normalised))
 
 
 def test_ranges_of_the_drawn_numbers():

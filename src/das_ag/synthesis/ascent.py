@@ -14,11 +14,11 @@ from torch import Tensor
 
 from das_ag.synthesis.objective import Guide, Objective, Terms
 from das_ag.synthesis.optimiser import AnnealedAdam, AscentSettings
-from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_model_sees, as_rgb
+from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_rgb
 from das_ag.synthesis.randomness import StepNumbers
 from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
-REVISION = 3
+REVISION = 4
 """Counts changes of the algorithm that change its images."""
 
 
@@ -43,7 +43,8 @@ class Iterate:
 
 def geometry_of(pyramid: PyramidSettings, border_px: int, guide: Guide) -> ViewGeometry:
     """How the guide sees the canvas."""
-    return ViewGeometry(pyramid.canvas_px - 2 * border_px, guide.image_size_px, pyramid.interpolation)
+    window_px = pyramid.canvas_px - 2 * border_px
+    return ViewGeometry(window_px, guide.image_size_px, pyramid.interpolation, pyramid.gamut)
 
 
 class Ascent:
@@ -93,12 +94,11 @@ class Ascent:
         return Iterate(step, terms, loss, self._pyramid, self._finite)
 
     def _look(self, step: int, numbers: StepNumbers) -> Float[Tensor, "batch views 3 image image"]:
-        pixels = as_model_sees(self._pyramid.canvas(), self._pyramid.settings.gamut)
-        views, steps = self._views, self._settings.steps
+        canvas, views, steps = self._pyramid.canvas(), self._views, self._settings.steps
         geometry = geometry_of(self._pyramid.settings, views.max_shift_px, self._guide)
         if numbers.views is None:
-            return plain_view(pixels, geometry)
-        return random_views(pixels, numbers.views, views.noise(step, steps), views.colour_shift(step, steps), geometry)
+            return plain_view(canvas, geometry)
+        return random_views(canvas, numbers.views, views.noise(step, steps), views.colour_shift(step, steps), geometry)
 
     def _measure(self, step: int, rows: slice, part: Tensor, dropout: list[Tensor]) -> tuple[Terms, Tensor]:
         terms = self._objective.rows(rows).measure(self._guide, part, dropout)
@@ -165,8 +165,8 @@ def _parts(batch: int, views: int, views_per_pass: int) -> Iterator[tuple[slice,
 @torch.no_grad()
 def measure_result(pyramid: Pyramid, guide: Guide, objective: Objective, border_px: int) -> Terms:
     """The terms of the finished images, seen plainly."""
-    pixels = as_model_sees(pyramid.canvas(), pyramid.settings.gamut)
-    return objective.measure(guide, plain_view(pixels, geometry_of(pyramid.settings, border_px, guide)))
+    geometry = geometry_of(pyramid.settings, border_px, guide)
+    return objective.measure(guide, plain_view(pyramid.canvas(), geometry))
 
 
 @torch.no_grad()

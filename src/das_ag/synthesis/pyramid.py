@@ -102,19 +102,19 @@ class Pyramid:
 
     def canvas(self) -> Float[Tensor, "batch 3 size size"]:
         """The levels brought to the canvas' size and combined, then tanh: values in [-1, 1]."""
-        return torch.tanh(self._combined())
+        return self._combined().tanh_()
 
     def _combined(self) -> Tensor:
-        """Each level is widened by itself; then all are heightened and added up together."""
+        """Each level is widened by itself; then all are heightened and added up together, in memory of their own."""
         size, interpolation = self.settings.canvas_px, self.settings.interpolation
         small = [level for level in self.levels if level.shape[-1] != size]
-        total = self.levels[-1] if self.levels[-1].shape[-1] == size else None
         if small:
             widened = [resize(level, (level.shape[-1], size), interpolation) for level in small]
-            heightened = sum_heightened(widened, size, interpolation)
-            total = heightened if total is None else total + heightened
-        assert total is not None
-        return total / len(self.levels) if self.settings.combine == "mean" else total
+            total = sum_heightened(widened, size, interpolation)
+            total = total.add_(self.levels[-1]) if len(small) < len(self.levels) else total
+        else:
+            total = self.levels[-1].clone()
+        return total.div_(len(self.levels)) if self.settings.combine == "mean" else total
 
 
 def clip_statistics(like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
@@ -122,12 +122,12 @@ def clip_statistics(like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor,
     return like.new_tensor(CLIP_MEAN)[:, None, None], like.new_tensor(CLIP_STD)[:, None, None]
 
 
-def as_model_sees(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "batch 3 h w"]:
-    """Canvas in [-1, 1] to CLIP-normalised pixels."""
+def seen_colours(gamut: str, like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
+    """Scale and offset that take a canvas in [-1, 1] to CLIP-normalised pixels, which the model sees."""
+    mean, std = clip_statistics(like)
     if gamut == "clip_normalised":
-        return canvas
-    mean, std = clip_statistics(canvas)
-    return ((canvas + 1) / 2 - mean) / std
+        return torch.ones_like(mean), torch.zeros_like(mean)
+    return 0.5 / std, (0.5 - mean) / std
 
 
 def as_rgb(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "batch 3 h w"]:

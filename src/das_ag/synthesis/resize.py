@@ -82,6 +82,34 @@ def noise_root(size_out: int, size_in: int, interpolation: str) -> Float[Tensor,
     return torch.linalg.cholesky(matrix @ matrix.T) if size_out < size_in else matrix
 
 
+@dataclass(frozen=True)
+class _RepeatedRoot:
+    """A root that is one small triangle again and again: outputs of different periods share no input.
+
+    Attributes:
+        triangle: below its diagonal, with ones on that.
+        diagonals: what stood on the diagonal, for rows and columns at once.
+    """
+
+    triangle: tuple[tuple[float, ...], ...]
+    diagonals: Float[Tensor, "size size"]
+
+
+@lru_cache(maxsize=64)
+def _repeated_root(
+    size_out: int, size_in: int, interpolation: str, dtype: torch.dtype, device: torch.device
+) -> _RepeatedRoot | None:
+    """The root in few numbers; None where it has none."""
+    phases = polyphase(size_out, size_in, interpolation) if size_out <= size_in else None
+    if not phases or phases.count > _MAX_NOISE_PHASES:
+        return None
+    root = noise_root(size_out, size_in, interpolation)
+    diagonal = root.diagonal()
+    triangle = (root / diagonal[:, None])[: phases.count, : phases.count].tolist()
+    below = tuple(tuple(row[:place]) for place, row in enumerate(triangle))
+    return _RepeatedRoot(below, torch.outer(diagonal, diagonal).to(dtype=dtype, device=device))
+
+
 def fill_with_resized_noise(
     pictures: Float[Tensor, "n size size"], size_in: int, interpolation: str, generator: Generator
 ) -> None:
@@ -91,24 +119,20 @@ def fill_with_resized_noise(
     pictures shrink it needs fewer.
     """
     size_out = pictures.shape[-1]
-    phases = polyphase(size_out, size_in, interpolation) if size_out <= size_in else None
-    root = noise_root(size_out, size_in, interpolation)
+    side = min(size_out, size_in)
     # Into memory of its own, which stays in the processor's cache.
-    drawn = torch.randn(len(pictures), *root.shape[1:] * 2, generator=generator, device=generator.device)
-    if not phases or phases.count > _MAX_NOISE_PHASES:
-        root = root.to(drawn)
+    drawn = torch.randn(len(pictures), side, side, generator=generator, device=generator.device)
+    repeated = _repeated_root(size_out, size_in, interpolation, drawn.dtype, drawn.device)
+    if not repeated:
+        root = noise_root(size_out, size_in, interpolation).to(drawn)
         torch.matmul(root, drawn @ root.T, out=pictures)
         return
-    # Outputs of different periods share no input: the root is one small triangle again and again, here with ones on its
-    # diagonal, and what stood there comes in the end, for rows and columns at once.
-    diagonal = root.diagonal()
-    triangle = (root / diagonal[:, None])[: phases.count, : phases.count].tolist()
     for dim in (-2, -1):
-        lines = drawn.unflatten(dim, (-1, phases.count))
-        for row in reversed(range(phases.count)):
-            for column in range(row):
-                lines.select(dim, row).add_(lines.select(dim, column), alpha=triangle[row][column])
-    torch.mul(drawn, torch.outer(diagonal, diagonal).to(drawn), out=pictures)
+        lines = drawn.unflatten(dim, (-1, len(repeated.triangle)))
+        for row, weights in reversed(list(enumerate(repeated.triangle))):
+            for column, weight in enumerate(weights):
+                lines.select(dim, row).add_(lines.select(dim, column), alpha=weight)
+    torch.mul(drawn, repeated.diagonals, out=pictures)
 
 
 _BAND_PX = 32
@@ -171,8 +195,11 @@ class _BandedProduct(torch.autograd.Function):
 def sum_heightened(
     pictures: Sequence[Float[Tensor, "*batch _ w"]], height: int, interpolation: str
 ) -> Float[Tensor, "*batch height w"]:
-    """Pictures of one width, each brought to `height`, and their sum."""
+    """Pictures of one width, each brought to `height`, and their sum, in memory of its own."""
     sizes, like = tuple(picture.shape[-2] for picture in pictures), pictures[0]
+    if min(height, sum(sizes)) <= _DENSE_PX:
+        matrices = [resize_matrix(height, size, interpolation, like) for size in sizes]
+        return torch.cat(matrices, dim=1) @ torch.cat(list(pictures), dim=-2)
     bands = _bands(height, sizes, interpolation, like.dtype, like.device)
     return _BandedProduct.apply(torch.cat(list(pictures), dim=-2), bands)
 
@@ -187,9 +214,4 @@ def resize(
             pictures = sum_heightened([pictures.mT], size[1], interpolation).mT
         else:
             pictures = pictures @ resize_matrix(size[1], width, interpolation, pictures).T
-    if height != size[0]:
-        if min(height, size[0]) > _DENSE_PX:
-            pictures = sum_heightened([pictures], size[0], interpolation)
-        else:
-            pictures = resize_matrix(size[0], height, interpolation, pictures) @ pictures
-    return pictures
+    return sum_heightened([pictures], size[0], interpolation) if height != size[0] else pictures

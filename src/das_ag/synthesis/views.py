@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from das_ag.errors import UserError
+from das_ag.synthesis.pyramid import seen_colours
 from das_ag.synthesis.resize import fill_with_resized_noise, resize
 from das_ag.synthesis.schedules import Schedule
 from das_ag.synthesis.windows import resized_windows
@@ -74,11 +75,13 @@ class ViewGeometry:
         window_px: side of what is cut out of the canvas: all but its border.
         image_size_px: side of the model's input.
         interpolation: that brings the one to the other.
+        gamut: of the canvas; the model sees CLIP-normalised colours.
     """
 
     window_px: int
     image_size_px: int
     interpolation: str = "bilinear"
+    gamut: str = "clip_normalised"
 
 
 def draw_view_numbers(
@@ -91,23 +94,19 @@ def draw_view_numbers(
     """
     b, m, image_px, on = settings.count, settings.max_shift_px, geometry.image_size_px, generators[0].device
     noise = torch.empty(len(generators), b * 3, image_px, image_px, device=on)
-    shifts, gains, offsets = [], [], []
+    shifts, colours = [], []
     for g, own in zip(generators, noise, strict=True):
         shifts.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=on))
-        gain, offset = (torch.rand(b, 3, 1, 1, generator=g, device=on) * 2 - 1 for _ in range(2))
-        gains.append(gain)
-        offsets.append(offset)
+        colours.append(torch.rand(2, b, 3, 1, 1, generator=g, device=on))
         fill_with_resized_noise(own, geometry.window_px, geometry.interpolation, g)
+    gain, offset = (torch.stack(colours, dim=1) * 2 - 1).to(device)
     return ViewNumbers(
-        shift_px=torch.stack(shifts).cpu(),
-        gain=torch.stack(gains).to(device),
-        offset=torch.stack(offsets).to(device),
-        noise=noise.unflatten(1, (b, 3)).to(device),
+        shift_px=torch.stack(shifts).cpu(), gain=gain, offset=offset, noise=noise.unflatten(1, (b, 3)).to(device)
     )
 
 
 def random_views(
-    pixels: Float[Tensor, "batch 3 size size"],
+    canvas: Float[Tensor, "batch 3 size size"],
     numbers: ViewNumbers,
     noise: float,
     colour_shift: float,
@@ -116,23 +115,32 @@ def random_views(
     """Applies the numbers: shift, cut, colour change, noise, resize, in this order.
 
     Args:
-        pixels: what the model sees of the whole canvas, CLIP-normalised.
+        canvas: values in [-1, 1].
         noise, colour_shift: the step's standard deviation and half width.
 
-    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; resizes
-    picture and noise before the colour change, on fewer pixels: resizing is linear and leaves a constant as it is.
+    Returns:
+        CLIP-normalised pixels.
+
+    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; changes
+    colours when the pictures are small, and adds noise that has been resized by itself: resizing is linear and leaves a
+    constant as it is.
     """
-    corners = (pixels.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
-    views = resized_windows(pixels, corners, geometry.window_px, geometry.image_size_px, geometry.interpolation)
-    added = torch.add(numbers.offset * colour_shift, numbers.noise, alpha=noise)
-    return torch.addcmul(added, views, (numbers.gain * colour_shift).exp())
+    corners = (canvas.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
+    scale, offset = seen_colours(geometry.gamut, canvas)
+    gain = (numbers.gain * colour_shift).exp()
+    return resized_windows(
+        canvas, corners, geometry.window_px, geometry.image_size_px, geometry.interpolation,
+        gain=gain * scale, offset=torch.addcmul(numbers.offset * colour_shift, gain, offset),
+        noise=numbers.noise, deviation=noise,
+    )  # fmt: skip
 
 
 def plain_view(
-    pixels: Float[Tensor, "batch 3 size size"], geometry: ViewGeometry
+    canvas: Float[Tensor, "batch 3 size size"], geometry: ViewGeometry
 ) -> Float[Tensor, "batch 1 3 image image"]:
-    """The canvas without its border, brought to the model's size."""
-    border_px = (pixels.shape[-1] - geometry.window_px) // 2
+    """The canvas without its border, brought to the model's size and colours."""
+    border_px = (canvas.shape[-1] - geometry.window_px) // 2
     window = slice(border_px, border_px + geometry.window_px)
     size = (geometry.image_size_px, geometry.image_size_px)
-    return resize(pixels[:, None, :, window, window], size, geometry.interpolation)
+    scale, offset = seen_colours(geometry.gamut, canvas)
+    return resize(canvas[:, None, :, window, window], size, geometry.interpolation) * scale + offset

@@ -1,8 +1,10 @@
-"""Many windows of one canvas, each brought to the model's size, without a product for each of them."""
+"""Many windows of one canvas, each brought to the model's size, without a resizing for each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +13,16 @@ from torch import Tensor
 
 from das_ag.synthesis.resize import Polyphase, polyphase, resize
 
+_Taps = tuple[tuple[int, float], ...]
 _COPY = Polyphase(1, (((0, 1.0),),))
-_APART = 16
-"""Numbers between planes: some processors mistake addresses for each other that lie whole memory pages apart."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Which windows: their corners (y, x) by sample and view, and what resizes them."""
+
+    corners: list[list[list[int]]]
+    phases: Polyphase
 
 
 def resized_windows(
@@ -21,12 +30,20 @@ def resized_windows(
     corners: Int[Tensor, "batch views 2"],
     window_px: int,
     image_size_px: int,
-    interpolation: str = "bilinear",
+    interpolation: str,
+    *,
+    gain: Float[Tensor, "batch views 3 1 1"],
+    offset: Float[Tensor, "batch views 3 1 1"],
+    noise: Float[Tensor, "batch views 3 image image"],
+    deviation: float,
 ) -> Float[Tensor, "batch views 3 image image"]:
-    """Square windows, `window_px` wide, whose upper left corners (y, x) are given on the CPU, brought to one size.
+    """Square windows brought to one size, times gain, plus offset, plus noise times its deviation.
 
-    A resizing that repeats after few pixels is done once, on the whole canvas, and its windows are sliced out of that;
-    any other is done to each window.
+    Differentiable in the pixels alone. A resizing that repeats after few pixels is done once on the whole canvas, from
+    each place at which a window may begin, so that every window is a block of that; any other is done to each window.
+
+    Args:
+        corners: upper left corner (y, x) of each window, on the CPU.
 
     Raises:
         ValueError: a window reaches beyond the canvas.
@@ -36,87 +53,149 @@ def resized_windows(
     if bool((corners < 0).any() or (corners > highest).any()):
         got = f"{corners.min().item()}…{corners.max().item()}"
         raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {got}; shift less.")
-    phases = polyphase(image_size_px, window_px, interpolation)
-    if phases and phases.count**2 <= corners.shape[1]:  # no more planes than views
-        return _Windows.apply(pixels, corners.tolist(), phases, image_size_px)
-    windows = _Windows.apply(pixels, corners.tolist(), _COPY, window_px)
-    return resize(windows, (image_size_px, image_size_px), interpolation)
+    places, phases = corners.tolist(), polyphase(image_size_px, window_px, interpolation)
+    if phases and phases.count**2 <= corners.shape[1]:  # no more numbers than the views have
+        start = functools.partial(torch.add, offset, noise, alpha=deviation)
+        return _Windows.apply(pixels, gain, start, _Cut(places, phases))
+    start = functools.partial(offset.expand, *corners.shape[:2], 3, window_px, window_px)
+    windows = _Windows.apply(pixels, gain, start, _Cut(places, _COPY))
+    return torch.add(resize(windows, (image_size_px, image_size_px), interpolation), noise, alpha=deviation)
 
 
 class _Windows(torch.autograd.Function):
-    """Slices of the canvas blended in every phase of rows and columns.
+    """Blocks of the resized canvas, times gain, added to what the views start with.
 
-    Pictures are blended as one row of numbers, next to itself a pixel or a line further on: what crosses the end of a
-    line or of a picture is in no window. Their gradient adds up in one canvas and in fixed order, where autograd makes
-    one for each window.
+    Their gradient adds up in one canvas and in fixed order, where autograd makes one for each window.
     """
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, corners: list[list[list[int]]], phases: Polyphase, size: int) -> Tensor:
-        ctx.shape, ctx.corners, ctx.phases = pixels.shape, corners, phases
-        planes = _blend(_blend(pixels.reshape(-1), phases, 1), phases, pixels.shape[-1])
-        views = pixels.new_empty(len(corners), len(corners[0]), pixels.shape[1], size, size)
-        slices = _slices(planes, pixels.shape, corners, phases, size)
-        for window, view in zip(slices, _by_phase(views, phases), strict=True):
-            view.copy_(window)
+    def forward(ctx: Any, pixels: Tensor, gain: Tensor, start: Callable[[], Tensor], cut: _Cut) -> Tensor:
+        ctx.shape, ctx.cut = pixels.shape, cut
+        ctx.save_for_backward(gain)
+        planes = _heighten(_widen(pixels.contiguous(), cut.phases), cut.phases)
+        views = start().contiguous()  # made only now, so that they are in the processor's cache
+        for block, view, factor in _blocks(planes, cut, views, gain):
+            view.addcmul_(block, factor)
         return views
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,), phases = gradients, ctx.phases
-        n = ctx.shape.numel()
-        planes = gradient.new_zeros(phases.count, phases.count, n + _APART)[..., :n]
-        slices = _slices(planes, ctx.shape, ctx.corners, phases, gradient.shape[-1])
-        for window, view in zip(slices, _by_phase(gradient, phases), strict=True):
-            window.add_(view)
-        return _unblend(_unblend(planes, phases, ctx.shape[-1]), phases, 1).view(ctx.shape), None, None, None
+        (gradient,), (gain,), phases = gradients, ctx.saved_tensors, ctx.cut.phases
+        planes = gradient.new_zeros(_planes_shape(ctx.shape, phases))
+        for block, view, factor in _blocks(planes, ctx.cut, gradient, gain):
+            block.addcmul_(view, factor)
+        return _widen_gradient(_heighten_gradient(planes, phases), phases, ctx.shape[-1]), None, None, None
 
 
-def _blend(numbers: Float[Tensor, "*planes n"], phases: Polyphase, stride: int) -> Float[Tensor, "phases *planes n"]:
-    """For each phase the weighted sum of its taps, which are `stride` numbers apart; without a value at the end."""
-    *planes, n = numbers.shape
-    blended = numbers.new_empty(phases.count, *planes, n + _APART)[..., :n]
-    for plane, taps in zip(blended, phases.taps, strict=True):
-        whole = numbers.shape[-1] - taps[-1][0] * stride
-        (first, weight), *rest = taps
-        torch.mul(numbers[..., first * stride :][..., :whole], weight, out=plane[..., :whole])
-        for place, weight in rest:
-            plane[..., :whole].add_(numbers[..., place * stride :][..., :whole], alpha=weight)
-    return blended
+def _planes_shape(canvas: torch.Size, phases: Polyphase) -> tuple[int, ...]:
+    """Phases of a line; batch, 3, height; beginnings of a window in a period; outputs of the periods of a line."""
+    *lines, width = canvas
+    return (phases.count, *lines, phases.period, width // phases.period * phases.count)
 
 
-def _unblend(planes: Float[Tensor, "phases *planes n"], phases: Polyphase, stride: int) -> Float[Tensor, "*planes n"]:
-    """The gradient of `_blend`."""
-    numbers = torch.empty_like(planes[0])
-    taps = [
-        (plane, place * stride, weight) for plane, of in zip(planes, phases.taps, strict=True) for place, weight in of
-    ]
-    (plane, start, weight), *rest = taps
-    numbers[..., :start] = 0
-    torch.mul(plane[..., : plane.shape[-1] - start], weight, out=numbers[..., start:])
-    for plane, start, weight in rest:
-        numbers[..., start:].add_(plane[..., : plane.shape[-1] - start], alpha=weight)
-    return numbers
+def _blocks(
+    planes: Float[Tensor, "phases batch 3 h right w"],
+    cut: _Cut,
+    views: Float[Tensor, "batch views 3 size size"],
+    gain: Float[Tensor, "batch views 3 1 1"],
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For each window its part of `planes`, its view and gain; their axes are 3, size / phases, phases, size."""
+    of_phase, of_sample, of_channel, of_row, right, _ = planes.stride()
+    period, count, size = cut.phases.period, cut.phases.count, views.shape[-1]
+    sizes, strides = (views.shape[2], size // count, count, size), (of_channel, period * of_row, of_phase, 1)
+    places = [(sample * of_sample + y * of_row, x) for sample, row in enumerate(cut.corners) for y, x in row]
+    for (place, x), view, factor in zip(places, _by_line(views, cut.phases), _by_line(gain, _COPY), strict=True):
+        periods, start = divmod(x, period)
+        yield planes.as_strided(sizes, strides, place + start * right + periods * count), view, factor
 
 
-def _slices(
-    planes: Float[Tensor, "phases phases n"],
-    shape: torch.Size,
-    corners: list[list[list[int]]],
-    phases: Polyphase,
-    size: int,
-) -> Iterator[Tensor]:
-    """A view (3, size / phases, phases, size / phases, phases) into `planes` for each corner."""
-    _, channels, height, width = shape
-    # `_blend` puts the phases of rows, which it takes last, first.
-    of_row, of_column, _ = planes.stride()
-    strides = (height * width, phases.period * width, of_row, phases.period, of_column)
-    sizes = (channels, size // phases.count, phases.count, size // phases.count, phases.count)
-    for sample, row in enumerate(corners):
-        for y, x in row:
-            yield planes.as_strided(sizes, strides, sample * channels * height * width + y * width + x)
+def _by_line(of_views: Float[Tensor, "batch views 3 _ _"], phases: Polyphase) -> Iterable[Tensor]:
+    """Each view, its lines by phase: (3, lines / phases, phases, columns)."""
+    return of_views.flatten(0, 1).unflatten(-2, (-1, phases.count)).unbind()
 
 
-def _by_phase(views: Float[Tensor, "batch views 3 size size"], phases: Polyphase) -> Tensor:
-    """Each view, with the places of `_slices`."""
-    return views.flatten(0, 1).unflatten(3, (-1, phases.count)).unflatten(2, (-1, phases.count))
+def _widen(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor, "*lines right v"]:
+    """Lines resized from each place in a period at which a window may begin.
+
+    Each phase is blended all along the lines, then put where it belongs.
+    """
+    if phases == _COPY:
+        return pixels[..., None, :]
+    *lines, width = pixels.shape
+    wide = pixels.new_empty(*lines, phases.period, width // phases.period, phases.count)
+    for phase, taps in enumerate(phases.taps):
+        blended = torch.empty_like(pixels)
+        _blend(pixels, taps, 1, blended)
+        wide[..., phase] = _by_beginning(blended, phases)
+    return wide.flatten(-2)
+
+
+def _widen_gradient(wide: Float[Tensor, "*lines right v"], phases: Polyphase, width: int) -> Float[Tensor, "*lines w"]:
+    """The gradient of `_widen`."""
+    if phases == _COPY:
+        return wide[..., 0, :]
+    by_phase = wide.unflatten(-1, (-1, phases.count))
+    pixels = wide.new_empty(*wide.shape[:-2], width)
+    for phase, taps in enumerate(phases.taps):
+        blended = torch.empty_like(pixels)
+        blended[..., width // phases.period * phases.period :] = 0
+        _by_beginning(blended, phases).copy_(by_phase[..., phase])
+        _blend_gradient(blended, taps, 1, pixels, is_first=phase == 0)
+    return pixels
+
+
+def _by_beginning(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor, "*lines right periods"]:
+    """A view: for each beginning in a period the pixels that lie so far on in every period."""
+    periods = pixels.shape[-1] // phases.period
+    return pixels[..., : periods * phases.period].unflatten(-1, (periods, phases.period)).mT
+
+
+def _heighten(wide: Float[Tensor, "batch 3 h right w"], phases: Polyphase) -> Float[Tensor, "phases batch 3 h right w"]:
+    """Columns blended in each phase, from every line on."""
+    if phases == _COPY:
+        return wide[None]
+    planes = wide.new_empty(phases.count, *wide.shape)
+    for plane, taps in zip(planes, phases.taps, strict=True):
+        _blend(wide, taps, wide.shape[-2:].numel(), plane)
+    return planes
+
+
+def _heighten_gradient(
+    planes: Float[Tensor, "phases batch 3 h right w"], phases: Polyphase
+) -> Float[Tensor, "batch 3 h right w"]:
+    """The gradient of `_heighten`."""
+    if phases == _COPY:
+        return planes[0]
+    wide = torch.empty_like(planes[0])
+    for phase, taps in enumerate(phases.taps):
+        _blend_gradient(planes[phase], taps, wide.shape[-2:].numel(), wide, is_first=phase == 0)
+    return wide
+
+
+def _blend(pixels: Tensor, taps: _Taps, stride: int, blended: Tensor) -> None:
+    """Weighted sums of pixels that are `stride` apart.
+
+    All pictures count as one row of numbers: what crosses the end of a line or of a picture is in no window.
+    """
+    whole = pixels.numel() - taps[-1][0] * stride
+    numbers, target = pixels.view(-1), blended.view(-1)[:whole]
+    blended.view(-1)[whole:] = 0
+    (first, weight), *rest = taps
+    if len(rest) == 1:  # linear interpolation, whose weights add up to 1
+        ((second, weight),) = rest
+        torch.lerp(numbers[first * stride :][:whole], numbers[second * stride :][:whole], weight, out=target)
+        return
+    torch.mul(numbers[first * stride :][:whole], weight, out=target)
+    for place, weight in rest:
+        target.add_(numbers[place * stride :][:whole], alpha=weight)
+
+
+def _blend_gradient(blended: Tensor, taps: _Taps, stride: int, pixels: Tensor, *, is_first: bool) -> None:
+    """Adds the gradient of `_blend` to that of its pixels, or puts it there if it is the first."""
+    numbers, gradient = pixels.view(-1), blended.view(-1)
+    (first, weight), *rest = taps
+    if is_first:
+        numbers[: first * stride] = 0
+        torch.mul(gradient[: len(gradient) - first * stride], weight, out=numbers[first * stride :])
+    for place, weight in rest if is_first else taps:
+        numbers[place * stride :].add_(gradient[: len(gradient) - place * stride], alpha=weight)
