@@ -57,6 +57,12 @@ def plan_of(compose: Callable[..., DictConfig]) -> Callable[..., Plan]:
     return lambda *overrides: make_plan(compose(*overrides))
 
 
+@pytest.fixture
+def with_a_compiler(monkeypatch):
+    """As if torch found a C++ compiler here."""
+    monkeypatch.setattr("das_ag.experiment.plan.check_compiler", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
     """Overrides under which a step takes milliseconds; they also hold what defaults may come to be."""

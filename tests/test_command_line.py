@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -401,6 +404,34 @@ def test_an_environment_that_is_not_deterministic_is_refused(go, tmp_path):
         "Error: CUBLAS_WORKSPACE_CONFIG: expected :4096:8 or :16:8 for deterministic results, got ':0:0'; unset it, "
         "or choose runtime=fast.\n"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++, which is not here")
+def test_a_compiled_guide_gives_the_same_bytes_each_time_and_nearly_the_plain_pictures(start_program, tiny, tmp_path):
+    """Two programs that share nothing they have compiled, and one that compiles nothing."""
+    images, traces = [], []
+    for name, compile_ in (("first", "true"), ("second", "true"), ("plain", "false")):
+        folder = tmp_path / name
+        folder.mkdir()
+        arguments = ("-m", "method=das_ag,das_rag", *TWO, *tiny, f"runtime.compile={compile_}")
+        with start_program(folder, *arguments, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"{name}-compiled")) as process:
+            _, stderr = process.communicate(timeout=600)
+        assert process.returncode == 0, stderr
+        samples = sorted((folder / "outputs" / "embedded" / "samples").glob("*/*"))
+        assert len(samples) == 4
+        settings = [json.loads((sample / "sample.json").read_text())["settings"] for sample in samples]
+        assert [of_sample["compile"] for of_sample in settings] == [compile_ == "true"] * 4
+        images.append([(sample / "image.png").read_bytes() for sample in samples])
+        traces.append([(sample / "trace.csv").read_text() for sample in samples])
+    assert images[0] == images[1]
+    assert traces[0] == traces[1]
+    for compiled, plain in zip(traces[0], traces[2], strict=True):
+        ours, theirs = (pd.read_csv(io.StringIO(text)) for text in (compiled, plain))
+        pd.testing.assert_frame_equal(ours, theirs, rtol=0, atol=1e-4)
+    for compiled, plain in zip(images[0], images[2], strict=True):
+        ours, theirs = (np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in (compiled, plain))
+        assert np.abs(ours - theirs).max() <= 1
 
 
 def test_help_names_what_can_be_changed_and_imports_no_torch(imports_of, tmp_path):

@@ -24,6 +24,7 @@ CHANGES = {
     "betas": [0.4, 0.9],
     "pyramid.max_level_px": 64,
     "runtime.deterministic": False,
+    "runtime.compile": True,
 }
 
 
@@ -37,7 +38,7 @@ CHANGES = {
         (("3 red hearts é 心",), ()),
     ],
 )
-def test_command_line_and_form_make_the_same_sample(changes, positive, negative):
+def test_command_line_and_form_make_the_same_sample(with_a_compiler, changes, positive, negative):
     form = dataclasses.replace(FORM, positive=positive, negative=negative, settings=changes)
     (plan,) = form.plans()
     words = shlex.split(form.command())

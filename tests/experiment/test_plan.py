@@ -140,6 +140,7 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
             "ascent": {"steps": 150, "learning_rate": 0.35, "betas": [0.5, 0.99]},
             "guide": {"family": "embedded"},
             "precision": "float32",
+            "compile": False,
             "deterministic": True,
             "randomness": "per_sample",
             "revision": REVISION,
@@ -331,8 +332,8 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 ALWAYS_THERE = (
     "betas", "canvas_px", "dry_run", "gamut", "learning_rate", "method.aesthetic_sign", "method.name", "models.family",
     "name", "prompts.negative", "prompts.positive", "published_figures", "randomness", "runtime.checkpoint_steps",
-    "runtime.deterministic", "runtime.device", "runtime.precision", "runtime.samples_per_batch", "runtime.threads",
-    "runtime.views_per_pass", "seeds", "shard", "shards", "steps", *IMAGE_SETTINGS,
+    "runtime.compile", "runtime.deterministic", "runtime.device", "runtime.precision", "runtime.samples_per_batch",
+    "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards", "steps", *IMAGE_SETTINGS,
 )  # fmt: skip
 
 
@@ -445,6 +446,7 @@ ERRORS = [
     (["runtime.threads=auto"], ["runtime.threads: ", "a whole number", "got 'auto'"]),
     (["runtime.checkpoint_steps=-1"], ["runtime.checkpoint_steps: ", "0 or more", "got -1", "0 keeps no checkpoints"]),
     (["runtime.checkpoint_steps=null"], ["runtime.checkpoint_steps: ", "a whole number", "got None"]),
+    (["runtime.compile=1"], ["runtime.compile: ", "true or false", "got 1"]),
     (["runtime.deterministic=1"], ["runtime.deterministic: ", "true or false", "got 1"]),
     (["shards=0"], ["shards: ", "a whole number from 1", "got 0", "1 makes all samples"]),
     (["shards=true"], ["shards: ", "a whole number from 1", "got True"]),
@@ -468,7 +470,7 @@ ERRORS = [
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "got shape", "--cfg job"]),
-    (["+runtime.cores=1"], ["runtime: ", "device, precision, threads, samples_per_batch", "got cores"]),
+    (["+runtime.cores=1"], ["runtime: ", "device, precision, compile, threads, samples_per_batch", "got cores"]),
     (["+method.strength=1"], ["method", "strength"]),
     (["+prompts.neutral=[a ring]"], ["prompts", "neutral"]),
     (["+number_of_steps=1"], ["number_of_steps"]),

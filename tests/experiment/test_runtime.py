@@ -16,8 +16,8 @@ from das_ag.experiment import runtime as runtime_module
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of, provenance, set_up
 
 SETTINGS = RuntimeSettings(
-    deterministic=False, device="cpu", precision="float32", threads=1, samples_per_batch=6, views_per_pass=64,
-    checkpoint_steps=0,
+    deterministic=False, device="cpu", precision="float32", compile=False, threads=1, samples_per_batch=6,
+    views_per_pass=64, checkpoint_steps=0,
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ SETTINGS = (
     *(f"{schedule}.{part}" for schedule in SCHEDULES for part in ("kind", "start", "end", "rate")),
     "objective.clip", "objective.total_variation", "objective.l1", "pyramid.levels", "pyramid.max_level_px",
     "pyramid.combine", "pyramid.initial", "pyramid.interpolation", "runtime.deterministic", "runtime.precision",
-    "randomness", "models.attention", "models.guide_dropout",
+    "runtime.compile", "randomness", "models.attention", "models.guide_dropout",
 )  # fmt: skip
 """Everything but method, prompt and seed that a form can change, as the configuration calls it."""
 
@@ -155,6 +155,7 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         **{name: f"ascent.{name}" for name in ("steps", "learning_rate", "betas")},
         "runtime.deterministic": "deterministic",
         "runtime.precision": "precision",
+        "runtime.compile": "compile",
         "models.attention": "guide.attention",
         "models.guide_dropout": "guide.guide_dropout",
     }

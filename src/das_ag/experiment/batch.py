@@ -22,6 +22,7 @@ from das_ag.experiment.plan import Plan
 from das_ag.experiment.progress import Progress
 from das_ag.experiment.runtime import dtype_of
 from das_ag.experiment.samples import Sample
+from das_ag.models.compiled import Compiler
 from das_ag.synthesis import (
     Ascent,
     Iterate,
@@ -239,7 +240,10 @@ def guide_of(
 ) -> LoadedGuide:
     """The networks that guide a plan, which know all texts of these samples; see `load_guide`."""
     dtype = dtype_of(plan.settings.precision, "runtime.precision")
-    return load_guide(plan.guide, texts_of(samples), device, dtype, keep_text_tower=keep_text_tower)
+    compiler = Compiler("runtime.compile", plan.settings.deterministic) if plan.settings.compile else None
+    return load_guide(
+        plan.guide, texts_of(samples), device, dtype, compiler=compiler, keep_text_tower=keep_text_tower
+    )  # fmt: skip
 
 
 def texts_of(samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from das_ag.experiment.prompts import NAME, Prompt, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.samples import Sample
 from das_ag.experiment.typed import build, check_names
+from das_ag.models.compiled import check_compiler
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
@@ -37,6 +38,7 @@ class Settings:
     Attributes:
         guide: what guides, without where its files lie.
         precision: of the guide's image tower.
+        compile: whether torch compiles it.
         deterministic: whether the same settings give the same bytes each time.
         randomness: one of `RANDOMNESS`.
     """
@@ -47,6 +49,7 @@ class Settings:
     ascent: AscentSettings
     guide: Mapping[str, Any]
     precision: str
+    compile: bool
     deterministic: bool
     randomness: str
 
@@ -210,6 +213,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         ascent=build(AscentSettings, ascent, ""),
         guide=guide.identity(),
         precision=runtime.precision,
+        compile=runtime.compile,
         deterministic=runtime.deterministic,
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
@@ -224,6 +228,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
+    if runtime.compile:
+        check_compiler("runtime.compile", device)
     for evaluator in evaluators.values():
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download

@@ -1,0 +1,85 @@
+"""A frozen encoder compiled by torch: fewer passes over memory, after a minute that is spent before the first step."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from das_ag.errors import UserError, first_line
+
+_MAX_SHAPES = 64
+"""Kinds of batches that one process may meet: torch would stop compiling after eight, and compute on otherwise."""
+
+
+def check_compiler(option: str, device: torch.device) -> None:
+    """Sees that torch can compile for a device.
+
+    Raises:
+        UserError: it cannot, or what it needs is not here.
+    """
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"{option}: expected a cpu or cuda device, got {device.type}; set {option}=false.")
+    compiler = os.environ.get("CXX") or {"win32": "cl", "darwin": "clang++"}.get(sys.platform, "g++")
+    if not shutil.which(compiler):
+        raise UserError(
+            f"{option}: expected the C++ compiler {compiler}, found none; install it, or set {option}=false."
+        )
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise UserError(f"{option}: expected the package triton, found none; install it, or set {option}=false.")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """Has encoders compiled by torch where a gradient is asked for; the result is the same to rounding.
+
+    Attributes:
+        option: how messages call the setting that asked for it.
+        deterministic: whether nothing may be chosen by timing it.
+    """
+
+    option: str
+    deterministic: bool
+
+    def __call__(self, encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """The function (N, 3, H, W) → (N, D), compiled when it is first called; raises UserError where that fails.
+
+        Each N is compiled for itself: a program for all of them would take over after the second, and an image's last
+        bits would depend on what the process had done before. What needs no gradient is computed once an image, which
+        is not worth a compilation.
+        """
+        # Imported late: torch's compiler takes seconds.
+        import torch._dynamo
+        import torch._inductor
+        from torch._dynamo.exc import BackendCompilerFailed, FailOnRecompileLimitHit, TorchDynamoException
+
+        torch._dynamo.config.recompile_limit = _MAX_SHAPES
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        # Old versions of torch do not know it.
+        known = {"deterministic"} & set(torch._inductor.list_options())
+        compiled = torch.compile(encode, dynamic=False, options=dict.fromkeys(known, self.deterministic))
+
+        def encode_images(pixels: Tensor) -> Tensor:
+            if not pixels.requires_grad:
+                return encode(pixels)
+            try:
+                return compiled(pixels)
+            except (BackendCompilerFailed, FailOnRecompileLimitHit, TorchDynamoException) as error:
+                raise UserError(
+                    f"{self.option}: expected torch to compile the guide, got {first_line(error)}; see that the C++ "
+                    f"compiler finds Python's headers, or set {self.option}=false."
+                ) from error
+
+        return encode_images
+
+
+def forget_compiled() -> None:
+    """Gives the memory of all that was compiled back."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
