@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, noise_root, polyphase, resize, resize_matrix
+from das_ag.synthesis.noise import noise_root
+from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, polyphase, resize, resize_matrix
 
 SIZES = [
     ((7, 5), (12, 9)),

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
-from das_ag.synthesis.resize import INTERPOLATIONS, resize, sum_heightened
+from das_ag.synthesis.resize import INTERPOLATIONS, sum_resized
 
 LEVELS = ("powers_of_two", "all_resolutions")
 COMBINE = ("mean", "sum")
@@ -102,19 +102,9 @@ class Pyramid:
 
     def canvas(self) -> Float[Tensor, "batch 3 size size"]:
         """The levels brought to the canvas' size and combined, then tanh: values in [-1, 1]."""
-        return self._combined().tanh_()
-
-    def _combined(self) -> Tensor:
-        """Each level is widened by itself; then all are heightened and added up together, in memory of their own."""
-        size, interpolation = self.settings.canvas_px, self.settings.interpolation
-        small = [level for level in self.levels if level.shape[-1] != size]
-        if small:
-            widened = [resize(level, (level.shape[-1], size), interpolation) for level in small]
-            total = sum_heightened(widened, size, interpolation)
-            total = total.add_(self.levels[-1]) if len(small) < len(self.levels) else total
-        else:
-            total = self.levels[-1].clone()
-        return total.div_(len(self.levels)) if self.settings.combine == "mean" else total
+        size = self.settings.canvas_px
+        total = sum_resized(self.levels, (size, size), self.settings.interpolation)
+        return (total.div_(len(self.levels)) if self.settings.combine == "mean" else total).tanh_()
 
 
 def clip_statistics(like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
@@ -71,70 +71,6 @@ def polyphase(size_out: int, size_in: int, interpolation: str) -> Polyphase | No
     return Polyphase(size_in // periods, taps)
 
 
-_MAX_NOISE_PHASES = 4
-"""More of them are faster as one product of matrices."""
-
-
-@lru_cache(maxsize=64)
-def noise_root(size_out: int, size_in: int, interpolation: str) -> Float[Tensor, "out k"]:
-    """F with F·Fᵀ = M·Mᵀ, M being the resizing, and k the smaller of both sizes; float64, on the CPU."""
-    matrix = _matrix(size_out, size_in, interpolation, torch.float64, torch.device("cpu"))
-    return torch.linalg.cholesky(matrix @ matrix.T) if size_out < size_in else matrix
-
-
-@dataclass(frozen=True)
-class _RepeatedRoot:
-    """A root that is one small triangle again and again: outputs of different periods share no input.
-
-    Attributes:
-        triangle: below its diagonal, with ones on that.
-        diagonals: what stood on the diagonal, for rows and columns at once.
-    """
-
-    triangle: tuple[tuple[float, ...], ...]
-    diagonals: Float[Tensor, "size size"]
-
-
-@lru_cache(maxsize=64)
-def _repeated_root(
-    size_out: int, size_in: int, interpolation: str, dtype: torch.dtype, device: torch.device
-) -> _RepeatedRoot | None:
-    """The root in few numbers; None where it has none."""
-    phases = polyphase(size_out, size_in, interpolation) if size_out <= size_in else None
-    if not phases or phases.count > _MAX_NOISE_PHASES:
-        return None
-    root = noise_root(size_out, size_in, interpolation)
-    diagonal = root.diagonal()
-    triangle = (root / diagonal[:, None])[: phases.count, : phases.count].tolist()
-    below = tuple(tuple(row[:place]) for place, row in enumerate(triangle))
-    return _RepeatedRoot(below, torch.outer(diagonal, diagonal).to(dtype=dtype, device=device))
-
-
-def fill_with_resized_noise(
-    pictures: Float[Tensor, "n size size"], size_in: int, interpolation: str, generator: Generator
-) -> None:
-    """Fills pictures with numbers of the distribution that `size_in` × `size_in` standard normal ones, resized, have.
-
-    Normal noise is known by its covariance alone: F·Z·Fᵀ of k × k numbers has exactly that of M·N·Mᵀ, and where
-    pictures shrink it needs fewer.
-    """
-    size_out = pictures.shape[-1]
-    side = min(size_out, size_in)
-    # Into memory of its own, which stays in the processor's cache.
-    drawn = torch.randn(len(pictures), side, side, generator=generator, device=generator.device)
-    repeated = _repeated_root(size_out, size_in, interpolation, drawn.dtype, drawn.device)
-    if not repeated:
-        root = noise_root(size_out, size_in, interpolation).to(drawn)
-        torch.matmul(root, drawn @ root.T, out=pictures)
-        return
-    for dim in (-2, -1):
-        lines = drawn.unflatten(dim, (-1, len(repeated.triangle)))
-        for row, weights in reversed(list(enumerate(repeated.triangle))):
-            for column, weight in enumerate(weights):
-                lines.select(dim, row).add_(lines.select(dim, column), alpha=weight)
-    torch.mul(drawn, repeated.diagonals, out=pictures)
-
-
 _BAND_PX = 32
 """Outputs of a band: fewer need fewer inputs, and more products."""
 
@@ -158,10 +94,18 @@ class _Band:
 
 
 @lru_cache(maxsize=64)
+def _side_by_side(
+    size_out: int, sizes_in: tuple[int, ...], interpolation: str, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "out k"]:
+    """The matrices of some resizings."""
+    return torch.cat([_matrix(size_out, size, interpolation, dtype, device) for size in sizes_in], dim=1)
+
+
+@lru_cache(maxsize=64)
 def _bands(
     size_out: int, sizes_in: tuple[int, ...], interpolation: str, dtype: torch.dtype, device: torch.device
 ) -> tuple[_Band, ...]:
-    """The matrices of some resizings side by side, cut into bands of rows, each without its columns of zeros."""
+    """The same, cut into bands of rows, each without its columns of zeros."""
     matrices = [_matrix(size_out, size, interpolation, dtype, device) for size in sizes_in]
     bands = []
     for first in range(0, size_out, _BAND_PX):
@@ -171,47 +115,98 @@ def _bands(
     return tuple(bands)
 
 
-class _BandedProduct(torch.autograd.Function):
-    """Lines of pictures, by the bands of a matrix: time grows as the outputs do, not as they and the inputs do."""
-
-    @staticmethod
-    def forward(ctx: Any, lines: Tensor, bands: tuple[_Band, ...]) -> Tensor:
-        ctx.shape, ctx.bands = lines.shape, bands
-        *batch, _, width = lines.shape
-        made = lines.new_empty(*batch, bands[-1].outputs.stop, width)
-        for band in bands:
-            made[..., band.outputs, :] = band.matrix @ lines.index_select(-2, band.inputs)
-        return made
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
-        lines = gradient.new_zeros(ctx.shape)
-        for band in ctx.bands:
-            lines.index_add_(-2, band.inputs, band.matrix.T @ gradient[..., band.outputs, :])
-        return lines, None
-
-
-def sum_heightened(
-    pictures: Sequence[Float[Tensor, "*batch _ w"]], height: int, interpolation: str
-) -> Float[Tensor, "*batch height w"]:
-    """Pictures of one width, each brought to `height`, and their sum, in memory of its own."""
-    sizes, like = tuple(picture.shape[-2] for picture in pictures), pictures[0]
-    if min(height, sum(sizes)) <= _DENSE_PX:
-        matrices = [resize_matrix(height, size, interpolation, like) for size in sizes]
-        return torch.cat(matrices, dim=1) @ torch.cat(list(pictures), dim=-2)
-    bands = _bands(height, sizes, interpolation, like.dtype, like.device)
-    return _BandedProduct.apply(torch.cat(list(pictures), dim=-2), bands)
+def sum_resized(
+    pictures: Sequence[Float[Tensor, "*batch _ _"]], size: tuple[int, int], interpolation: str
+) -> Float[Tensor, "*batch height width"]:
+    """Pictures of any sizes, each brought to `size` (height, width), and their sum, in memory of its own."""
+    return _SumResized.apply(size, interpolation, *pictures)
 
 
 def resize(
     pictures: Float[Tensor, "*batch h w"], size: tuple[int, int], interpolation: str = "bilinear"
 ) -> Float[Tensor, "*batch out_h out_w"]:
     """Resizes pictures to `size` (height, width); equal to `F.interpolate(..., antialias=False)`."""
-    height, width = pictures.shape[-2:]
-    if width != size[1]:
-        if min(width, size[1]) > _DENSE_PX:
-            pictures = sum_heightened([pictures.mT], size[1], interpolation).mT
-        else:
-            pictures = pictures @ resize_matrix(size[1], width, interpolation, pictures).T
-    return sum_heightened([pictures], size[0], interpolation) if height != size[0] else pictures
+    return pictures if pictures.shape[-2:] == size else sum_resized([pictures], size, interpolation)
+
+
+class _SumResized(torch.autograd.Function):
+    """Each picture is widened by itself; then all are heightened and added up by one product."""
+
+    @staticmethod
+    def forward(ctx: Any, size: tuple[int, int], interpolation: str, *pictures: Tensor) -> Tensor:
+        height, width = size
+        ctx.shapes, ctx.interpolation = [picture.shape for picture in pictures], interpolation
+        widened = [_widen(picture, width, interpolation) for picture in pictures]
+        small = [lines for lines in widened if lines.shape[-2] != height]
+        heights = tuple(lines.shape[-2] for lines in small)
+        total = _multiply(torch.cat(small, dim=-2), height, heights, interpolation) if small else None
+        for lines in widened:
+            if lines.shape[-2] == height:
+                total = lines.clone() if total is None else total.add_(lines)
+        assert total is not None
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), interpolation = gradients, ctx.interpolation
+        *_, height, _ = gradient.shape
+        heights = tuple(shape[-2] for shape in ctx.shapes if shape[-2] != height)
+        small = iter(_multiply_back(gradient, heights, interpolation).split(heights, dim=-2) if heights else ())
+        lines = [gradient if shape[-2] == height else next(small) for shape in ctx.shapes]
+        pictures = [_widen_back(g, shape[-1], interpolation) for g, shape in zip(lines, ctx.shapes, strict=True)]
+        return None, None, *pictures
+
+
+def _widen(picture: Float[Tensor, "*batch h w"], width: int, interpolation: str) -> Float[Tensor, "*batch h width"]:
+    """A picture resized along its lines."""
+    before = picture.shape[-1]
+    if before == width or min(before, width) > _DENSE_PX:
+        return _multiply(picture.mT, width, (before,), interpolation).mT
+    return picture @ resize_matrix(width, before, interpolation, picture).T
+
+
+def _widen_back(
+    gradient: Float[Tensor, "*batch h width"], width: int, interpolation: str
+) -> Float[Tensor, "*batch h w"]:
+    """The gradient of `_widen`."""
+    after = gradient.shape[-1]
+    if after == width or min(after, width) > _DENSE_PX:
+        return _multiply_back(gradient.mT, (width,), interpolation).mT
+    return gradient @ resize_matrix(after, width, interpolation, gradient)
+
+
+def _multiply(
+    lines: Float[Tensor, "*batch k w"], size_out: int, sizes_in: tuple[int, ...], interpolation: str
+) -> Float[Tensor, "*batch out w"]:
+    """Lines, those of several pictures one below the other, resized along their columns and added up."""
+    if sizes_in == (size_out,):
+        return lines
+    if min(size_out, lines.shape[-2]) <= _DENSE_PX:
+        return _bmm(_side_by_side(size_out, sizes_in, interpolation, lines.dtype, lines.device), lines)
+    made = lines.new_empty(*lines.shape[:-2], size_out, lines.shape[-1])
+    for band in _bands(size_out, sizes_in, interpolation, lines.dtype, lines.device):
+        made[..., band.outputs, :] = band.matrix @ lines.index_select(-2, band.inputs)
+    return made
+
+
+def _multiply_back(
+    gradient: Float[Tensor, "*batch out w"], sizes_in: tuple[int, ...], interpolation: str
+) -> Float[Tensor, "*batch k w"]:
+    """The gradient of `_multiply`."""
+    size_out, inputs = gradient.shape[-2], sum(sizes_in)
+    if sizes_in == (size_out,):
+        return gradient
+    if min(size_out, inputs) <= _DENSE_PX:
+        return _bmm(_side_by_side(size_out, sizes_in, interpolation, gradient.dtype, gradient.device).T, gradient)
+    lines = gradient.new_zeros(*gradient.shape[:-2], inputs, gradient.shape[-1])
+    for band in _bands(size_out, sizes_in, interpolation, gradient.dtype, gradient.device):
+        lines.index_add_(-2, band.inputs, band.matrix.T @ gradient[..., band.outputs, :])
+    return lines
+
+
+def _bmm(matrix: Float[Tensor, "out k"], lines: Float[Tensor, "*batch k w"]) -> Float[Tensor, "*batch out w"]:
+    """The product without the copies that `matmul` makes to have but one."""
+    pictures = lines.reshape(-1, *lines.shape[-2:])
+    made = lines.new_empty(*lines.shape[:-2], len(matrix), lines.shape[-1])
+    torch.bmm(matrix.expand(len(pictures), -1, -1), pictures, out=made.view(-1, *made.shape[-2:]))
+    return made

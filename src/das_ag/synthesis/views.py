@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from das_ag.errors import UserError
+from das_ag.synthesis.noise import fill_with_resized_noise
 from das_ag.synthesis.pyramid import seen_colours
-from das_ag.synthesis.resize import fill_with_resized_noise, resize
+from das_ag.synthesis.resize import resize
 from das_ag.synthesis.schedules import Schedule
 from das_ag.synthesis.windows import resized_windows
 
