@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from das_ag.synthesis.noise import noise_root
-from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, polyphase, resize, resize_matrix
+from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, polyphase, resize, resize_matrix, sum_resized
 
 SIZES = [
     ((7, 5), (12, 9)),
@@ -68,6 +68,37 @@ def test_every_row_of_a_matrix_sums_to_one(size_out, size_in, interpolation):
 def test_the_same_size_leaves_pictures_untouched():
     pictures = random_pictures((4, 7))
     assert torch.equal(resize(pictures, (4, 7), "bicubic"), pictures)
+
+
+MIXED = {
+    "one of the same size": [(5, 7)],
+    "smaller ones and the size itself": [(1, 1), (2, 2), (3, 4), (5, 7)],
+    "twice the size itself": [(5, 7), (5, 7), (2, 3)],
+    "as high, and as wide": [(5, 3), (2, 7)],
+    "larger ones": [(9, 11), (5, 8)],
+}
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize(
+    ("sizes", "size"),
+    [*((sizes, (5, 7)) for sizes in MIXED.values()), ([(139, 3), (151, 145), (2, 200), (161, 163)], (161, 163))],
+    ids=[*MIXED, "beyond a single product"],
+)
+def test_a_sum_of_resized_pictures_and_its_gradients(sizes, size, interpolation):
+    ours, theirs = ([random_pictures(before).requires_grad_() for before in sizes] for _ in range(2))
+    before = [picture.detach().clone() for picture in ours]
+    weight = torch.randn(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    total = sum_resized(ours, size, interpolation)
+    expected = torch.stack([interpolate(picture, size, interpolation) for picture in theirs]).sum(dim=0)
+    torch.testing.assert_close(total, expected, rtol=0, atol=1e-11)
+    (total * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=0, atol=1e-11)
+    with torch.no_grad():
+        total.add_(1)  # may be changed in place
+    assert all(torch.equal(picture, kept) for picture, kept in zip(ours, before, strict=True))
 
 
 def test_leading_dimensions_and_dtype_are_kept():
