@@ -424,6 +424,7 @@ def test_a_compiled_guide_gives_the_same_bytes_each_time_and_nearly_the_plain_pi
         assert [of_sample["compile"] for of_sample in settings] == [compile_ == "true"] * 4
         images.append([(sample / "image.png").read_bytes() for sample in samples])
         traces.append([(sample / "trace.csv").read_text() for sample in samples])
+        assert bool(list((tmp_path / f"{name}-compiled").rglob("*.so"))) == (compile_ == "true")
     assert images[0] == images[1]
     assert traces[0] == traces[1]
     for compiled, plain in zip(traces[0], traces[2], strict=True):

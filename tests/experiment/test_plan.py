@@ -251,6 +251,16 @@ def test_every_choice_can_be_planned(plan_of, conf_folder, tmp_path, group):
         assert len(plan.samples) == (1 if path.stem in own else 6), path
 
 
+def test_a_compiler_is_looked_for_only_where_it_is_needed(plan_of, monkeypatch):
+    def check(option, device):
+        raise UserError(f"{option} on {device.type}: no compiler")
+
+    monkeypatch.setattr("das_ag.experiment.plan.check_compiler", check)
+    assert plan_of().settings.compile is False
+    with pytest.raises(UserError, match=r"^runtime\.compile on cpu: no compiler$"):
+        plan_of("runtime.compile=true", "runtime.device=cpu")
+
+
 def test_fast_differs_from_deterministic_in_that_alone(compose):
     deterministic, fast = (leaves(compose(f"runtime={choice}")) for choice in ("deterministic", "fast"))
     assert deterministic == leaves(compose())

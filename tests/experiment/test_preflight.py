@@ -181,3 +181,22 @@ def test_a_run_that_would_not_repeat_ends_before_anything_is_made_and_a_fast_one
     assert store.records() == ([], [])
     assert store.failures() == {}
     assert generate(plan_of(*tiny, *TWO, "runtime=fast"), store) == Outcome(2, 0, {})
+
+
+def test_a_compiled_guide_is_checked_in_batches_of_the_size_that_it_will_meet(
+    plan_of, tiny, loaded, monkeypatch, with_a_compiler
+):
+    """Each size is compiled for itself."""
+    sizes = []
+
+    def stop(samples, *_):
+        sizes.append(len(samples))
+        raise RuntimeError("stop")
+
+    monkeypatch.setattr("das_ag.experiment.preflight.Run", stop)
+    for compile_ in ("false", "true"):
+        plan = plan_of(*tiny, "runtime.samples_per_batch=4", f"runtime.compile={compile_}")
+        assert [len(batch) for batch in plan.batches] == [4, 2]
+        for sample in (plan.samples[0], plan.samples[-1]):
+            check_steps(plan, sample, loaded, CPU)
+    assert sizes == [1, 1, 4, 2]

@@ -75,6 +75,21 @@ def test_parts_of_larger_tensors_are_taken_as_they_lie(window, size):
     got = resized_windows(pixels, corners, window, size, "bilinear", noise=noise, **change)
     copied = resized_windows(pixels.contiguous(), corners, window, size, "bilinear", noise=noise.contiguous(), **change)
     torch.testing.assert_close(got, copied, rtol=0, atol=1e-12)
+    some = drawn(4, 3, 9, 9, seed=6)[1:3]  # whose memory begins before them
+    of_some, of_copy = (
+        resized_windows(p, corners, window, size, "bilinear", noise=noise, **change) for p in (some, some.clone())
+    )
+    torch.testing.assert_close(of_some, of_copy, rtol=0, atol=1e-12)
+
+
+def test_nothing_that_is_given_is_changed():
+    pixels, corners = drawn(1, 3, 3, 3, seed=0), torch.tensor([[[0, 0], [2, 2]]])
+    given = {"gain": drawn(1, 2, 3, 1, 1, seed=1), "offset": drawn(1, 2, 3, 1, 1, seed=2)}
+    for size in (1, 4):
+        whole = {**given, "noise": drawn(1, 2, 3, size, size, seed=3)}
+        before = {name: tensor.clone() for name, tensor in whole.items()}
+        resized_windows(pixels, corners, 1, size, "bilinear", **whole, deviation=0.5)
+        assert all(torch.equal(whole[name], before[name]) for name in whole)
 
 
 @pytest.mark.parametrize(("window", "size"), [(6, 4), (7, 5)])

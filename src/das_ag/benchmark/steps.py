@@ -37,7 +37,8 @@ class StepTimes:
 
     Attributes:
         step_s: one whole step: canvas, views, encoder forward and backward, losses, Adam.
-        bare_s: forward and backward of the encoder alone, to the image, on as many pictures of its size.
+        bare_s: forward and backward of the encoder alone, to the image, on as many pictures of its size, in as many
+            passes.
         overhead: median of the repeats' own ratios step / bare.
         views: pictures that pass the encoder in one step.
         peak_mb: most memory that a process held which took steps and nothing else, in units of 10⁶ bytes.
@@ -112,11 +113,13 @@ def measure_step(overrides: Sequence[str], repeats: int) -> StepTimes:
     steps = iter(run)
     views = plan.samples_per_batch * plan.settings.views.views_in_step
     side = run.guide.image_size_px
-    pixels = torch.randn(views, 3, side, side, device=device, requires_grad=True)
+    passes = torch.randn(views, 3, side, side, device=device).split(plan.runtime.views_per_pass)
+    passes = [pixels.contiguous().requires_grad_() for pixels in passes]
 
     def bare() -> None:
-        pixels.grad = None
-        run.guide.encode_images(pixels).sum().backward()
+        for pixels in passes:
+            pixels.grad = None
+            run.guide.encode_images(pixels).sum().backward()
 
     step_s, bare_s = alternate([lambda: next(steps), bare], repeats, device).T
     return StepTimes(

@@ -24,7 +24,7 @@ def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.de
     """Takes the same step twice, forward and backward, and compares every byte that it leaves.
 
     The step is one from the middle, where schedules that begin or end at nothing have some weight. One sample takes it;
-    where the guide is compiled as many as in a batch, for which it must be compiled anyway.
+    where the guide is compiled as many as in its batch, for which it must be compiled anyway.
 
     Raises:
         UserError: an operation is not deterministic; its name is told.
@@ -50,7 +50,7 @@ def _message(got: str) -> str:
 
 def _take_step(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> list[str]:
     """Digests of the levels after one step, and of their gradients."""
-    count = len(plan.batches[0]) if plan.settings.compile else 1
+    count = next(len(batch) for batch in plan.batches if sample in batch) if plan.settings.compile else 1
     run = Run([sample] * count, plan, guide, device)
     state = run.state_dict()
     state["ascent"]["step"] = plan.settings.ascent.steps // 2

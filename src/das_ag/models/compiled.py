@@ -26,13 +26,20 @@ def check_compiler(option: str, device: torch.device) -> None:
     """
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"{option}: expected a cpu or cuda device, got {device.type}; set {option}=false.")
-    compiler = os.environ.get("CXX") or {"win32": "cl", "darwin": "clang++"}.get(sys.platform, "g++")
-    if not shutil.which(compiler):
-        raise UserError(
-            f"{option}: expected the C++ compiler {compiler}, found none; install it, or set {option}=false."
-        )
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise UserError(f"{option}: expected the package triton, found none; install it, or set {option}=false.")
+    compilers = _compilers(device)
+    if not any(map(shutil.which, compilers)):
+        raise UserError(
+            f"{option}: expected the compiler {' or '.join(compilers)}, found none; install it, or set {option}=false."
+        )
+
+
+def _compilers(device: torch.device) -> tuple[str, ...]:
+    """Of which torch needs one: of C++ for the CPU; of C, with which Triton makes its launchers, for CUDA."""
+    if device.type == "cuda":
+        return (os.environ["CC"],) if os.environ.get("CC") else ("gcc", "clang")
+    return (os.environ.get("CXX") or {"win32": "cl", "darwin": "clang++"}.get(sys.platform, "g++"),)
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,6 @@ class Compiler:
         import torch._inductor
         from torch._dynamo.exc import BackendCompilerFailed, FailOnRecompileLimitHit, TorchDynamoException
 
-        torch._dynamo.config.recompile_limit = _MAX_SHAPES
-        torch._dynamo.config.fail_on_recompile_limit_hit = True
         # Old versions of torch do not know it.
         known = {"deterministic"} & set(torch._inductor.list_options())
         compiled = torch.compile(encode, dynamic=False, options=dict.fromkeys(known, self.deterministic))
@@ -69,10 +74,17 @@ class Compiler:
             if not pixels.requires_grad:
                 return encode(pixels)
             try:
-                return compiled(pixels)
-            except (BackendCompilerFailed, FailOnRecompileLimitHit, TorchDynamoException) as error:
+                # Each thread has limits of its own.
+                with torch._dynamo.config.patch(recompile_limit=_MAX_SHAPES, fail_on_recompile_limit_hit=True):
+                    return compiled(pixels)
+            except FailOnRecompileLimitHit as error:
                 raise UserError(
-                    f"{self.option}: expected torch to compile the guide, got {first_line(error)}; see that the C++ "
+                    f"{self.option}: expected at most {_MAX_SHAPES} sizes of batches in a process, got one more; start "
+                    "the program again."
+                ) from error
+            except (BackendCompilerFailed, TorchDynamoException) as error:
+                raise UserError(
+                    f"{self.option}: expected torch to compile the guide, got {first_line(error)}; see that the "
                     f"compiler finds Python's headers, or set {self.option}=false."
                 ) from error
 

@@ -181,7 +181,7 @@ class _TotalVariation(torch.autograd.Function):
 
 
 def _mean_of_sample(numbers: Float[Tensor, "batch _ _ _ _"]) -> Float[Tensor, " batch"]:
-    """Faster than `torch.linalg.vector_norm` of absolute values, and a hundred times as exact."""
+    """The mean of each sample's numbers; of absolute values faster than a norm, and a hundred times as exact."""
     return numbers.flatten(1).sum(dim=1) / _per_sample(numbers)
 
 

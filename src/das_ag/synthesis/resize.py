@@ -40,6 +40,10 @@ def resize_matrix(size_out: int, size_in: int, interpolation: str, like: Tensor)
     return _matrix(size_out, size_in, interpolation, like.dtype, like.device)
 
 
+Taps = tuple[tuple[int, float], ...]
+"""Inputs that an output is made of: place and weight of each."""
+
+
 @dataclass(frozen=True)
 class Polyphase:
     """A resizing that repeats: one input further on by `period`, one output further on by the number of phases.
@@ -50,7 +54,7 @@ class Polyphase:
     """
 
     period: int
-    taps: tuple[tuple[tuple[int, float], ...], ...]
+    taps: tuple[Taps, ...]
 
     @property
     def count(self) -> int:
@@ -139,10 +143,14 @@ class _SumResized(torch.autograd.Function):
         widened = [_widen(picture, width, interpolation) for picture in pictures]
         small = [lines for lines in widened if lines.shape[-2] != height]
         heights = tuple(lines.shape[-2] for lines in small)
-        total = _multiply(torch.cat(small, dim=-2), height, heights, interpolation) if small else None
-        for lines in widened:
+        total = None
+        if small:
+            below_each_other = torch.cat(small, dim=-2) if len(small) > 1 else small[0]
+            total = _multiply(below_each_other, height, heights, interpolation)
+        for lines, picture in zip(widened, pictures, strict=True):
             if lines.shape[-2] == height:
-                total = lines.clone() if total is None else total.add_(lines)
+                own = lines.clone() if total is None and lines is picture else lines
+                total = own if total is None else total.add_(own)
         assert total is not None
         return total
 
@@ -151,36 +159,38 @@ class _SumResized(torch.autograd.Function):
         (gradient,), interpolation = gradients, ctx.interpolation
         *_, height, _ = gradient.shape
         heights = tuple(shape[-2] for shape in ctx.shapes if shape[-2] != height)
-        small = iter(_multiply_back(gradient, heights, interpolation).split(heights, dim=-2) if heights else ())
+        small = iter(_multiply_gradient(gradient, heights, interpolation).split(heights, dim=-2) if heights else ())
         lines = [gradient if shape[-2] == height else next(small) for shape in ctx.shapes]
-        pictures = [_widen_back(g, shape[-1], interpolation) for g, shape in zip(lines, ctx.shapes, strict=True)]
+        pictures = [_widen_gradient(g, shape[-1], interpolation) for g, shape in zip(lines, ctx.shapes, strict=True)]
         return None, None, *pictures
 
 
 def _widen(picture: Float[Tensor, "*batch h w"], width: int, interpolation: str) -> Float[Tensor, "*batch h width"]:
     """A picture resized along its lines."""
     before = picture.shape[-1]
-    if before == width or min(before, width) > _DENSE_PX:
+    if before == width:
+        return picture
+    if min(before, width) > _DENSE_PX:
         return _multiply(picture.mT, width, (before,), interpolation).mT
     return picture @ resize_matrix(width, before, interpolation, picture).T
 
 
-def _widen_back(
-    gradient: Float[Tensor, "*batch h width"], width: int, interpolation: str
+def _widen_gradient(
+    gradient: Float[Tensor, "*batch h width"], before: int, interpolation: str
 ) -> Float[Tensor, "*batch h w"]:
-    """The gradient of `_widen`."""
-    after = gradient.shape[-1]
-    if after == width or min(after, width) > _DENSE_PX:
-        return _multiply_back(gradient.mT, (width,), interpolation).mT
-    return gradient @ resize_matrix(after, width, interpolation, gradient)
+    """The gradient of `_widen`, w being `before`."""
+    width = gradient.shape[-1]
+    if before == width:
+        return gradient
+    if min(before, width) > _DENSE_PX:
+        return _multiply_gradient(gradient.mT, (before,), interpolation).mT
+    return gradient @ resize_matrix(width, before, interpolation, gradient)
 
 
 def _multiply(
     lines: Float[Tensor, "*batch k w"], size_out: int, sizes_in: tuple[int, ...], interpolation: str
 ) -> Float[Tensor, "*batch out w"]:
     """Lines, those of several pictures one below the other, resized along their columns and added up."""
-    if sizes_in == (size_out,):
-        return lines
     if min(size_out, lines.shape[-2]) <= _DENSE_PX:
         return _bmm(_side_by_side(size_out, sizes_in, interpolation, lines.dtype, lines.device), lines)
     made = lines.new_empty(*lines.shape[:-2], size_out, lines.shape[-1])
@@ -189,13 +199,11 @@ def _multiply(
     return made
 
 
-def _multiply_back(
+def _multiply_gradient(
     gradient: Float[Tensor, "*batch out w"], sizes_in: tuple[int, ...], interpolation: str
 ) -> Float[Tensor, "*batch k w"]:
     """The gradient of `_multiply`."""
     size_out, inputs = gradient.shape[-2], sum(sizes_in)
-    if sizes_in == (size_out,):
-        return gradient
     if min(size_out, inputs) <= _DENSE_PX:
         return _bmm(_side_by_side(size_out, sizes_in, interpolation, gradient.dtype, gradient.device).T, gradient)
     lines = gradient.new_zeros(*gradient.shape[:-2], inputs, gradient.shape[-1])

@@ -122,9 +122,9 @@ def random_views(
     Returns:
         CLIP-normalised pixels.
 
-    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; changes
-    colours when the pictures are small, and adds noise that has been resized by itself: resizing is linear and leaves a
-    constant as it is.
+    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; resizes
+    the noise by itself, and mostly the canvas before the colour change, on fewer pixels: resizing is linear and leaves
+    a constant as it is.
     """
     corners = (canvas.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
     scale, offset = seen_colours(geometry.gamut, canvas)

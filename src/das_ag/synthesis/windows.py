@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from das_ag.synthesis.resize import Polyphase, polyphase, resize
+from das_ag.synthesis.resize import Polyphase, Taps, polyphase, resize
 
-_Taps = tuple[tuple[int, float], ...]
 _COPY = Polyphase(1, (((0, 1.0),),))
 
 
@@ -54,11 +53,11 @@ def resized_windows(
         got = f"{corners.min().item()}…{corners.max().item()}"
         raise ValueError(f"corners: expected within 0…{highest.tolist()}, got {got}; shift less.")
     places, phases = corners.tolist(), polyphase(image_size_px, window_px, interpolation)
-    if phases and phases.count**2 <= corners.shape[1]:  # no more numbers than the views have
-        start = functools.partial(torch.add, offset, noise, alpha=deviation)
-        return _Windows.apply(pixels, gain, start, _Cut(places, phases))
-    start = functools.partial(offset.expand, *corners.shape[:2], 3, window_px, window_px)
-    windows = _Windows.apply(pixels, gain, start, _Cut(places, _COPY))
+    if phases and phases.count**2 <= corners.shape[1]:  # no more planes than views
+        begin = functools.partial(torch.add, offset, noise, alpha=deviation)
+        return _Windows.apply(pixels, gain, begin, _Cut(places, phases))
+    begin = functools.partial(offset.repeat, 1, 1, 1, window_px, window_px)
+    windows = _Windows.apply(pixels, gain, begin, _Cut(places, _COPY))
     return torch.add(resize(windows, (image_size_px, image_size_px), interpolation), noise, alpha=deviation)
 
 
@@ -69,11 +68,11 @@ class _Windows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, pixels: Tensor, gain: Tensor, start: Callable[[], Tensor], cut: _Cut) -> Tensor:
+    def forward(ctx: Any, pixels: Tensor, gain: Tensor, begin: Callable[[], Tensor], cut: _Cut) -> Tensor:
         ctx.shape, ctx.cut = pixels.shape, cut
         ctx.save_for_backward(gain)
         planes = _heighten(_widen(pixels.contiguous(), cut.phases), cut.phases)
-        views = start().contiguous()  # made only now, so that they are in the processor's cache
+        views = begin().contiguous()  # made only now, so that they are in the processor's cache
         for block, view, factor in _blocks(planes, cut, views, gain):
             view.addcmul_(block, factor)
         return views
@@ -103,7 +102,8 @@ def _blocks(
     of_phase, of_sample, of_channel, of_row, right, _ = planes.stride()
     period, count, size = cut.phases.period, cut.phases.count, views.shape[-1]
     sizes, strides = (views.shape[2], size // count, count, size), (of_channel, period * of_row, of_phase, 1)
-    places = [(sample * of_sample + y * of_row, x) for sample, row in enumerate(cut.corners) for y, x in row]
+    first = planes.storage_offset()
+    places = [(first + sample * of_sample + y * of_row, x) for sample, row in enumerate(cut.corners) for y, x in row]
     for (place, x), view, factor in zip(places, _by_line(views, cut.phases), _by_line(gain, _COPY), strict=True):
         periods, start = divmod(x, period)
         yield planes.as_strided(sizes, strides, place + start * right + periods * count), view, factor
@@ -172,7 +172,7 @@ def _heighten_gradient(
     return wide
 
 
-def _blend(pixels: Tensor, taps: _Taps, stride: int, blended: Tensor) -> None:
+def _blend(pixels: Tensor, taps: Taps, stride: int, blended: Tensor) -> None:
     """Weighted sums of pixels that are `stride` apart.
 
     All pictures count as one row of numbers: what crosses the end of a line or of a picture is in no window.
@@ -190,7 +190,7 @@ def _blend(pixels: Tensor, taps: _Taps, stride: int, blended: Tensor) -> None:
         target.add_(numbers[place * stride :][:whole], alpha=weight)
 
 
-def _blend_gradient(blended: Tensor, taps: _Taps, stride: int, pixels: Tensor, *, is_first: bool) -> None:
+def _blend_gradient(blended: Tensor, taps: Taps, stride: int, pixels: Tensor, *, is_first: bool) -> None:
     """Adds the gradient of `_blend` to that of its pixels, or puts it there if it is the first."""
     numbers, gradient = pixels.view(-1), blended.view(-1)
     (first, weight), *rest = taps
