@@ -173,9 +173,10 @@ def load_towers(role: Role, folder: Path = DATA, device: torch.device | str = "c
     from safetensors.torch import load_file
 
     digest(role, folder)
-    with torch.device("meta"):
+    # Not on the device "meta", on which initial weights import torch's compiler, seconds for nothing.
+    with torch.random.fork_rng(devices=[]):
         towers = Towers(_read_architecture(role, folder))
-        towers.image = fold_normalisation(towers.image)
+    towers.image = fold_normalisation(towers.image)
     state = {name: w.float() for name, w in load_file(folder / f"{role}.safetensors").items()}
     towers.load_state_dict(state, assign=True)
     return towers.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
