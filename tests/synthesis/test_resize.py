@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from das_ag.synthesis.noise import noise_root
 from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, polyphase, resize, resize_matrix, sum_resized
 
 SIZES = [
@@ -107,15 +106,6 @@ def test_leading_dimensions_and_dtype_are_kept():
     assert resized.dtype == torch.float32
     expected = interpolate(views.flatten(0, 1), (3, 8), "bilinear").view(2, 5, 3, 3, 8)
     torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize(("size_out", "size_in"), [(64, 112), (224, 448), (6, 11), (63, 64), (14, 9), (5, 5)])
-def test_a_root_has_the_covariance_of_the_resizing(size_out, size_in, interpolation):
-    like = torch.zeros((), dtype=torch.float64)
-    root, matrix = noise_root(size_out, size_in, interpolation), resize_matrix(size_out, size_in, interpolation, like)
-    assert root.shape == (size_out, min(size_out, size_in))
-    torch.testing.assert_close(root @ root.T, matrix @ matrix.T, rtol=0, atol=1e-14)
 
 
 def test_polyphase_by_hand():
