@@ -24,7 +24,7 @@ def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.de
     """Takes the same step twice, forward and backward, and compares every byte that it leaves.
 
     The step is one from the middle, where schedules that begin or end at nothing have some weight. One sample takes it;
-    where the guide is compiled as many as in its batch, for which it must be compiled anyway.
+    where the guide is compiled, as many as in its batch, for which it must be compiled anyway.
 
     Raises:
         UserError: an operation is not deterministic; its name is told.

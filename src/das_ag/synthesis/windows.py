@@ -43,6 +43,8 @@ def resized_windows(
 
     Args:
         corners: upper left corner (y, x) of each window, on the CPU.
+        gain, offset: of each view's channels, in the units of the views.
+        noise: at the size at which it arrives; it is added last and not resized.
 
     Raises:
         ValueError: a window reaches beyond the canvas.
