@@ -3,7 +3,7 @@
 The first half is for tests; the second half is the program, which reads and answers lines of JSON:
 
     {"start": arguments of run.py, "folder": where, "stdout": file, "stderr": file, "variables": of the environment,
-     "die_after": [function, text] or null}     the number of the process
+     "signal_after": [function, text, signal] or null}     the number of the process
     {"poll": that number}                       its status as os.waitpid gives it, null while it runs
 """
 
@@ -49,12 +49,18 @@ class RunServer:
             text=True,
         )
 
-    def start(self, folder: Path, *arguments: str, die_after: tuple[str, str] | None = None, **variables: str) -> Run:
+    def start(
+        self,
+        folder: Path,
+        *arguments: str,
+        signal_after: tuple[str, str, signal.Signals] | None = None,
+        **variables: str,
+    ) -> Run:
         """Starts run.py in a folder, below which it makes its outputs/.
 
         Args:
-            die_after: a function as module:name, and a text: the run kills itself as soon as a call has ended that had
-                this text among its arguments.
+            signal_after: a function as module:name, a text, and what the run sends itself as soon as a call has ended
+                that had this text among its arguments: a moment that no busy machine can miss.
             variables: of its environment.
         """
         number = next(self._numbers)
@@ -65,7 +71,7 @@ class RunServer:
             stdout=str(run.stdout_path),
             stderr=str(run.stderr_path),
             variables=variables,
-            die_after=die_after,
+            signal_after=signal_after,
         )
         self._runs.append(run)
         return run
@@ -178,8 +184,8 @@ def run(job: dict[str, Any]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
     os.chdir(job["folder"])
     os.environ.update(job["variables"])
-    if job["die_after"]:
-        die_after(*job["die_after"])
+    if job["signal_after"]:
+        signal_after(*job["signal_after"])
     sys.argv = [str(PROGRAM), *job["start"]]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -191,20 +197,20 @@ def run(job: dict[str, Any]) -> int:
     return 0
 
 
-def die_after(function: str, text: str) -> None:
+def signal_after(function: str, text: str, number: int) -> None:
     module, _, name = function.partition(":")
     *path, last = name.split(".")
     owner = functools.reduce(getattr, path, importlib.import_module(module))
     real = getattr(owner, last)
 
     @functools.wraps(real)
-    def deadly(*arguments: Any, **options: Any) -> Any:
+    def signalling(*arguments: Any, **options: Any) -> Any:
         result = real(*arguments, **options)
         if text in repr(arguments):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         return result
 
-    setattr(owner, last, deadly)
+    setattr(owner, last, signalling)
 
 
 def poll(pid: int) -> int | None:

@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ class Run:
     """A run that has ended.
 
     Attributes:
-        folder: it ran in.
+        folder, pid: where it ran, and its process.
         process: its exit status, stdout and stderr.
         before, after: what its store held when it began and when it had ended, as `held` gives it.
         unfinished: what its store held half-written when it had ended.
@@ -50,6 +49,7 @@ class Run:
     """
 
     folder: Path
+    pid: int
     process: subprocess.CompletedProcess[str]
     before: dict[Path, tuple[int, bytes]]
     after: dict[Path, tuple[int, bytes]]
@@ -73,22 +73,17 @@ def bytes_of(found: dict[Path, tuple[int, bytes]]) -> dict[Path, bytes]:
     return {path: data for path, (_, data) in found.items()}
 
 
-def finished(folder: Path) -> int:
-    return len(list((folder / "outputs").glob("*/samples/*/[!.]*/sample.json")))
-
-
 @pytest.fixture(scope="module")
 def go(run_server):
-    """Runs run.py; `meanwhile` is called with the process while it works."""
+    """Runs run.py; `during` is a line of its progress and a signal that it sends itself when it has said this."""
 
-    def go(folder: Path, *arguments: str, meanwhile: Callable[..., None] | None = None, **variables: str) -> Run:
+    def go(folder: Path, *arguments: str, during: tuple[str, signal.Signals] | None = None, **variables: str) -> Run:
         before, started = held(folder), time.monotonic()
-        run = run_server.start(folder, *arguments, **variables)
-        if meanwhile:
-            meanwhile(run)
+        signal_after = ("das_ag.experiment.progress:log.info", *during) if during else None
+        run = run_server.start(folder, *arguments, signal_after=signal_after, **variables)
         done = subprocess.CompletedProcess(arguments, run.wait(), run.stdout, run.stderr)
         unfinished = list(folder.glob("outputs/*/.unfinished/*"))
-        return Run(folder, done, before, held(folder), unfinished, time.monotonic() - started)
+        return Run(folder, run.pid, done, before, held(folder), unfinished, time.monotonic() - started)
 
     return go
 
@@ -132,22 +127,10 @@ def whole_story(go, command, folder: Path) -> dict[str, Run]:
 
 
 def broken_story(go, command, folder: Path) -> dict[str, Run]:
-    """The sweep in another folder, interrupted after its first sample, killed after the next, then let go on."""
-    pids = []
-
-    def interrupt(run) -> None:
-        run.wait_until(lambda: finished(folder))
-        run.send(signal.SIGINT)
-
-    def kill(run) -> None:
-        before = finished(folder)
-        run.wait_until(lambda: finished(folder) > before)
-        run.kill()
-        pids.append(run.pid)
-
-    interrupted = go(folder, *command, meanwhile=interrupt)
-    killed = go(folder, *command, meanwhile=kill)
-    stray = killed.root / f".unfinished/{socket.gethostname()}-{pids[0]}-01234567-heart-seed42-0123456789ab"
+    """The sweep in another folder, interrupted in its second sample, killed in its fifth, then let go on."""
+    interrupted = go(folder, *command, during=("'das star seed 42', 12, 24", signal.SIGINT))
+    killed = go(folder, *command, during=("'das_rag heart seed 42', 12, 24", signal.SIGKILL))
+    stray = killed.root / f".unfinished/{socket.gethostname()}-{killed.pid}-01234567-heart-seed42-0123456789ab"
     stray.mkdir()
     (stray / "image.png").write_bytes(b"half")
     completed = go(folder, *command, CUBLAS_WORKSPACE_CONFIG=":16:8")
@@ -306,7 +289,7 @@ def test_an_interrupt_ends_with_its_status_and_a_sentence(interrupted):
 
 def test_an_interrupt_leaves_whole_samples_alone(interrupted):
     folders = {path.parent for path in interrupted.after}
-    assert 1 <= len(folders) < 6
+    assert [(f.parent.name, f.name.split("-seed42-")[0]) for f in folders] == [("das", "heart")]
     assert set(interrupted.after) == {folder / name for folder in folders for name in ("image.png", "trace.csv")}
     for folder in folders:
         with Image.open(interrupted.root / "samples" / folder / "image.png") as image:
@@ -317,7 +300,7 @@ def test_an_interrupt_leaves_whole_samples_alone(interrupted):
 
 def test_what_a_broken_run_had_finished_is_kept(interrupted, killed, completed):
     assert killed.process.returncode == -signal.SIGKILL
-    assert len(interrupted.after) < len(killed.after) < 12
+    assert (len(interrupted.after), len(killed.after)) == (2 * 1, 2 * 4)
     for earlier in (interrupted.after, killed.after):
         assert {path: completed.after[path] for path in earlier} == earlier
 

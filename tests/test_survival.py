@@ -230,7 +230,7 @@ def is_made(run: Run) -> bool:
 def worst_moments(server: RunServer, command: tuple[str, ...], folder: Path) -> Story:
     story = Story(folder)
     for function, text, *_ in WORST:
-        run = server.start(folder, *command, die_after=(function, text))
+        run = server.start(folder, *command, signal_after=(function, text, signal.SIGKILL))
         run.wait()
         story.kills.append(killed(run, f"after {function} {text}", story.root))
         shutil.copytree(story.root, folder / f"after-{len(story.kills) - 1}")
