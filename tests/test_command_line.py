@@ -438,5 +438,5 @@ def test_the_default_run_needs_no_package_of_an_extra(imports_of, tiny):
     assert "torch" in imported
     papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
     clusters = {"joblib", "submitit", "ray"}
-    compilers = {"torch._dynamo", "torch._inductor"}  # which take seconds
+    compilers = {"torch._dynamo", "torch._inductor", "sympy"}  # which take seconds
     assert not imported & (papers | clusters | compilers)

@@ -146,8 +146,24 @@ def _backward(
         terms.add(measured, rows, share)
     # The parts follow each other as samples and their views do.
     whole = gradients[0] if len(gradients) == 1 else torch.cat([g.flatten(0, 1) for g in gradients]).view_as(views)
-    views.backward(whole)
+    _HandOver.apply(views, whole).backward()
     return terms
+
+
+class _HandOver(torch.autograd.Function):
+    """A number whose gradient with respect to the views is the given one.
+
+    `views.backward(whole)` is the same, but has torch compare the shapes with sympy, whose import takes half a second.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, views: Tensor, gradient: Tensor) -> Tensor:
+        ctx.gradient = gradient
+        return views.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> tuple[Tensor, None]:
+        return ctx.gradient, None
 
 
 def _parts(batch: int, views: int, views_per_pass: int) -> Iterator[tuple[slice, slice]]:
