@@ -164,7 +164,7 @@ def finish(config: DictConfig, started: float) -> int:
     complaints: list[str] = []
     for folder in _folders(config):
         store = Store(folder)
-        failures = store.failures(since=started - CLOCK_SLACK_S)
+        failures = store.failures.errors(since=started - CLOCK_SLACK_S)
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
         # Two processes that shared the work come here together; the second finds it done.
         with Claims.of(store).claim("report", wait=True):
@@ -190,7 +190,9 @@ def _complain(complaints: Sequence[str]) -> int:
 def has_results(config: DictConfig, started: float) -> bool:
     """Whether a sample was finished since, in the folders that a run or sweep writes to."""
     since = started - CLOCK_SLACK_S
-    paths = (path for folder in _folders(config) for path in (folder / "samples").glob("*/*/sample.json"))
+    from das_ag.experiment.samples import SAMPLE, SAMPLES
+
+    paths = (path for folder in _folders(config) for path in (folder / SAMPLES).glob(f"*/*/{SAMPLE}"))
     return any(path.stat().st_mtime >= since for path in paths)
 
 

@@ -117,7 +117,7 @@ def test_stopping_keeps_what_there_is(start):
     kept, damaged = read_unfinished(job.store)
     assert (len(kept), damaged) == (3, [])
     assert job.store.records() == ([], [])
-    assert job.store.failures() == {}
+    assert job.store.failures.errors() == {}
     one = job.tracks[0].unfinished
     with Image.open(job.store.root / one.folder / "image.png") as image:
         assert image.size == (28, 28)

@@ -17,11 +17,11 @@ import torch
 from das_ag.experiment import batch as batch_module
 from das_ag.experiment import checkpoints as checkpoints_module
 from das_ag.experiment import generate as generate_module
+from das_ag.experiment.atomic import StoreError, write_synced
 from das_ag.experiment.batch import Stopped, guide_of
 from das_ag.experiment.checkpoints import Checkpoint
-from das_ag.experiment.files import write_synced
 from das_ag.experiment.generate import Outcome, generate
-from das_ag.experiment.store import Store, StoreError
+from das_ag.experiment.store import Store
 
 SEVEN = (
     "prompts=own",
@@ -138,7 +138,7 @@ def test_a_batch_that_failed_within_a_step_goes_on_too(plan, unbroken, store, mo
     assert outcome.failed == dict.fromkeys(["das_ag heart seed 42", "das_ag star seed 42"], "ZeroDivisionError: once")
     assert go_on(plan, store) == [4, 5, 6]
     assert files_of(store) == unbroken
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
 
 
 @pytest.mark.parametrize(("every", "kept_after"), [(1, [1, 2, 3, 4, 5, 6]), (3, [3, 6]), (6, [6]), (7, []), (100, [])])
@@ -258,10 +258,10 @@ def test_a_disk_that_takes_no_checkpoint_ends_the_run_and_the_last_one_stays(pla
                 raise OSError(code, os.strerror(code))
             write_synced(path, data)
 
-        patch.setattr("das_ag.experiment.store.write_synced", fail)
+        patch.setattr("das_ag.experiment.atomic.write_synced", fail)
         with pytest.raises(StoreError, match=os.strerror(code)):
             generate(plan, store)
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
     assert path.read_bytes() == kept
     assert go_on(plan, store) == [2, 3, 4, 5, 6]
     assert files_of(store) == unbroken

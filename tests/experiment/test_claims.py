@@ -16,8 +16,8 @@ import filelock
 import pytest
 
 from das_ag.experiment import claims as claims_module
+from das_ag.experiment.atomic import StoreError
 from das_ag.experiment.claims import LEASE_S, TRIES_S, Claims
-from das_ag.experiment.store import StoreError
 
 HOLDER = """
 import sys

@@ -24,12 +24,13 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.experiment import generate as generate_module
 from das_ag.experiment import guides
+from das_ag.experiment.atomic import StoreError
 from das_ag.experiment.batch import Stopped, generator_of, guide_of
 from das_ag.experiment.claims import LEASE_S, Claims
 from das_ag.experiment.generate import Outcome, generate
 from das_ag.experiment.recipe import Recipe, text_of
 from das_ag.experiment.samples import Placement
-from das_ag.experiment.store import Store, StoreError
+from das_ag.experiment.store import Store
 
 OWN = "prompts=own"
 THREE = (
@@ -307,7 +308,7 @@ def test_a_sample_that_fails_leaves_its_siblings_unharmed(plan, made, tmp_path, 
         "objective."
     )
     assert outcome == Outcome(made=2, found=0, failed={NAMES[1]: sentence})
-    assert store.failures() == outcome.failed
+    assert store.failures.errors() == outcome.failed
     images, expected = files_of(store), files_of(made)
     assert images == {prompt_id: expected[prompt_id] for prompt_id in ("heart", "ring")}
     assert not list(store.root.glob("samples/*/.*"))
@@ -315,7 +316,7 @@ def test_a_sample_that_fails_leaves_its_siblings_unharmed(plan, made, tmp_path, 
     # Later, without the fault, exactly the failed one is made, and the failure is forgotten.
     assert generate(plan, store) == Outcome(made=1, found=2, failed={})
     assert files_of(store) == expected
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
 
 
 def test_a_sample_that_fails_at_its_last_move_is_told(plan, made, tmp_path, monkeypatch):
@@ -324,7 +325,7 @@ def test_a_sample_that_fails_at_its_last_move_is_told(plan, made, tmp_path, monk
     guide_with(monkeypatch, poison(loaded, NanGradient.apply, 2))
     outcome = generate(plan, store)
     assert (outcome.made, set(outcome.failed)) == (2, {NAMES[1]})
-    assert store.failures() == outcome.failed
+    assert store.failures.errors() == outcome.failed
     expected = files_of(made)
     assert files_of(store) == {prompt_id: expected[prompt_id] for prompt_id in ("heart", "ring")}
 
@@ -382,7 +383,7 @@ def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, m
     assert [outcome.failed[name] for name, got in zip(NAMES, sizes, strict=True) if got == size] == (
         [sentence] * sizes.count(size)
     )
-    assert Store(tmp_path).failures() == outcome.failed
+    assert Store(tmp_path).failures.errors() == outcome.failed
 
 
 @pytest.mark.parametrize(
@@ -427,7 +428,7 @@ def test_an_error_in_one_batch_leaves_the_others_alone(
     # Started again, exactly the failed one is made, and the failure is forgotten.
     assert generate(singles, store) == Outcome(made=1, found=2, failed={})
     assert files_of(store) == expected
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
 
 
 def test_weights_that_cannot_be_loaded_fail_what_is_missing(plan, copied, monkeypatch):
@@ -435,7 +436,7 @@ def test_weights_that_cannot_be_loaded_fail_what_is_missing(plan, copied, monkey
     with monkeypatch.context() as patch:
         patch.setattr(generate_module, "guide_of", lambda *_, **__: raises(UserError("CLIP: bad; mend."))(None))
         assert generate(plan, copied) == Outcome(made=0, found=2, failed={NAMES[1]: "CLIP: bad; mend."})
-    assert copied.failures() == {NAMES[1]: "CLIP: bad; mend."}
+    assert copied.failures.errors() == {NAMES[1]: "CLIP: bad; mend."}
     assert generate(plan, copied) == Outcome(made=1, found=2, failed={})
 
 
@@ -478,7 +479,7 @@ def test_a_store_that_cannot_be_written_to_ends_the_run(singles, tmp_path, monke
     with pytest.raises(StoreError, match="No space left"):
         generate(singles, store, watch=watch)
     assert watch.prompts == ["heart"]
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
     assert list((store.root / "claims").iterdir()) == []
 
 
@@ -488,7 +489,7 @@ def test_a_run_that_is_stopped_keeps_what_is_finished_and_fails_nothing(singles,
     with pytest.raises(error):
         generate(singles, store, watch=Watcher(star=raises(error)))
     assert set(files_of(store)) == {"heart"}
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
     assert list((store.root / "claims").iterdir()) == []
     assert generate(singles, store) == Outcome(made=2, found=1, failed={})
     assert files_of(store) == files_of(made_singly)
@@ -595,7 +596,7 @@ def test_who_waits_for_others_may_be_stopped(singles, tmp_path):
             generate(singles, Store(tmp_path), pause=pause)
         assert set(files_of(Store(tmp_path))) == {"heart", "ring"}
         assert [path.name for path in claims.folder.iterdir()] == [f"{key}.claim"]
-    assert Store(tmp_path).failures() == {}
+    assert Store(tmp_path).failures.errors() == {}
 
 
 def test_a_claim_that_a_dead_process_left_on_finished_samples_is_cleared_away(plan, copied):
@@ -614,20 +615,20 @@ def test_what_failed_under_another_process_meanwhile_is_told_and_not_tried(singl
     store, star = Store(tmp_path), singles.samples[1]
     store.prepare()
     if has_failed_earlier:
-        store.write_failure(star, "an earlier reason")
-    watch = Watcher(heart=lambda _: store.write_failure(star, "another's reason"))
+        store.failures.write(star, "an earlier reason")
+    watch = Watcher(heart=lambda _: store.failures.write(star, "another's reason"))
     assert generate(singles, store, watch=watch) == Outcome(made=2, found=0, failed={NAMES[1]: "another's reason"})
     assert watch.prompts == ["heart", "ring"]
-    assert store.failures() == {NAMES[1]: "another's reason"}
+    assert store.failures.errors() == {NAMES[1]: "another's reason"}
 
 
 def test_what_failed_at_an_earlier_start_is_tried_again(singles, tmp_path):
     store = Store(tmp_path)
     store.prepare()
     for sample in singles.samples:
-        store.write_failure(sample, "an earlier reason")
+        store.failures.write(sample, "an earlier reason")
     assert generate(singles, store) == Outcome(made=3, found=0, failed={})
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
 
 
 def test_what_another_made_just_before_the_claim_was_free_is_not_made_again(plan, made, tmp_path, monkeypatch):

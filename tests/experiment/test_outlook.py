@@ -56,7 +56,7 @@ def test_samples_of_other_plans_do_not_count(plan, plan_of, tiny, tmp_path):
     store = Store(tmp_path)
     for sample in plan_of(*tiny, *SIX, "steps=2").samples:
         finish(store, sample, 5.0)
-        store.write_failure(sample, "got NaN")
+        store.failures.write(sample, "got NaN")
     assert look_ahead(plan, store) == Outlook(samples=6, finished=0, failed=0, missing=6, seconds=None)
 
 
@@ -64,11 +64,11 @@ def test_those_that_failed_are_missing(plan, tmp_path):
     store = Store(tmp_path)
     finish(store, plan.samples[0], 2.0)
     for sample in plan.samples[1:3]:
-        store.write_failure(sample, "got NaN")
+        store.failures.write(sample, "got NaN")
     assert look_ahead(plan, store) == Outlook(samples=6, finished=1, failed=2, missing=5, seconds=10.0)
     finish(store, plan.samples[1], 2.0)
     assert look_ahead(plan, store) == Outlook(samples=6, finished=2, failed=1, missing=4, seconds=8.0)
-    store.write_failure(plan.samples[0], "got NaN")  # by a process that came late
+    store.failures.write(plan.samples[0], "got NaN")  # by a process that came late
     assert look_ahead(plan, store).failed == 1
 
 

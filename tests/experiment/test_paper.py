@@ -232,7 +232,7 @@ def test_a_clip_of_other_features_than_the_head_reads(paper, tmp_path):
     got = f"got 512 from {path}; use ViT-L/14."
     sentence = f"models.name: expected a CLIP with 768 features, which the LAION head reads, {got}"
     assert generate(paper(f"models.path={path}"), Store(tmp_path)) == Outcome(0, 0, {"das geisha seed 42": sentence})
-    assert Store(tmp_path).failures() == {"das geisha seed 42": sentence}
+    assert Store(tmp_path).failures.errors() == {"das geisha seed 42": sentence}
 
 
 def test_one_set_of_networks_is_held_and_its_text_tower_is_gone(paper):

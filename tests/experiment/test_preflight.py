@@ -179,7 +179,7 @@ def test_a_run_that_would_not_repeat_ends_before_anything_is_made_and_a_fast_one
     with pytest.raises(UserError, match=r"^runtime=deterministic: .* got rand\.default, which"):
         generate(plan, store, watch=lambda *_: pytest.fail("a step was taken"))
     assert store.records() == ([], [])
-    assert store.failures() == {}
+    assert store.failures.errors() == {}
     assert generate(plan_of(*tiny, *TWO, "runtime=fast"), store) == Outcome(2, 0, {})
 
 

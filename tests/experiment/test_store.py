@@ -22,7 +22,8 @@ from PIL import Image
 
 from das_ag.errors import UserError
 from das_ag.experiment import store as store_module
-from das_ag.experiment.store import Store, StoreError
+from das_ag.experiment.atomic import StoreError
+from das_ag.experiment.store import Store
 
 RESULT = {"guide_aesthetic_score": 5.25, "clip_positive": 0.3, "clip_negative": -0.1}
 
@@ -103,7 +104,7 @@ def test_records_come_in_the_order_of_their_folders(store, sample_of, put):
 def test_an_empty_or_absent_store_has_no_records(store, tmp_path):
     assert store.records() == ([], [])
     assert Store(tmp_path / "nowhere").records() == ([], [])
-    assert Store(tmp_path / "nowhere").failures() == {}
+    assert Store(tmp_path / "nowhere").failures.errors() == {}
 
 
 def test_a_finished_sample_is_never_overwritten(store, sample_of, put):
@@ -345,54 +346,6 @@ def test_of_two_processes_that_make_a_sample_the_first_is_kept(store, sample_of,
     assert store.is_finished(sample_of("star"))
 
 
-def test_failures_are_remembered_until_success(store, sample_of, put):
-    store.write_failure(sample_of("heart"), "a first time")
-    store.write_failure(sample_of("heart"), "got NaN at step 3")
-    store.write_failure(sample_of("star", method="das_ag", seed=7), "got NaN at step 4")
-    assert store.failures() == {"das heart seed 42": "got NaN at step 3", "das_ag star seed 7": "got NaN at step 4"}
-    assert store.failure_of(sample_of("heart")) == "got NaN at step 3"
-    assert not store.is_finished(sample_of("heart"))
-    put(store, sample_of("heart"))
-    assert store.failures() == {"das_ag star seed 7": "got NaN at step 4"}
-
-
-def test_a_failure_is_kept_with_its_sample_and_the_way_to_it(store, sample_of):
-    sample = sample_of(positive=("très “joli”",))
-    path = store.root / "failures" / f"{sample.key[:12]}.json"
-    store.write_failure(sample, "got NaN")
-    assert json.loads(path.read_text(encoding="utf-8")) == {"error": "got NaN", **sample.identity()}
-    store.write_failure(sample, "ValueError: no", "Traceback …\n  File …\nValueError: no\n")
-    assert json.loads(path.read_text(encoding="utf-8")) == {
-        "error": "ValueError: no",
-        **sample.identity(),
-        "traceback": "Traceback …\n  File …\nValueError: no\n",
-    }
-
-
-def test_each_failure_has_a_mark_of_its_own(store, sample_of, put):
-    heart, star = sample_of("heart"), sample_of("star")
-    assert store.failure_marks([heart, star]) == {}
-    marks = set()
-    for _ in range(3):
-        store.write_failure(heart, "got NaN")
-        found = store.failure_marks([heart, star])
-        assert set(found) == {heart.key}
-        assert store.failure_marks([heart]) == found
-        marks.add(found[heart.key])
-        time.sleep(0.02)  # clocks of file systems tick some hundred times a second
-    assert len(marks) == 3
-    put(store, heart)
-    assert store.failure_marks([heart, star]) == {}
-
-
-@pytest.mark.parametrize("text", ["{", "{}", "[]"])
-def test_a_damaged_failure_says_so(store, sample_of, text):
-    store.write_failure(sample_of(), "got NaN")
-    (path,) = (store.root / "failures").iterdir()
-    path.write_text(text)
-    assert re.fullmatch(r"could not be read \(.+\)", store.failure_of(sample_of()))
-
-
 def test_the_duration_of_a_sample_is_kept(store, sample_of, put):
     for seconds, sample in ((1.25, sample_of("heart")), (3, sample_of("star"))):
         provenance = {"device": "cpu", "duration_s": seconds}
@@ -414,7 +367,7 @@ def test_what_is_finished_elsewhere_is_not_made_here(tmp_path, sample_of, put):
     assert there.finished_keys() == frozenset()
     for sample in (sample_of("heart"), sample_of("star", method="das_ag")):
         put(there, sample)
-    there.write_failure(sample_of("ring"), "got NaN")
+    there.failures.write(sample_of("ring"), "got NaN")
     (put(there, sample_of("cross")) / "sample.json").unlink()
     keys = there.finished_keys()
     assert keys == {sample_of("heart").key[:12], sample_of("star", method="das_ag").key[:12]}
@@ -441,7 +394,7 @@ def away(tmp_path, sample_of, put):
     levels = [np.zeros((3, side, side), np.float32) for side in (1, 2)]
     image = np.zeros((3, 3, 3), np.uint8)
     store.write(sample_of("star", method="das_ag"), image, [{"step": 0.0, "loss": 9.0}], RESULT, {}, levels=levels)
-    store.write_failure(sample_of("ring"), "got NaN at step 3")
+    store.failures.write(sample_of("ring"), "got NaN at step 3")
     for name in ("claims/0.claim", "checkpoints/0.pt", ".unfinished/elsewhere-1-00000000-image.png", "scores.csv"):
         (store.root / name).parent.mkdir(exist_ok=True)
         (store.root / name).write_bytes(b"of this machine alone")
@@ -469,7 +422,7 @@ def test_what_is_received_is_what_was_packed(away, tmp_path, sample_of, order):
     here.receive({path: away.pack()[path] for path in paths})
     assert here.pack() == away.pack()
     assert here.records() == away.records()
-    assert here.failures() == {"das ring seed 42": "got NaN at step 3"}
+    assert here.failures.errors() == {"das ring seed 42": "got NaN at step 3"}
     assert set(contents(here.root)) == {
         path for path in contents(away.root) if path.parts[0] in ("samples", "failures", "store.json")
     } | {pathlib.Path(".unfinished")}
@@ -480,14 +433,17 @@ def test_what_is_received_completes_what_is_there(away, store, sample_of, put):
     folder = put(store, sample_of("heart"), image=np.zeros((5, 7, 3), np.uint8))
     before, touched = contents(folder), folder.stat().st_mtime_ns
     put(store, sample_of("cross"))
-    store.write_failure(sample_of("star", method="das_ag"), "got NaN at step 1")
-    store.write_failure(sample_of("ring"), "got NaN at step 2")
-    store.write_failure(sample_of("square"), "got NaN at step 4")
+    store.failures.write(sample_of("star", method="das_ag"), "got NaN at step 1")
+    store.failures.write(sample_of("ring"), "got NaN at step 2")
+    store.failures.write(sample_of("square"), "got NaN at step 4")
     for _ in range(2):  # the second time changes nothing
         store.receive(away.pack())
         assert (contents(folder), folder.stat().st_mtime_ns) == (before, touched)
         assert {record.sample.prompt_id for record in store.records()[0]} == {"heart", "cross", "star"}
-        assert store.failures() == {"das ring seed 42": "got NaN at step 3", "das square seed 42": "got NaN at step 4"}
+        assert store.failures.errors() == {
+            "das ring seed 42": "got NaN at step 3",
+            "das square seed 42": "got NaN at step 4",
+        }
 
 
 def test_a_damaged_folder_is_replaced_by_what_is_received(away, store, sample_of, put, caplog):
@@ -510,27 +466,6 @@ def test_nothing_half_received_is_seen_where_a_write_is_refused(away, store, sam
     assert contents(store.root) == before
     store.receive(packed)
     assert contents(store.root / sample_of().folder) == contents(away.root / sample_of().folder)
-
-
-def test_earlier_failures_can_be_left_out(store, sample_of):
-    for sample, seconds in ((sample_of("heart"), 1000.0), (sample_of("star"), 2000.0)):
-        store.write_failure(sample, "got NaN")
-        os.utime(store.root / "failures" / f"{sample.key[:12]}.json", (seconds, seconds))
-    assert set(store.failures()) == {"das heart seed 42", "das star seed 42"}
-    assert set(store.failures(since=1500.0)) == {"das star seed 42"}
-
-
-def test_failures_under_several_settings_are_all_told(store, sample_of):
-    store.write_failure(sample_of(steps=100), "got NaN at step 3")
-    store.write_failure(sample_of(steps=200), "got NaN at step 4")
-    assert sorted(store.failures().values()) == ["got NaN at step 3", "got NaN at step 4"]
-
-
-def test_a_damaged_failure_does_not_hide_the_others(store, sample_of):
-    store.write_failure(sample_of("heart"), "got NaN at step 3")
-    (path,) = (store.root / "failures").iterdir()
-    path.with_name("000000000000.json").write_text("{")
-    assert store.failures()["das heart seed 42"] == "got NaN at step 3"
 
 
 CALLS = {"fsync": os, "mkdir": pathlib.Path, "rename": pathlib.Path, "open": pathlib.Path}
@@ -558,7 +493,7 @@ def refuse(monkeypatch, call, number, nth=0):
 @pytest.mark.parametrize(("call", "nth"), [("mkdir", 0), ("open", 0), ("fsync", 0), ("fsync", 2), ("rename", 0)])
 def test_a_refused_write_is_told_and_leaves_the_store_as_before(store, sample_of, put, monkeypatch, number, call, nth):
     put(store, sample_of("star"), 6.5)
-    store.write_failure(sample_of("heart"), "got NaN")
+    store.failures.write(sample_of("heart"), "got NaN")
     before = contents(store.root)
     refuse(monkeypatch, call, number, nth)
     with pytest.raises(StoreError) as told:
@@ -581,7 +516,7 @@ def test_scores_failures_and_preparation_tell_too(store, sample_of, put, monkeyp
     new = Store(store.root.parent / "new")
     for act in (
         lambda: store.write_score(record, "embedded", 7.0, "b" * 64),
-        lambda: store.write_failure(sample_of("star"), "got NaN"),
+        lambda: store.failures.write(sample_of("star"), "got NaN"),
         new.prepare,
     ):
         refuse(monkeypatch, "fsync", number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,9 @@ import pandas as pd
 from das_ag.demo.film import film_path
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
-from das_ag.experiment.files import UNFINISHED, unfinished_name
 from das_ag.experiment.regenerate import differing
 from das_ag.experiment.samples import IMAGE, SAMPLE, TRACE, Record, Sample
-from das_ag.experiment.store import Store, StoreError
+from das_ag.experiment.store import Store
 
 
 @dataclass(frozen=True)
@@ -109,16 +107,9 @@ def remove(store: Store, entry: Entry) -> None:
     Raises:
         StoreError: it cannot be deleted.
     """
-    folder, aside = store.root / entry.folder, store.root / UNFINISHED / unfinished_name(entry.id)
-    try:
-        aside.parent.mkdir(exist_ok=True)
-        if folder.is_dir():
-            folder.rename(aside)
-        if entry.record:
-            film_path(store, entry.sample).unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: expected to delete it, got “{error.strerror}”; mend its permissions.") from error
-    shutil.rmtree(aside, ignore_errors=True)
+    store.folder.remove(store.root / entry.folder)
+    if entry.record:
+        store.folder.remove(film_path(store, entry.sample))
 
 
 def differences(first: Sample, second: Sample) -> pd.DataFrame:

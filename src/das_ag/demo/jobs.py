@@ -204,7 +204,7 @@ class Job:
 
     def _film(self, track: Track) -> None:
         if len(track.frames) > 1:
-            self.store.write_file(film_path(self.store, track.sample), encode_film(track.frames))
+            self.store.folder.write(film_path(self.store, track.sample), encode_film(track.frames))
 
     def _keep(self, track: Track) -> None:
         """Keeps the image of a track that was stopped, if a step was taken."""

@@ -63,10 +63,10 @@ def keep_unfinished(
     }
     kept = Unfinished(Path(FOLDER, f"{sample.key[:KEY_LENGTH]}-step{step}"), sample, step, steps, result)
     folder = store.root / kept.folder
-    store.write_file(folder / IMAGE, encode_png(image, _text(kept)))
-    store.write_file(folder / TRACE, encode_csv(trace))
+    store.folder.write(folder / IMAGE, encode_png(image, _text(kept)))
+    store.folder.write(folder / TRACE, encode_csv(trace))
     entry = {"key": sample.key, "step": step, "steps": steps, "result": result, **sample.identity()}
-    store.write_file(folder / SAMPLE, pretty(entry).encode())  # last: what has it is whole
+    store.folder.write(folder / SAMPLE, pretty(entry).encode())  # last: what has it is whole
     return kept
 
 

@@ -60,7 +60,7 @@ class Checkpoint:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
-        self._store.write_file(self.path, hashlib.sha256(content).digest() + content)
+        self._store.folder.write(self.path, hashlib.sha256(content).digest() + content)
 
     def remove(self) -> None:
         """Forgets it."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from das_ag.experiment.store import Store, StoreError
+from das_ag.experiment.atomic import StoreError
+from das_ag.experiment.store import Store
 
 LEASE_S = 120.0
 """A claim that was not renewed for so long is free; on the machine of its owner, as soon as that is dead."""

@@ -1,13 +1,10 @@
-"""How files of a store are encoded, and written so that they appear whole or not at all."""
+"""How files of a store are encoded."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
-import socket
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-
-UNFINISHED = ".unfinished"
-"""Folder of a store for what is half-written; names in it begin with the process that writes."""
 
 
 def encode_png(image: UInt8[np.ndarray, "_ _ 3"], text: Mapping[str, str]) -> bytes:
@@ -67,36 +61,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path.name} holds no object")
     return value
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Waits until the names in a folder are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def unfinished_name(name: str) -> str:
-    """A name that no other process or thread gives, even one that shares the folder from another machine."""
-    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{name}"
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process of this machine still runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from das_ag.errors import UserError, first_line
+from das_ag.experiment.atomic import StoreError
 from das_ag.experiment.batch import Made, Stopped, Watch, guide_of, optimise, texts_of
 from das_ag.experiment.checkpoints import Checkpoint
 from das_ag.experiment.claims import Claims
@@ -20,7 +21,7 @@ from das_ag.experiment.preflight import check_steps
 from das_ag.experiment.recipe import Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
 from das_ag.experiment.samples import KEY_LENGTH, Placement, Sample
-from das_ag.experiment.store import Store, StoreError
+from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class _Worker:
         self._device = choose_device(plan.runtime.device)
         self._claims = Claims.of(store)
         self._samples = [sample for batch in batches for sample in batch]
-        self._earlier_failures = store.failure_marks(self._samples)
+        self._earlier_failures = store.failures.marks(self._samples)
         self.made, self.failed = 0, dict[str, str]()
 
     def work_off(self, *, keep_text_tower: bool) -> None:
@@ -148,11 +149,11 @@ class _Worker:
     def _missing(self, batch: _Batch) -> list[Sample]:
         """Samples that are not finished; those that failed under another process meanwhile are told of."""
         missing = [sample for sample in batch if not self._store.is_finished(sample)]
-        marks = self._store.failure_marks(missing)
+        marks = self._store.failures.marks(missing)
         failed = {s.key for s in missing if marks.get(s.key) != self._earlier_failures.get(s.key)}
         for sample in missing:
             if sample.key in failed:
-                self.failed.setdefault(sample.name, self._store.failure_of(sample))
+                self.failed.setdefault(sample.name, self._store.failures.error_of(sample))
         return [sample for sample in missing if sample.key not in failed]
 
     def _make(self, batch: _Batch, missing: list[Sample], guide: LoadedGuide) -> None:
@@ -192,7 +193,7 @@ class _Worker:
 
     def _record_failure(self, samples: Sequence[Sample], error: str, traceback: str = "") -> None:
         for sample in samples:
-            self._store.write_failure(sample, error, traceback)
+            self._store.failures.write(sample, error, traceback)
             self.failed[sample.name] = error
 
 

@@ -51,7 +51,7 @@ def look_ahead(plan: Plan, store: Store) -> Outlook:
     return Outlook(
         samples=len(plan.samples),
         finished=len(finished),
-        failed=len(store.failure_marks(missing)),
+        failed=len(store.failures.marks(missing)),
         missing=len(missing),
         seconds=statistics.median(durations) * len(missing) if durations else None,
     )

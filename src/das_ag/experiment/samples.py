@@ -13,6 +13,8 @@ from typing import Any
 from das_ag.experiment.files import canonical
 
 KEY_LENGTH = 12
+SAMPLES = "samples"
+"""Subfolder of a store with a folder for each method, and in it one for each sample."""
 IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
 
 
@@ -43,7 +45,7 @@ class Sample:
     @property
     def folder(self) -> Path:
         """Relative to the store."""
-        return Path("samples", self.method, f"{self.prompt_id}-seed{self.seed}-{self.key[:KEY_LENGTH]}")
+        return Path(SAMPLES, self.method, f"{self.prompt_id}-seed{self.seed}-{self.key[:KEY_LENGTH]}")
 
     @property
     def name(self) -> str:

@@ -10,16 +10,10 @@ The key is a hash of all that determines the image, so a finished sample is neve
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
-import logging
-import re
-import shutil
-import socket
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,32 +22,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.experiment.files import (
-    UNFINISHED,
-    encode_csv,
-    encode_levels,
-    encode_png,
-    is_alive,
-    pretty,
-    read_json,
-    sync_folder,
-    unfinished_name,
-    write_synced,
-)
-from das_ag.experiment.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SCORES, TRACE, Record, Sample
+from das_ag.experiment.atomic import AtomicFolder, StoreError
+from das_ag.experiment.failures import FAILURES, Failures
+from das_ag.experiment.files import encode_csv, encode_levels, encode_png, pretty, read_json
+from das_ag.experiment.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES, SCORES, TRACE, Record, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
-
 FORMAT = 1
-WRITING_S = 3600.0
-"""What is still half-written after that is nobody's any more: a sample is written within seconds."""
-
-
-class StoreError(UserError):
-    """The folder of the results cannot be used, so that no sample at all can be kept."""
 
 
 class Store:
@@ -63,10 +40,15 @@ class Store:
         root: its folder, for instance outputs/embedded; made by the first write.
         elsewhere: beginnings of keys, `KEY_LENGTH` long, of samples that are finished in another store, to which these
             will be sent.
+
+    Attributes:
+        folder: for whatever else is to be written below it, whole or not at all.
     """
 
     def __init__(self, root: Path, *, elsewhere: frozenset[str] = frozenset()) -> None:
         self.root, self._elsewhere = root, elsewhere
+        self.folder = AtomicFolder(root)
+        self.failures = Failures(self.folder)
 
     def prepare(self) -> None:
         """Makes the folder, sees that it can be written to, and clears what dead processes left half-written.
@@ -77,16 +59,9 @@ class Store:
         format_path = self.root / "store.json"
         if format_path.exists():
             self._check_format(format_path)
-        with self._writing():
-            for folder in ("samples", UNFINISHED):
-                (self.root / folder).mkdir(parents=True, exist_ok=True)
-            if not format_path.exists():
-                self._write_atomically(format_path, pretty({"format": FORMAT}).encode())
-            probe = self._unfinished("probe")
-            probe.write_bytes(b"")
-            now = probe.stat().st_mtime  # by the clock of the file system
-            probe.unlink()
-            self._sweep_unfinished(now)
+        self.folder.prepare(SAMPLES)
+        if not format_path.exists():
+            self.folder.write(format_path, pretty({"format": FORMAT}).encode())
 
     def _check_format(self, path: Path) -> None:
         try:
@@ -145,46 +120,20 @@ class Store:
         files = {IMAGE: png, TRACE: table, SAMPLE: pretty(record).encode()}
         if levels:
             files[LEVELS] = encode_levels(levels)
-        with self._writing():
-            self._publish(files, self.root / sample.folder)
-            self._failure_path(sample).unlink(missing_ok=True)
+        self._add(files, self.root / sample.folder)
 
-    def _publish(self, files: Mapping[str, bytes], final: Path) -> None:
-        """Makes a folder of these files that appears whole; one that is whole already stays as it is."""
-        unfinished = self._unfinished(final.name)
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.mkdir(parents=True)
-            for name, data in files.items():
-                write_synced(unfinished / name, data)
-            sync_folder(unfinished)
-            try:
-                unfinished.rename(final)
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                    raise
-                if (final / SAMPLE).is_file():
-                    return  # another process finished the same sample; its key says that it is the same
-                self._replace_damaged(final, unfinished)
-            sync_folder(final.parent)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-    def _replace_damaged(self, final: Path, unfinished: Path) -> None:
-        log.warning("%s: had no %s, and is made again", final, SAMPLE)
-        aside = self._unfinished(final.name)
-        final.rename(aside)
-        unfinished.rename(final)
-        shutil.rmtree(aside, ignore_errors=True)
+    def _add(self, files: Mapping[str, bytes], folder: Path) -> None:
+        """A sample that is there already stays as it is: its key says that it is the same."""
+        self.folder.write_folder(folder, files, last=SAMPLE)
+        self.failures.forget(_key_of(folder))
 
     def finished_keys(self) -> frozenset[str]:
         """Beginnings of the keys of all finished samples, `KEY_LENGTH` long."""
-        folders = (path.parent.name for path in (self.root / "samples").glob(f"*/[!.]*/{SAMPLE}"))
-        return frozenset(name.rpartition("-")[2] for name in folders)
+        return frozenset(_key_of(path.parent) for path in (self.root / SAMPLES).glob(f"*/[!.]*/{SAMPLE}"))
 
     def pack(self) -> dict[str, bytes]:
         """Samples and failures as files by path relative to the store, to be sent to another."""
-        paths = [path for part in ("samples", "failures") for path in (self.root / part).rglob("*") if path.is_file()]
+        paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*") if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in sorted(paths)}
 
     def receive(self, files: Mapping[str, bytes]) -> None:
@@ -198,57 +147,17 @@ class Store:
             folders.setdefault(self.root / Path(name).parent, {})[Path(name).name] = data
         for folder, content in folders.items():
             if SAMPLE in content:
-                with self._writing():
-                    self._publish(content, folder)
-                    (self.root / "failures" / f"{folder.name.rpartition('-')[2]}.json").unlink(missing_ok=True)
+                self._add(content, folder)
                 continue
             finished = self.finished_keys()
             for name, data in content.items():
                 if Path(name).stem not in finished:  # a failure that was mended here meanwhile is none
-                    self.write_file(folder / name, data)
-
-    def write_failure(self, sample: Sample, error: str, traceback: str = "") -> None:
-        """Remembers why a sample could not be made; a later success forgets it."""
-        entry = {"error": error, **sample.identity()} | ({"traceback": traceback} if traceback else {})
-        self.write_file(self._failure_path(sample), pretty(entry).encode())
-
-    def failure_marks(self, samples: Iterable[Sample]) -> dict[str, int]:
-        """A number by key for those of the samples that have failed, another one after each failure."""
-        marks = {}
-        for sample in samples:
-            with contextlib.suppress(FileNotFoundError):
-                marks[sample.key] = self._failure_path(sample).stat().st_mtime_ns
-        return marks
-
-    def failure_of(self, sample: Sample) -> str:
-        """Why a sample could not be made."""
-        try:
-            return str(read_json(self._failure_path(sample))["error"])
-        except (OSError, KeyError, ValueError) as damage:
-            return f"could not be read ({damage})"
-
-    def failures(self, since: float = 0.0) -> dict[str, str]:
-        """Error by name of the sample, of those that failed and were not made later.
-
-        Args:
-            since: seconds since the epoch; older failures are left out.
-        """
-        found: dict[str, str] = {}
-        for path in sorted((self.root / "failures").glob("*.json")):
-            if path.stat().st_mtime < since:
-                continue
-            try:
-                entry = read_json(path)
-                name, error = f"{entry['method']} {entry['prompt_id']} seed {entry['seed']}", entry["error"]
-            except (OSError, KeyError, ValueError) as damage:
-                name, error = path.name, f"could not be read ({damage}); delete it"
-            found[f"{name}, key {path.stem}" if name in found else name] = error
-        return found
+                    self.folder.write(folder / name, data)
 
     def records(self) -> tuple[list[Record], list[str]]:
         """The finished samples in the order of their folders' names, and a sentence for each one that is damaged."""
         records, damaged = [], []
-        for path in sorted((self.root / "samples").glob("*/*/")):
+        for path in sorted((self.root / SAMPLES).glob("*/*/")):
             if path.name.startswith("."):
                 continue
             try:
@@ -336,17 +245,7 @@ class Store:
         path = self.root / record.folder / SCORES
         scores = read_json(path) if path.is_file() else {}
         scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256, **details}
-        self.write_file(path, pretty(scores).encode())
-
-    def write_file(self, path: Path, data: bytes) -> None:
-        """Writes a file below the store that appears whole or not at all.
-
-        Raises:
-            StoreError: the disk is full or cannot be written to; the file is as before.
-        """
-        with self._writing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._write_atomically(path, data)
+        self.folder.write(path, pretty(scores).encode())
 
     def _read(self, path: Path) -> Record:
         entry = read_json(path / SAMPLE)
@@ -366,49 +265,7 @@ class Store:
             provenance=entry["provenance"],
         )
 
-    def _failure_path(self, sample: Sample) -> Path:
-        return self.root / "failures" / f"{sample.key[:KEY_LENGTH]}.json"
 
-    def _unfinished(self, name: str) -> Path:
-        """A path of this process alone, for what is half-written."""
-        return self.root / UNFINISHED / unfinished_name(name)
-
-    def _write_atomically(self, path: Path, data: bytes) -> None:
-        """Writes a file that appears whole or not at all."""
-        unfinished = self._unfinished(path.name)
-        unfinished.parent.mkdir(exist_ok=True)
-        try:
-            write_synced(unfinished, data)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-
-    def _sweep_unfinished(self, now: float) -> None:
-        """Removes what processes left half-written that are no more."""
-        # To the end of the random part, since another machine may be called like this one with a number behind it.
-        own = re.compile(re.escape(socket.gethostname()) + "-([0-9]+)-[0-9a-f]{8}-.*")
-        for path in (self.root / UNFINISHED).iterdir():
-            with contextlib.suppress(FileNotFoundError):  # its process has just finished it
-                found = own.fullmatch(path.name)
-                is_dead = found is not None and not is_alive(int(found[1]))
-                if not is_dead and now - path.stat().st_mtime < WRITING_S:
-                    continue
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            remedies = {
-                errno.ENOSPC: "free some space and start the same command again",
-                errno.EDQUOT: "free some of your quota and start the same command again",
-            }
-            remedy = remedies.get(error.errno or 0, "choose another folder with name=, or mend its permissions")
-            got = error.strerror or error
-            raise StoreError(
-                f"{self.root}: expected to write here, got “{got}”; {remedy}; finished samples are kept."
-            ) from error
+def _key_of(folder: Path) -> str:
+    """The beginning of the key of the sample in a folder, `KEY_LENGTH` long."""
+    return folder.name.rpartition("-")[2]
