@@ -36,10 +36,10 @@ def command_line() -> int:
     remembered = sweep.RememberConfig
     try:
         complaint = _launch()
-        config, status = remembered.config, 0  # no configuration: --help and its like, or one that does not compose
+        jobs, status = remembered.jobs, 0  # no jobs: --help and its like, or a configuration that does not compose
         # One job of several may have come to nothing; what the others made is reported.
-        if config and (not complaint or (remembered.is_sweep and sweep.has_results(config, remembered.started))):
-            status = sweep.finish(config, remembered.started)
+        if jobs and (not complaint or (remembered.is_sweep and sweep.has_results(jobs, remembered.started))):
+            status = sweep.finish(jobs, remembered.started)
         if not complaint:
             return status
         print(f"Error: {complaint}", file=sys.stderr)

@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="as for run.py, after experiment=paper")
     parser.add_argument("--download", action="store_true", help="fetch what is missing")
     parser.add_argument("--no-estimate", action="store_true", help="measure no steps")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     overrides = ["experiment=paper", *arguments.overrides]
     try:
         config = compose_config(overrides)

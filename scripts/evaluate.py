@@ -32,20 +32,22 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="for instance evaluator=aesthetic_v2_5 runtime.device=cpu")
     parser.add_argument("--force", action="store_true", help="score again what has a score (of an experiment)")
     parser.add_argument("--csv", type=Path, help="of a folder of pictures; default: aesthetic_scores.csv in it")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        is_store = Store.is_store(arguments.folder)
+        check_arguments(arguments, is_store=is_store)
         config = compose_config([_several(override) for override in arguments.overrides])
         evaluators, runtime = choose_evaluators(config.evaluator), choose_runtime(config.runtime)
         device = choose_device(runtime.device)
         for choice in evaluators.values():
             choice.check(device)
         set_up(runtime)
-        if (arguments.folder / "samples").is_dir():
+        if is_store:
             complaints = evaluate(Store(arguments.folder), evaluators, device, force=arguments.force)
         else:
             scores, complaints = score_pictures(arguments.folder, evaluators, device)
-            path = arguments.csv or arguments.folder / "aesthetic_scores.csv"
+            path = csv_path(arguments)
             scores.to_csv(path, index=False)
             print(f"{len(scores)} pictures scored: {path}")
     except (UserError, OSError) as error:
@@ -53,6 +55,29 @@ def main() -> int:
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     return 1 if complaints else 0
+
+
+def csv_path(arguments: argparse.Namespace) -> Path:
+    """Where the scores of a folder of pictures go."""
+    return arguments.csv or arguments.folder / "aesthetic_scores.csv"
+
+
+def check_arguments(arguments: argparse.Namespace, *, is_store: bool) -> None:
+    """Sees that they fit the folder, before hours of scoring.
+
+    Raises:
+        UserError: they do not.
+    """
+    folder = arguments.folder
+    if is_store:
+        if arguments.csv:
+            raise UserError(f"--csv: expected a folder of pictures, got the experiment {folder}; leave it out.")
+        return
+    if arguments.force:
+        raise UserError(f"--force: expected an experiment, got {folder}, whose pictures are all scored; leave it out.")
+    parent = csv_path(arguments).parent
+    if folder.is_dir() and not parent.is_dir():
+        raise UserError(f"--csv: expected a file in a folder that is there, got {arguments.csv}; make {parent} first.")
 
 
 def _several(override: str) -> str:

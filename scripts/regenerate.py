@@ -41,8 +41,9 @@ def main() -> int:
     except (UserError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    if stored == again.png:
-        print(f"{path}: the same bytes")
+    if again.is_in(stored):
+        words = "" if stored == again.png else ", but for the words of its text"
+        print(f"{path}: the same bytes{words}")
         return 0
     with Image.open(io.BytesIO(stored)) as image:
         print(f"{path}: {describe_difference(np.array(image.convert('RGB')), again.image)}")

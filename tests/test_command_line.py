@@ -213,6 +213,18 @@ def test_methods_of_a_sweep_start_from_the_same_image(first):
         assert seen[0] == seen[1] == seen[2]
 
 
+def test_each_folder_that_a_sweep_writes_to_is_reported(go, tiny, tmp_path):
+    """Whatever gives a job its name."""
+    sweep = ("-m", "method=das,das_ag", "name=by_${method.name}", *TWO, *tiny, "steps=1")
+    run = go(tmp_path, *sweep)
+    assert run.process.returncode == 0, run.process.stderr
+    for name, title in (("by_das", "DAS"), ("by_das_ag", "DAS-AG")):
+        table = (tmp_path / "outputs" / name / "table.md").read_text(encoding="utf-8")
+        assert f"| {title} " in table
+        assert table in run.process.stdout
+    assert sorted(path.name for path in (tmp_path / "outputs").iterdir()) == ["by_das", "by_das_ag"]
+
+
 def test_failures_are_listed_and_give_a_status(failing):
     assert failing.process.returncode == 1
     output = failing.process.stdout + failing.process.stderr

@@ -7,14 +7,19 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from das_ag.errors import UserError
 from das_ag.experiment import environment
@@ -36,12 +41,12 @@ CLOCK_SLACK_S = 2.0
 
 
 class RememberConfig(Callback):
-    """Keeps the configuration that a run or sweep was started with, for after its last job.
+    """Keeps the configurations of all jobs of a run or sweep, for after the last one.
 
     Hydra turns an exception in a callback into a warning, so the work itself waits until Hydra has returned.
     """
 
-    config: DictConfig | None = None
+    jobs: Sequence[DictConfig] = ()
     started: float = 0.0
     """Seconds since the epoch."""
     is_sweep: bool = False
@@ -50,13 +55,37 @@ class RememberConfig(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """A single job begins."""
-        RememberConfig.config, RememberConfig.started = config, time.time()
+        RememberConfig.jobs, RememberConfig.started = [config], time.time()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """A sweep begins."""
         self.on_run_start(config)
+        RememberConfig.jobs = _jobs_of(config)
         RememberConfig.is_sweep = True
         RememberConfig.launcher = config.hydra.runtime.choices["hydra/launcher"]
+
+
+def _jobs_of(config: DictConfig) -> list[DictConfig]:
+    """A configuration for each `name` and `evaluator` that the jobs of a sweep have, which any choice may set."""
+    loader = GlobalHydra.instance().config_loader()
+    raw: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
+    params = config.hydra.sweeper.get("params") or {}
+    given = [*(f"{key}={value}" for key, value in params.items()), *raw["hydra"]["overrides"]["task"]]
+    is_name_made_of_others = "${" in str(raw["name"])
+
+    def matters(override: Override) -> bool:
+        """Not so a sweep over a setting; to compose a job takes a tenth of a second, and there may be hundreds."""
+        is_choice = bool(loader.get_group_options(override.key_or_group))
+        return (
+            not override.is_sweep_override() or is_name_made_of_others or is_choice or override.key_or_group == "name"
+        )
+
+    try:
+        overrides = [o for o in OverridesParser.create(loader).parse_overrides(given) if matters(o)]
+        (jobs,) = BasicSweeper.split_arguments(overrides, None)
+        return [loader.load_sweep_config(config, job) for job in jobs]
+    except (HydraException, OmegaConfBaseException):
+        return [config]  # Hydra is about to tell what is wrong
 
 
 def run_job(config: DictConfig) -> None:
@@ -98,8 +127,7 @@ def finished_here() -> dict[str, frozenset[str]]:
     """Keys of the samples that are finished in the folders of the sweep that is being launched, by `name`."""
     from das_ag.experiment.store import Store
 
-    assert RememberConfig.config is not None
-    return {folder.name: Store(folder).finished_keys() for folder in _folders(RememberConfig.config)}
+    return {folder.name: Store(folder).finished_keys() for folder in _folders(RememberConfig.jobs)}
 
 
 def receive(packed: Mapping[str, Mapping[str, bytes]]) -> None:
@@ -140,14 +168,14 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
     )  # fmt: skip
 
 
-def finish(config: DictConfig, started: float) -> int:
+def finish(jobs: Sequence[DictConfig], started: float) -> int:
     """Scores and reports everything in the folders that a run or sweep wrote to; returns the exit status.
 
     Args:
-        config: what the run was started with, Hydra's own part included.
+        jobs: their configurations, at least one.
         started: when, in seconds since the epoch; earlier failures are not this run's.
     """
-    if config.dry_run:
+    if jobs[0].dry_run:
         return 0
     from das_ag.experiment.claims import Claims
     from das_ag.experiment.evaluate import evaluate
@@ -158,11 +186,11 @@ def finish(config: DictConfig, started: float) -> int:
     from das_ag.report import write_report
 
     release_guide()
-    evaluators, runtime = choose_evaluators(config.evaluator), choose_runtime(config.runtime)
+    runtime = choose_runtime(jobs[0].runtime)
     set_up(runtime)
-    first = next(iter(evaluators))
     complaints: list[str] = []
-    for folder in _folders(config):
+    for folder, own in _folders(jobs).items():
+        evaluators = {name: choice for job in own for name, choice in choose_evaluators(job.evaluator).items()}
         store = Store(folder)
         failures = store.failures.errors(since=started - CLOCK_SLACK_S)
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
@@ -170,7 +198,7 @@ def finish(config: DictConfig, started: float) -> int:
         with Claims.of(store).claim("report", wait=True):
             complaints += evaluate(store, evaluators, choose_device(runtime.device))
             try:
-                table, left_out = write_report(folder, first)
+                table, left_out = write_report(folder, next(iter(evaluators)))
             except UserError as error:
                 complaints.append(str(error))
                 continue
@@ -187,21 +215,20 @@ def _complain(complaints: Sequence[str]) -> int:
     return 1 if complaints else 0
 
 
-def has_results(config: DictConfig, started: float) -> bool:
-    """Whether a sample was finished since, in the folders that a run or sweep writes to."""
-    since = started - CLOCK_SLACK_S
+def has_results(jobs: Sequence[DictConfig], started: float) -> bool:
+    """Whether a sample was finished since, in the folders of these jobs."""
     from das_ag.experiment.samples import SAMPLE, SAMPLES
 
-    paths = (path for folder in _folders(config) for path in (folder / SAMPLES).glob(f"*/*/{SAMPLE}"))
+    since = started - CLOCK_SLACK_S
+    paths = (path for folder in _folders(jobs) for path in (folder / SAMPLES).glob(f"*/*/{SAMPLE}"))
     return any(path.stat().st_mtime >= since for path in paths)
 
 
-def _folders(config: DictConfig) -> Iterator[Path]:
-    """One folder for each value of `name`, which may itself be swept over."""
+def _folders(jobs: Sequence[DictConfig]) -> dict[Path, list[DictConfig]]:
+    """The jobs that write to each folder."""
     from das_ag.experiment.plan import output_folder
 
-    overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
-    swept = [o for o in overrides if o.key_or_group == "name" and o.is_sweep_override()]
-    names = [str(value) for value in swept[-1].sweep_string_iterator()] if swept else [config.name]
-    for name in names:
-        yield output_folder(name)
+    folders: dict[Path, list[DictConfig]] = {}
+    for job in jobs:
+        folders.setdefault(output_folder(job.name), []).append(job)
+    return folders

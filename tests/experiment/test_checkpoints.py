@@ -239,6 +239,20 @@ def test_a_damaged_checkpoint_is_told_and_the_batch_begins_again(plan, unbroken,
     assert checkpoints_in(store) == []
 
 
+def test_a_checkpoint_of_another_layout_is_told_and_the_batch_begins_again(plan, unbroken, store, caplog):
+    """As another version may leave it."""
+    stop(plan, store, 5)
+    checkpoint = Checkpoint(store, plan.samples, plan)
+    state = checkpoint.read()
+    state["run"]["ascent"]["optimiser"] = {"param_groups": []}  # found after the levels were taken over
+    checkpoint.write(state)
+    assert go_on(plan, store) == list(range(7))
+    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert told.startswith(f"{checkpoint.path}: is not laid out as here (KeyError: ")
+    assert files_of(store) == unbroken
+    assert checkpoints_in(store) == []
+
+
 def test_a_checkpoint_that_cannot_be_opened_is_told(plan, store, caplog):
     checkpoint = Checkpoint(store, plan.samples, plan)
     checkpoint.path.mkdir(parents=True)

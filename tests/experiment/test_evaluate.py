@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from importlib import metadata
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def picture(seed):
 @pytest.fixture
 def store(tmp_path, sample_of, put):
     made = Store(tmp_path / "outputs")
+    made.prepare()
     for seed in (1, 2, 3):
         put(made, sample_of(seed=seed), image=picture(seed))
     return made
@@ -202,6 +204,60 @@ def run_script(*arguments):
     return subprocess.run(
         [sys.executable, str(program), *map(str, arguments)], capture_output=True, encoding="utf-8", check=False
     )
+
+
+def test_sixteen_bits_are_the_same_picture_as_eight(tmp_path):
+    ramp = np.linspace(0, 255, 64).round().astype(np.uint8) * np.ones((64, 1), np.uint8)
+    Image.fromarray(ramp).save(tmp_path / "8.png")
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "16.png")
+    scores, complaints = score_pictures(tmp_path, JUDGE, CPU)
+    assert scores["image"].tolist() == ["16.png", "8.png"]
+    assert scores["embedded"].nunique() == 1
+    assert complaints == []
+
+
+def test_scores_that_are_given_at_the_same_time_are_all_kept(store):
+    """By evaluators of two processes, whose scores of an image stand in one file."""
+    names = ("one", "other")
+    for _ in range(5):
+        both = [
+            threading.Thread(target=evaluate, args=(store, {n: JUDGE["embedded"]}, CPU), kwargs={"force": True})
+            for n in names
+        ]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        assert all(set(names) <= set(record.scores) for record in store.records()[0])
+        for record in store.records()[0]:
+            (store.root / record.folder / "scores.json").unlink()
+
+
+def test_the_script_says_that_there_was_nothing_to_score(store):
+    evaluate(store, JUDGE, CPU)
+    done = run_script("--force", store.root, "runtime.device=cpu")
+    assert "Embedded judge: 3 images scored" in done.stdout + done.stderr
+    done = run_script(store.root, "runtime.device=cpu")
+    assert "Embedded judge: all 3 images have their scores" in done.stdout + done.stderr
+
+
+def test_pictures_in_a_folder_called_samples_are_no_experiment(pictures, tmp_path):
+    (pictures / "sub").rename(pictures / "samples")
+    done = run_script(pictures, "--csv", tmp_path / "out.csv", "runtime.device=cpu")
+    assert "5 pictures scored" in done.stdout
+    assert "samples/c.webp," in (tmp_path / "out.csv").read_text()
+
+
+def test_arguments_that_do_not_fit_are_told_before_anything_is_scored(store, pictures, tmp_path):
+    for arguments, said in (
+        ([store.root, "--csv", "x.csv"], f"--csv: expected a folder of pictures, got the experiment {store.root}"),
+        ([pictures, "--force"], f"--force: expected an experiment, got {pictures}"),
+        ([pictures, "--csv", tmp_path / "no/x.csv"], "--csv: expected a file in a folder that is there, got "),
+    ):
+        done = run_script(*arguments)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith(f"Error: {said}")
+    assert scores_of(store) == {}
 
 
 def test_the_script_scores_a_store_and_a_folder(store, pictures, tmp_path):

@@ -148,5 +148,5 @@ def test_a_dry_run_says_it_and_makes_nothing(compose, tiny, tmp_path, monkeypatc
         sweep.run_job(config)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == "das_rag: 6 samples, 0 finished, 6 missing, no sample timed yet, in outputs/mine"
-    assert sweep.finish(config, 0.0) == 0
+    assert sweep.finish([config], 0.0) == 0
     assert list(tmp_path.iterdir()) == []

@@ -135,7 +135,6 @@ DAMAGE = {
     "another key": (lambda folder: edit(folder / "sample.json", key="0" * 64), "key"),
     "another seed": (lambda folder: edit(folder / "sample.json", seed=7), "key"),
     "a folder of nothing": (lambda folder: [path.unlink() for path in folder.iterdir()], "sample.json"),
-    "scores cut off": (lambda folder: os.truncate(folder / "scores.json", 9), "JSONDecodeError"),
 }
 
 
@@ -208,6 +207,20 @@ def test_scores_of_another_image_do_not_count(store, sample_of, put):
     (record,), damaged = store.records()
     assert set(record.scores) == {"other"}
     assert damaged == []
+
+
+@pytest.mark.parametrize("text", ["", '{"embedded": {', "[]", '{"embedded": 6.5}', '{"embedded": {"score": 6.5}}'])
+def test_damaged_scores_are_told_and_do_not_cost_the_sample(store, sample_of, put, caplog, text):
+    path = put(store, sample_of(), 6.5) / "scores.json"
+    path.write_text(text)
+    (record,), damaged = store.records()
+    assert (record.scores, damaged) == ({}, [])
+    assert re.fullmatch(
+        rf"{path}: is damaged \(.+\), and counts for nothing; its image is scored again", caplog.messages[0]
+    )
+    store.write_score(record, "embedded", 6.25, "a" * 64)
+    (record,), _ = store.records()
+    assert record.scores["embedded"]["score"] == 6.25
 
 
 def unfinished(store, host, pid, *, age_s=0.0, is_file=False):

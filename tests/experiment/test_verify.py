@@ -21,6 +21,7 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.experiment import environment
 from das_ag.experiment import verify as verify_module
+from das_ag.experiment.files import encode_png
 from das_ag.experiment.generate import generate
 from das_ag.experiment.store import Store
 from das_ag.experiment.verify import Verdict, differences, verify
@@ -128,6 +129,17 @@ def test_the_same_pixels_in_other_bytes_are_not_the_same(store):
     put_image(store, store.read_image(record_of(store).image))
     verdict = verify(store, record_of(store), CPU)
     assert (verdict.is_same, verdict.sentence) == (False, "image differs: the same pixels in other bytes")
+
+
+def test_other_words_beside_the_same_recipe_are_told_and_do_not_count(store):
+    """Another version may write the command otherwise."""
+    path = store.root / record_of(store).image
+    with Image.open(path) as image:
+        reworded = encode_png(np.array(image), image.text | {"Command": "uv run python run.py …"})
+    path.write_bytes(reworded)
+    edit(store, lambda entry: entry.update(image_sha256=hashlib.sha256(reworded).hexdigest()))
+    said = f"{SAME}; this version words the text in the PNG otherwise"
+    assert verify(store, record_of(store), CPU) == Verdict("das_ag heart seed 42", True, said, [])
 
 
 def test_an_image_of_another_size_is_told(store):

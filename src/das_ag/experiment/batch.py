@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.experiment.checkpoints import Checkpoint
 from das_ag.experiment.guides import LoadedGuide, load_guide
 from das_ag.experiment.plan import Plan
@@ -39,6 +40,8 @@ from das_ag.synthesis import (
     measure_result,
     to_bytes,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,9 @@ def optimise(
         UserError: there is too little memory, or the checkpoint cannot be written.
     """
     steps = plan.settings.ascent.steps
-    rows: list[list[dict[str, float]]] = [[] for _ in samples]
     with _out_of_memory(plan, len(samples)):
-        run = Run(samples, plan, guide, device)
-        finite, before = torch.ones(len(samples), dtype=torch.bool), 0.0
-        if checkpoint and (state := checkpoint.read()):
-            run.load_state_dict(state["run"])
-            rows, before = state["rows"], state["seconds"]
+        run, rows, before = _begin(samples, plan, guide, device, checkpoint)
+        finite = torch.ones(len(samples), dtype=torch.bool)
         started, done = time.monotonic(), len(rows[0])
         with Progress(steps, _title(samples), done) as progress:
             for iterate in run:
@@ -117,6 +116,22 @@ def optimise(
                     checkpoint.write({"run": run.state_dict(), "rows": rows, "seconds": seconds})
         made = _made(run, rows, finite)
     return made, before + time.monotonic() - started
+
+
+def _begin(
+    samples: Sequence[Sample], plan: Plan, guide: LoadedGuide, device: torch.device, checkpoint: Checkpoint | None
+) -> tuple[Run, list[list[dict[str, float]]], float]:
+    """A run where its checkpoint stands, or else at its start; the rows of its traces and its seconds so far."""
+    run = Run(samples, plan, guide, device)
+    if checkpoint and (state := checkpoint.read()):
+        try:
+            run.load_state_dict(state["run"])
+            return run, state["rows"], state["seconds"]
+        except (KeyError, TypeError, ValueError) as error:
+            got = f"{type(error).__name__}: {first_line(error)}"
+            log.warning("%s: is not laid out as here (%s); its batch begins again", checkpoint.path, got)
+            run = Run(samples, plan, guide, device)
+    return run, [[] for _ in samples], 0.0
 
 
 def _made(run: Run, rows: Sequence[list[dict[str, float]]], finite: Bool[Tensor, " batch"]) -> list[Made]:

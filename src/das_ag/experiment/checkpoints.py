@@ -17,6 +17,8 @@ from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
 
+LAYOUT = 1
+"""Counts changes of what a state holds."""
 _DIGEST_BYTES = 32
 
 
@@ -30,7 +32,7 @@ class Checkpoint:
 
     def __init__(self, store: Store, samples: Sequence[Sample], plan: Plan) -> None:
         runtime = plan.runtime
-        company = [*(sample.key for sample in samples), runtime.views_per_pass, runtime.cpu_threads]
+        company = [LAYOUT, *(sample.key for sample in samples), runtime.views_per_pass, runtime.cpu_threads]
         company += [choose_device(runtime.device).type, str(torch.__version__)]
         name = hashlib.sha256(repr(company).encode()).hexdigest()[:16]
         self._store, self.path = store, store.root / "checkpoints" / f"{name}.pt"

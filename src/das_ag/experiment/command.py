@@ -46,7 +46,7 @@ def overrides_of(sample: Sample) -> list[str]:
         *_group("objective", settings["objective"]),
         *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
         f"runtime.precision={settings['precision']}",
-        f"runtime.compile={hydra_value(settings.get('compile', False))}",
+        *(["runtime.compile=true"] if settings.get("compile", False) else []),
         *([] if settings.get("deterministic", True) else ["runtime=fast"]),
         f"randomness={settings['randomness']}",
         "name=again",  # in the sample's own store it would be found finished

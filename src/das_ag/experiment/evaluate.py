@@ -15,8 +15,9 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from das_ag.errors import UserError, first_line
+from das_ag.experiment.claims import Claims
 from das_ag.experiment.evaluators import EvaluatorChoice
-from das_ag.experiment.samples import Record
+from das_ag.experiment.samples import KEY_LENGTH, Record
 from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def evaluate(
         digest = choice.digest()
         details = {"title": choice.title, "version": choice.version(), "weights": choice.weights()}
         records, damaged = store.records() if only is None else (only, [])
-        evaluator, scored = None, 0
+        evaluator, scored, found = None, 0, 0
         for record in tqdm(records, desc=choice.title, unit="image", disable=None):
             try:
                 image = store.read_image(record.image)
@@ -55,14 +56,19 @@ def evaluate(
                 unreadable.append(str(error))
                 continue
             if not force and record.scores.get(name, {}).get("digest") == digest:
+                found += 1
                 continue
             evaluator = evaluator or load(choice, device)
             score = float(evaluator.rate_images([image])[0])
-            store.write_score(record, name, score, digest, **details)
+            # Two processes with an evaluator each may be at the same image, whose scores stand in one file.
+            with Claims.of(store).claim(f"scores-{record.sample.key[:KEY_LENGTH]}", wait=True):
+                store.write_score(record, name, score, digest, **details)
             scored += 1
         unreadable += damaged
         if scored:
             log.info("%s: %d images scored", choice.title, scored)
+        elif only is None and found:
+            log.info("%s: all %d images have their scores", choice.title, found)
     return list(dict.fromkeys(unreadable))
 
 
@@ -98,11 +104,14 @@ def score_pictures(
 
 
 def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB as a person sees it: turned as its EXIF says, transparent parts on white."""
+    """RGB as a person sees it: turned as its EXIF says, transparent parts on white, 16 bits as 8."""
     from PIL import ImageOps
 
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)
+        if upright.mode.startswith("I"):  # which Pillow would clip at 255
+            grey = np.asarray(upright, dtype=np.float64) / 257
+            upright = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
         if upright.has_transparency_data:
             ground = Image.new("RGBA", upright.size, "white")
             upright = Image.alpha_composite(ground, upright.convert("RGBA"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.experiment.batch import guide_of, optimise
 from das_ag.experiment.command import overrides_of
 from das_ag.experiment.files import encode_csv, encode_png
 from das_ag.experiment.plan import Plan, compose_config, make_plan
-from das_ag.experiment.recipe import Recipe, text_of
+from das_ag.experiment.recipe import RECIPE, Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
 from das_ag.experiment.samples import Sample
 
@@ -28,13 +30,24 @@ class Regenerated:
     Attributes:
         image: RGB.
         png, trace: bytes of the files as a store would hold them.
+        text: in the PNG, by keyword.
         provenance: where it was made.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     png: bytes
     trace: bytes
+    text: Mapping[str, str]
     provenance: Mapping[str, Any]
+
+    def is_in(self, stored: bytes) -> bool:
+        """Whether a PNG holds this image with this recipe; other versions may word what people read otherwise."""
+        if stored == self.png:
+            return True
+        with Image.open(io.BytesIO(stored)) as image:
+            image.load()
+            text = {str(keyword): value for keyword, value in image.info.items() if isinstance(value, str)}
+        return text.get(RECIPE) == self.text[RECIPE] and encode_png(self.image, text) == stored
 
 
 def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
@@ -54,10 +67,12 @@ def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
     made = rows[recipe.placement.row]
     if made.error:
         raise UserError(f"{sample.name}: {made.error}")
+    text = text_of(recipe)
     return Regenerated(
         image=made.image,
-        png=encode_png(made.image, text_of(recipe)),
+        png=encode_png(made.image, text),
         trace=encode_csv(made.trace),
+        text=text,
         provenance=provenance(device),
     )
 
@@ -77,10 +92,11 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
         )
     try:
         settings = overrides_of(recipe.sample)
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else f"“{first_line(error)}”"
         raise UserError(
-            f"{recipe.sample.name}: expected settings as this version has them, got none called {error}; use the "
-            "version that made it."
+            f"{recipe.sample.name}: expected settings as this version has them, got {got}; use the version that made "
+            "it."
         ) from error
     runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
     plan = make_plan(compose_config([*settings, *runtime, *overrides]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +31,9 @@ from das_ag.experiment.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = 1
+log = logging.getLogger(__name__)
+
+FORMAT, FORMAT_FILE = 1, "store.json"
 
 
 class Store:
@@ -50,13 +53,18 @@ class Store:
         self.folder = AtomicFolder(root)
         self.failures = Failures(self.folder)
 
+    @staticmethod
+    def is_store(folder: Path) -> bool:
+        """Whether a folder was made by a `Store`."""
+        return (folder / FORMAT_FILE).is_file()
+
     def prepare(self) -> None:
         """Makes the folder, sees that it can be written to, and clears what dead processes left half-written.
 
         Raises:
             StoreError: the folder cannot be written to, or a newer version of this program wrote it.
         """
-        format_path = self.root / "store.json"
+        format_path = self.root / FORMAT_FILE
         if format_path.exists():
             self._check_format(format_path)
         self.folder.prepare(SAMPLES)
@@ -243,7 +251,7 @@ class Store:
             details: what else is worth keeping, ready for JSON: title, version, weights.
         """
         path = self.root / record.folder / SCORES
-        scores = read_json(path) if path.is_file() else {}
+        scores = _read_scores(path)
         scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256, **details}
         self.folder.write(path, pretty(scores).encode())
 
@@ -254,16 +262,33 @@ class Store:
         sample = Sample.from_identity(entry)
         if entry["key"] != sample.key:
             raise ValueError("the key does not belong to the settings")
-        scores = read_json(path / SCORES) if (path / SCORES).is_file() else {}
         return Record(
             folder=path.relative_to(self.root),
             sample=sample,
             result=entry["result"],
             image_sha256=entry["image_sha256"],
             trace_sha256=entry["trace_sha256"],
-            scores={name: s for name, s in scores.items() if s["image_sha256"] == entry["image_sha256"]},
+            scores={
+                name: score
+                for name, score in _read_scores(path / SCORES).items()
+                if score["image_sha256"] == entry["image_sha256"]
+            },
             provenance=entry["provenance"],
         )
+
+
+def _read_scores(path: Path) -> dict[str, Any]:
+    """Each evaluator's score; none where they are damaged, since they are soon had again and the image is not."""
+    if not path.is_file():
+        return {}
+    try:
+        scores = read_json(path)
+        if not all({"score", "digest", "image_sha256"} <= set(score) for score in scores.values()):
+            raise ValueError("a score lacks its image")
+    except (OSError, TypeError, ValueError) as error:
+        log.warning("%s: is damaged (%s), and counts for nothing; its image is scored again", path, error)
+        return {}
+    return scores
 
 
 def _key_of(folder: Path) -> str:
