@@ -18,6 +18,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
+_BAND_PX = 32
+"""Outputs of a band: fewer need fewer inputs, and more products."""
+_DENSE_PX = 128
+"""Where the smaller side has no more pixels, one product is faster than its bands."""
+
+Taps = tuple[tuple[int, float], ...]
+"""Inputs that an output is made of: place and weight of each."""
+
+
+def sum_resized(
+    pictures: Sequence[Float[Tensor, "*batch _ _"]], size: tuple[int, int], interpolation: str
+) -> Float[Tensor, "*batch height width"]:
+    """Pictures of any sizes, each brought to `size` (height, width), and their sum, in memory of its own."""
+    return _SumResized.apply(size, interpolation, *pictures)
+
+
+def resize(
+    pictures: Float[Tensor, "*batch h w"], size: tuple[int, int], interpolation: str = "bilinear"
+) -> Float[Tensor, "*batch out_h out_w"]:
+    """Resizes pictures to `size` (height, width); equal to `F.interpolate(..., antialias=False)`."""
+    return pictures if pictures.shape[-2:] == size else sum_resized([pictures], size, interpolation)
 
 
 @lru_cache(maxsize=4096)
@@ -38,10 +59,6 @@ def resize_matrix(size_out: int, size_in: int, interpolation: str, like: Tensor)
         interpolation: `bilinear`, `bicubic` or `nearest`, without antialiasing, `align_corners=False`.
     """
     return _matrix(size_out, size_in, interpolation, like.dtype, like.device)
-
-
-Taps = tuple[tuple[int, float], ...]
-"""Inputs that an output is made of: place and weight of each."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +90,6 @@ def polyphase(size_out: int, size_in: int, interpolation: str) -> Polyphase | No
         return None
     taps = tuple(tuple((int(place), float(row[place])) for place in row.nonzero()[:, 0]) for row in first)
     return Polyphase(size_in // periods, taps)
-
-
-_BAND_PX = 32
-"""Outputs of a band: fewer need fewer inputs, and more products."""
-
-_DENSE_PX = 128
-"""Where the smaller side has no more pixels, one product is faster than its bands."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +127,6 @@ def _bands(
         inputs = rows.any(dim=0).nonzero()[:, 0]
         bands.append(_Band(slice(first, first + len(rows)), inputs, rows[:, inputs].contiguous()))
     return tuple(bands)
-
-
-def sum_resized(
-    pictures: Sequence[Float[Tensor, "*batch _ _"]], size: tuple[int, int], interpolation: str
-) -> Float[Tensor, "*batch height width"]:
-    """Pictures of any sizes, each brought to `size` (height, width), and their sum, in memory of its own."""
-    return _SumResized.apply(size, interpolation, *pictures)
-
-
-def resize(
-    pictures: Float[Tensor, "*batch h w"], size: tuple[int, int], interpolation: str = "bilinear"
-) -> Float[Tensor, "*batch out_h out_w"]:
-    """Resizes pictures to `size` (height, width); equal to `F.interpolate(..., antialias=False)`."""
-    return pictures if pictures.shape[-2:] == size else sum_resized([pictures], size, interpolation)
 
 
 class _SumResized(torch.autograd.Function):

@@ -73,7 +73,7 @@ class _Windows(torch.autograd.Function):
     def forward(ctx: Any, pixels: Tensor, gain: Tensor, begin: Callable[[], Tensor], cut: _Cut) -> Tensor:
         ctx.shape, ctx.cut = pixels.shape, cut
         ctx.save_for_backward(gain)
-        planes = _heighten(_widen(pixels.contiguous(), cut.phases), cut.phases)
+        planes = _resize_columns(_resize_lines(pixels.contiguous(), cut.phases), cut.phases)
         views = begin().contiguous()  # made only now, so that they are in the processor's cache
         for block, view, factor in _blocks(planes, cut, views, gain):
             view.addcmul_(block, factor)
@@ -85,7 +85,7 @@ class _Windows(torch.autograd.Function):
         planes = gradient.new_zeros(_planes_shape(ctx.shape, phases))
         for block, view, factor in _blocks(planes, ctx.cut, gradient, gain):
             block.addcmul_(view, factor)
-        return _widen_gradient(_heighten_gradient(planes, phases), phases, ctx.shape[-1]), None, None, None
+        return _resize_lines_gradient(_resize_columns_gradient(planes, phases), phases, ctx.shape[-1]), None, None, None
 
 
 def _planes_shape(canvas: torch.Size, phases: Polyphase) -> tuple[int, ...]:
@@ -95,20 +95,20 @@ def _planes_shape(canvas: torch.Size, phases: Polyphase) -> tuple[int, ...]:
 
 
 def _blocks(
-    planes: Float[Tensor, "phases batch 3 h right w"],
+    planes: Float[Tensor, "phases batch 3 h shift w"],
     cut: _Cut,
     views: Float[Tensor, "batch views 3 size size"],
     gain: Float[Tensor, "batch views 3 1 1"],
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """For each window its part of `planes`, its view and gain; their axes are 3, size / phases, phases, size."""
-    of_phase, of_sample, of_channel, of_row, right, _ = planes.stride()
+    of_phase, of_sample, of_channel, of_row, of_shift, _ = planes.stride()
     period, count, size = cut.phases.period, cut.phases.count, views.shape[-1]
     sizes, strides = (views.shape[2], size // count, count, size), (of_channel, period * of_row, of_phase, 1)
     first = planes.storage_offset()
     places = [(first + sample * of_sample + y * of_row, x) for sample, row in enumerate(cut.corners) for y, x in row]
     for (place, x), view, factor in zip(places, _by_line(views, cut.phases), _by_line(gain, _COPY), strict=True):
         periods, start = divmod(x, period)
-        yield planes.as_strided(sizes, strides, place + start * right + periods * count), view, factor
+        yield planes.as_strided(sizes, strides, place + start * of_shift + periods * count), view, factor
 
 
 def _by_line(of_views: Float[Tensor, "batch views 3 _ _"], phases: Polyphase) -> Iterable[Tensor]:
@@ -116,7 +116,7 @@ def _by_line(of_views: Float[Tensor, "batch views 3 _ _"], phases: Polyphase) ->
     return of_views.flatten(0, 1).unflatten(-2, (-1, phases.count)).unbind()
 
 
-def _widen(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor, "*lines right v"]:
+def _resize_lines(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor, "*lines shift v"]:
     """Lines resized from each place in a period at which a window may begin.
 
     Each phase is blended all along the lines, then put where it belongs.
@@ -132,8 +132,10 @@ def _widen(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor
     return wide.flatten(-2)
 
 
-def _widen_gradient(wide: Float[Tensor, "*lines right v"], phases: Polyphase, width: int) -> Float[Tensor, "*lines w"]:
-    """The gradient of `_widen`."""
+def _resize_lines_gradient(
+    wide: Float[Tensor, "*lines shift v"], phases: Polyphase, width: int
+) -> Float[Tensor, "*lines w"]:
+    """The gradient of `_resize_lines`."""
     if phases == _COPY:
         return wide[..., 0, :]
     by_phase = wide.unflatten(-1, (-1, phases.count))
@@ -146,13 +148,15 @@ def _widen_gradient(wide: Float[Tensor, "*lines right v"], phases: Polyphase, wi
     return pixels
 
 
-def _by_beginning(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor, "*lines right periods"]:
+def _by_beginning(pixels: Float[Tensor, "*lines w"], phases: Polyphase) -> Float[Tensor, "*lines shift periods"]:
     """A view: for each beginning in a period the pixels that lie so far on in every period."""
     periods = pixels.shape[-1] // phases.period
     return pixels[..., : periods * phases.period].unflatten(-1, (periods, phases.period)).mT
 
 
-def _heighten(wide: Float[Tensor, "batch 3 h right w"], phases: Polyphase) -> Float[Tensor, "phases batch 3 h right w"]:
+def _resize_columns(
+    wide: Float[Tensor, "batch 3 h shift w"], phases: Polyphase
+) -> Float[Tensor, "phases batch 3 h shift w"]:
     """Columns blended in each phase, from every line on."""
     if phases == _COPY:
         return wide[None]
@@ -162,10 +166,10 @@ def _heighten(wide: Float[Tensor, "batch 3 h right w"], phases: Polyphase) -> Fl
     return planes
 
 
-def _heighten_gradient(
-    planes: Float[Tensor, "phases batch 3 h right w"], phases: Polyphase
-) -> Float[Tensor, "batch 3 h right w"]:
-    """The gradient of `_heighten`."""
+def _resize_columns_gradient(
+    planes: Float[Tensor, "phases batch 3 h shift w"], phases: Polyphase
+) -> Float[Tensor, "batch 3 h shift w"]:
+    """The gradient of `_resize_columns`."""
     if phases == _COPY:
         return planes[0]
     wide = torch.empty_like(planes[0])
