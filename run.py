@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from das_ag import sweep
 from das_ag.errors import UserError, first_line
+from das_ag.experiment.overrides import check_choices
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
@@ -54,6 +55,7 @@ def command_line() -> int:
 def _launch() -> str | None:
     """Runs all jobs; returns a sentence about the first that came to nothing."""
     try:
+        check_choices(sys.argv[1:])
         main()
     except (UserError, HydraException) as error:
         return describe(error)

@@ -345,6 +345,7 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("method=magic", ["method: expected one of das, das_ag, das_rag, got 'magic'", "choose one of them"]),
         ("prompts=poems", ["prompts: expected one of ", "own", "pairs", "shapes", "got 'poems'", "choose one of them"]),
         ("models=large", ["models: expected one of ", "embedded", "got 'large'", "choose one of them"]),
+        ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, embedded, got null; choose one of them."]),
         ("stepz=3", ["'stepz'", "see python run.py --help"]),
         ("seeds=[1", ["see python run.py --help"]),
         (
@@ -363,10 +364,11 @@ def test_wrong_options_are_told_in_a_sentence(go, tmp_path, override, said):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_wrong_method_ends_a_sweep_before_it_begins(go, tmp_path):
-    process = go(tmp_path, "-m", "method=das,magic").process
+@pytest.mark.parametrize(("method", "got"), [("magic", "'magic'"), ("null", "null")])
+def test_a_wrong_method_ends_a_sweep_before_it_begins(go, tmp_path, method, got):
+    process = go(tmp_path, "-m", f"method=das,{method}").process
     assert process.returncode == 1
-    assert "method: expected one of das, das_ag, das_rag, got 'magic'; choose one of them." in process.stderr
+    assert f"method: expected one of das, das_ag, das_rag, got {got}; choose one of them." in process.stderr
     assert "Traceback" not in process.stderr
     assert not list(tmp_path.iterdir())
 

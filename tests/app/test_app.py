@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from das_ag.demo import words
-from das_ag.demo.form import METHODS, settings_of
+from das_ag.demo import state, words
+from das_ag.demo.form import METHODS, SETTINGS, Form, settings_of
 from das_ag.demo.jobs import State
 from das_ag.demo.presets import PRESETS
 from das_ag.experiment.evaluators import EmbeddedJudgeChoice
@@ -74,6 +74,24 @@ def test_defaults_are_those_of_the_configuration(app):
     assert app.number_input(key="steps").value == 100
     assert app.selectbox(key="resolution_px").value == 96
     assert "Deterministic mode is on" in app.caption[-1].value
+
+
+def test_each_setting_has_a_widget_or_comes_with_another(app):
+    """What has neither would stay as a sample from the history left it, unseen."""
+    kinds = (app.number_input, app.selectbox, app.toggle, app.radio, app.text_input)
+    keys = {widget.key for kind in kinds for widget in kind}
+    assert set(SETTINGS) - keys == set(state.WITHOUT_WIDGET)
+    assert state.RESOLUTION in keys  # tells canvas_px
+    shown: dict[str, object] = {}
+    state.put(shown, Form("embedded", ("das",), ("a ring",), (), 7, {"runtime.compile": True, "betas": [0.4, 0.9]}))
+    for key, value in shown.items():
+        app.session_state[key] = value
+    app.run()
+    assert app.toggle(key="runtime.compile").value is True
+    assert "Also kept: betas = [0.4, 0.9]" in [element.value.replace("\\", "") for element in app.caption]
+    assert "runtime.compile=true" in app.code[0].value
+    app.toggle(key="runtime.compile").set_value(False).run()
+    assert "runtime.compile" not in app.code[0].value
 
 
 def test_three_methods_with_one_click(small):

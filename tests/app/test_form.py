@@ -12,6 +12,7 @@ from das_ag.demo import presets, state
 from das_ag.demo.form import METHODS, SETTINGS, Form, form_of, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
+from das_ag.experiment.command import overrides_of
 from das_ag.experiment.plan import compose_config, make_plan
 
 FORM = Form("embedded", ("das_ag",), ("a red heart",), (), 7)
@@ -47,6 +48,15 @@ def test_command_line_and_form_make_the_same_sample(with_a_compiler, changes, po
     assert sample.key == plan.samples[0].key
     assert (sample.positive, sample.negative) == (positive, negative)
     assert form_of(sample) == form
+
+
+def test_a_sample_of_a_version_that_never_compiled_comes_back(compose):
+    """As its command line does, which says so too."""
+    (plan,) = FORM.plans()
+    settings = {name: value for name, value in plan.samples[0].settings.items() if name != "compile"}
+    older = dataclasses.replace(plan.samples[0], settings=settings)
+    assert form_of(older) == FORM
+    assert make_plan(compose(*overrides_of(older))).settings.compile is False
 
 
 def test_several_methods_are_a_sweep():

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from das_ag.errors import UserError
+from das_ag.experiment import cores as cores_module
 from das_ag.experiment import runtime as runtime_module
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of, provenance, set_up
 
@@ -30,22 +31,28 @@ def settings(monkeypatch):
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Makes a machine of logical processors, each with its package and core, of which this process may use some."""
+    """Makes a machine of logical processors, each with its package and core, of which this process may use some.
 
-    def machine(processors, usable=None):
+    `files` are others, with what stands in them.
+    """
+
+    def machine(processors, usable=None, files=()):
+        for name, content in dict(files).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(content)
         for number, (package, core) in enumerate(processors):
-            folder = tmp_path / f"cpu{number}" / "topology"
+            folder = tmp_path / "sys/devices/system/cpu" / f"cpu{number}" / "topology"
             folder.mkdir(parents=True)
             (folder / "physical_package_id").write_text(f"{package}\n")
             (folder / "core_id").write_text(f"{core}\n")
-        monkeypatch.setattr(runtime_module, "Path", lambda _: tmp_path)
+        monkeypatch.setattr(cores_module, "_ROOT", tmp_path)
         monkeypatch.setattr(
             os, "sched_getaffinity", lambda _: set(range(len(processors)) if usable is None else usable), raising=False
         )
 
-    runtime_module._cores.cache_clear()
+    cores_module.count_cores.cache_clear()
     yield machine
-    runtime_module._cores.cache_clear()
+    cores_module.count_cores.cache_clear()
 
 
 @pytest.mark.parametrize("before", [1, 2, 5])
@@ -80,6 +87,56 @@ def test_a_machine_that_tells_nothing_of_its_cores_is_asked_for_their_number(set
     machine([], [0])
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert settings(threads=None).cpu_threads == 6
+
+
+FOUR = [(0, 0), (0, 1), (0, 2), (0, 3)]
+V2, V1, V1_TWO = "sys/fs/cgroup", "sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"
+
+
+def v1(folder, quota, period="100000"):
+    return {f"{folder}/cpu.cfs_quota_us": f"{quota}\n", f"{folder}/cpu.cfs_period_us": f"{period}\n"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/\n", {f"{V2}/cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {f"{V2}/cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {f"{V2}/cpu.max": "10000 100000\n"}, 1),
+        ("0::/\n", {f"{V2}/cpu.max": "125000 50000\n"}, 3),
+        ("0::/\n", {f"{V2}/cpu.max": "800000 100000\n"}, 4),
+        ("0::/\n", {f"{V2}/cpu.max": "max 100000\n"}, 4),
+        ("0::/\n", {}, 4),
+        ("0::/a.slice/b\n", {f"{V2}/a.slice/b/cpu.max": "max 100000", f"{V2}/a.slice/cpu.max": "300000 100000"}, 3),
+        ("0::/a.slice/b\n", {f"{V2}/a.slice/b/cpu.max": "100000 100000", f"{V2}/a.slice/cpu.max": "300000 100000"}, 1),
+        ("0::/a\n", {f"{V2}/b/cpu.max": "100000 100000"}, 4),
+        ("0::/../../docker/c\n", {f"{V2}/cpu.max": "200000 100000\n"}, 2),
+        ("5:memory:/m\n4:cpu:/docker/c\n0::/\n", v1(V1, 150000), 2),
+        ("4:cpu,cpuacct:/\n", v1(V1_TWO, 250000), 3),
+        ("4:cpuacct,cpu:/\n", v1(V1, 250000), 3),
+        ("4:cpu:/batch/job\n", {**v1(V1, -1), **v1(f"{V1}/batch", 300000), **v1(f"{V1}/batch/job", -1)}, 3),
+        ("4:cpuset:/\n3:cpuacct:/\n", {**v1(V1, 100000), **v1("sys/fs/cgroup/cpuset", 100000)}, 4),
+        ("4:cpu:/\n0::/\n", v1(V1, -1), 4),
+        ("4:cpu:/\n", v1(V1, "nonsense"), 4),
+    ],
+)  # fmt: skip
+def test_a_container_has_as_many_cores_as_it_is_given_time_of(settings, machine, groups, files, cores):
+    machine(FOUR, files={"proc/self/cgroup": groups, **files})
+    assert settings(threads=None).cpu_threads == cores
+    assert settings(threads=5).cpu_threads == 5
+
+
+def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, machine, caplog):
+    """Bytes may depend on their number, so that an image is made again with as many as it was made with."""
+    machine(FOUR, usable=[0, 1])
+    runtime_module._warn_of_threads.cache_clear()
+    for threads in (1, 2, None, 3, 1, 3):
+        set_up(settings(threads=threads))
+        assert torch.get_num_threads() == (threads or 2)
+    assert [record.getMessage() for record in caplog.records] == [
+        "runtime.threads: expected at most 2, as many as there are cores to use here, got 3, which is slower; use "
+        "null, unless an image is to be made again to the byte."
+    ]
 
 
 def flags():

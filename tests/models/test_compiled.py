@@ -12,7 +12,7 @@ import torch
 from reference import save_small_clip
 
 from das_ag.errors import UserError
-from das_ag.models.compiled import Compiler, check_compiler
+from das_ag.models.compiled import CompilationError, Compiler, check_compiler
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -56,18 +56,72 @@ def test_torch_is_told_whether_it_may_choose_by_timing(calls, deterministic):
     assert calls == [(1, {"deterministic": deterministic} if known else {})]
 
 
-def test_a_compilation_that_fails_is_told_in_a_sentence(monkeypatch):
+ADVICE = '\n\nSet TORCHDYNAMO_VERBOSE=1 for the full stack trace. For more, set TORCH_LOGS="+dynamo"\n'
+PRINTED = "CppCompileError: C++ compile error\n\nCommand:\ng++ /tmp/a.cpp -o /tmp/a.so\n\nOutput:\n"
+NONE_FOUND = "InvalidCxxCompiler: No working C++ compiler found"
+ELSEWHERE = "SubprocException: In a subprocess:\n\nTraceback (most recent call last):\n  File a\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        (PRINTED + "a.h:1: warning: odd\na.cpp:4: error: no member\na.cpp:9: error: more", "a.cpp:4: error: no member"),
+        (PRINTED + "a.cpp(4): fatal error C1083: no Python.h\nstopped", "a.cpp(4): fatal error C1083: no Python.h"),
+        (PRINTED + "reading a.cpp\n  Killed\n", "Killed"),
+        (PRINTED + "\n", "CppCompileError: C++ compile error"),
+        (ELSEWHERE + "OSError: gone", "OSError: gone"),
+        (NONE_FOUND + "\n  more of it", NONE_FOUND),
+        ("", "InternalTorchDynamoError"),
+    ],
+    ids=["g++", "cl", "without the word", "nothing printed", "another process", "torch itself", "nothing told"],
+)
+def test_a_compilation_that_fails_is_told_in_a_sentence(monkeypatch, told, cause):
     def fails(_):
-        raise torch._dynamo.exc.InternalTorchDynamoError("fatal error: Python.h: No such file\nmore of it")
+        raise torch._dynamo.exc.InternalTorchDynamoError(told + ADVICE if told else told)
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
     encode = Compiler("runtime.compile", deterministic=True)(double)
-    with pytest.raises(
-        UserError,
-        match=r"^runtime\.compile: expected torch to compile the guide, got fatal error: Python\.h: No such file; see "
-        r"that the compiler finds Python's headers, or set runtime\.compile=false\.$",
-    ):
+    with pytest.raises(CompilationError) as caught:
         encode(torch.rand(1, 3, 2, 2).requires_grad_())
+    assert str(caught.value) == (
+        f"runtime.compile: expected torch to compile the guide, got {cause}; see that the compiler works and finds "
+        "Python's headers, or set runtime.compile=false."
+    )
+
+
+BROKEN = """#!/bin/sh
+case "$*" in *--version*) echo "g++ 13.0"; exit;; esac
+echo "In file included from /tmp/header.hpp:2," >&2
+echo "/tmp/header.hpp:4:10: fatal error: Python.h: No such file or directory" >&2
+echo "    4 | #include <Python.h>" >&2
+echo "compilation terminated." >&2
+exit 1
+"""
+FAILING = """
+import torch
+from das_ag.models.compiled import CompilationError, Compiler
+encode = Compiler("runtime.compile", deterministic=True)(lambda pixels: pixels.flatten(1).sin())
+try:
+    encode(torch.rand(1, 3, 2, 2).requires_grad_())
+except CompilationError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the compiler here is a script of a Unix shell")
+def test_what_a_real_compiler_says_is_told(tmp_path):
+    """In a program of its own, since torch remembers compilers."""
+    compiler = tmp_path / "c++"
+    compiler.write_text(BROKEN)
+    compiler.chmod(0o755)
+    variables = {**os.environ, "CXX": str(compiler), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
+    command = [sys.executable, "-c", FAILING]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=600, check=False)
+    assert done.stdout == (
+        "runtime.compile: expected torch to compile the guide, got /tmp/header.hpp:4:10: fatal error: Python.h: No "
+        "such file or directory; see that the compiler works and finds Python's headers, or set "
+        "runtime.compile=false.\n"
+    ), done.stderr
 
 
 def test_every_thread_has_room_for_many_sizes_and_is_told_when_there_are_more(monkeypatch):

@@ -185,6 +185,9 @@ def test_words_become_tokens():
         ("a red circle with sparkles", ("with", "sparkles")),
         ("een rode cirkel", ("een", "rode", "cirkel")),
         ("ein schöner Ring", ("ein", "schöner")),
+        ("3 red circle 42 on 7 blue background", ("3", "42", "7")),
+        ("a 2nd red2blue circle_ring of 1.5 px", ("2", "nd", "2", "of", "1", "5", "px")),
+        ("a red ❤\ufe0f + 心, ½ $ of “it” (a ring) – 'on' #a: blue!", ("❤", "+", "心", "½", "$", "of", "it")),
         ("", ()),
         ("red " * MAX_WORDS, ()),
         ("red " * MAX_WORDS + "circle ring", ("circle", "ring")),
@@ -213,6 +216,7 @@ def test_words_that_are_lost_do_not_change_the_features():
     towers = make_towers("guide")
     known, more = towers.encode_texts(["a red circle"]), towers.encode_texts(["a red sparkling circle"])
     assert torch.equal(known, more)
+    assert torch.equal(known, towers.encode_texts(["4 a 1red 22 circle ❤ 7"]))
     full = "red " * MAX_WORDS
     assert torch.equal(towers.encode_texts([full]), towers.encode_texts([full + "circle ring"]))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from das_ag.demo.presets import PRESETS, Preset, composed, look_up, plain
 from das_ag.errors import UserError
-from das_ag.experiment.command import hydra_value, prompt_overrides
+from das_ag.experiment.command import UNRECORDED, hydra_value, prompt_overrides
 from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.prompts import prompt_id_of
 from das_ag.experiment.samples import Sample
@@ -159,6 +159,7 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         "models.attention": "guide.attention",
         "models.guide_dropout": "guide.guide_dropout",
     }
+    stored = {**UNRECORDED, **stored}
     for name in SETTINGS:
         value = look_up(stored, moved.get(name, name))
         if value is not None:

@@ -15,6 +15,9 @@ _METHODS = {0: "das", 1: "das_ag", -1: "das_rag"}
 _FOLDED = ("family", "aesthetic_sign")
 """Settings that a choice of a group stands for."""
 
+UNRECORDED = {"compile": False, "deterministic": True}
+"""What versions without these settings did, and did not record."""
+
 _READ_AS_OTHERS = re.compile(r"\d+|true|false|null|nan|inf", re.IGNORECASE)
 """Words that Hydra reads as numbers, truths or nothing where they stand without quotes."""
 
@@ -32,7 +35,7 @@ def command_of(sample: Sample) -> str:
 
 def overrides_of(sample: Sample) -> list[str]:
     """What composes to the sample's settings, as Hydra takes it, not yet quoted for a shell."""
-    settings = sample.settings
+    settings = {**UNRECORDED, **sample.settings}
     method = _METHODS[settings["objective"]["aesthetic_sign"]]
     return [
         f"method={method}",
@@ -46,8 +49,8 @@ def overrides_of(sample: Sample) -> list[str]:
         *_group("objective", settings["objective"]),
         *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
         f"runtime.precision={settings['precision']}",
-        *(["runtime.compile=true"] if settings.get("compile", False) else []),
-        *([] if settings.get("deterministic", True) else ["runtime=fast"]),
+        *(["runtime.compile=true"] if settings["compile"] else []),
+        *([] if settings["deterministic"] else ["runtime=fast"]),
         f"randomness={settings['randomness']}",
         "name=again",  # in the sample's own store it would be found finished
     ]

@@ -14,7 +14,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from das_ag.errors import UserError
 from das_ag.experiment.evaluators import EVALUATORS, EvaluatorChoice
 from das_ag.experiment.guides import GUIDES, GuideChoice
-from das_ag.experiment.prompts import NAME, Prompt, prompts_of
+from das_ag.experiment.overrides import CONFIGURATION, check_choices
+from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.samples import Sample
 from das_ag.experiment.typed import build, check_names
@@ -22,7 +23,6 @@ from das_ag.models.compiled import check_compiler
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
-CONFIGURATION = Path(__file__).parents[3] / "conf"
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
     "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard", "shards", "dry_run",
@@ -111,6 +111,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
+    check_choices(overrides)
     try:
         with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
             return compose("config", overrides=list(overrides))
@@ -283,8 +284,10 @@ def _seeds(seeds: object) -> list[int]:
     if not isinstance(seeds, list) or not seeds:
         raise UserError(f"seeds: expected at least one whole number in brackets, got {seeds!r}; give 'seeds=[42]'.")
     for seed in seeds:
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-            raise UserError(f"seeds: expected whole numbers from 0, got {seed!r}; give for instance 'seeds=[1,2,3]'.")
+        if not is_seed(seed):
+            raise UserError(
+                f"seeds: expected whole numbers from 0 below 2**63, got {seed!r}; give for instance 'seeds=[1,2,3]'."
+            )
     repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if repeated:
         raise UserError(f"seeds: expected each seed once, got {', '.join(map(str, repeated))} repeated; remove it.")

@@ -15,6 +15,7 @@ from das_ag.experiment.batch import Run
 from das_ag.experiment.guides import LoadedGuide
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.samples import Sample
+from das_ag.models.compiled import CompilationError
 
 _REFUSED = "deterministic"
 """In every message with which torch refuses an operation."""
@@ -28,9 +29,12 @@ def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.de
 
     Raises:
         UserError: an operation is not deterministic; its name is told.
+        CompilationError: the guide cannot be compiled.
     """
     try:
         first, second = (_take_step(plan, sample, guide, device) for _ in range(2))
+    except CompilationError:
+        raise
     except Exception as error:
         if not isinstance(error, RuntimeError) or _REFUSED not in str(error):
             return  # too little memory, for instance: the batches will meet it too, and tell

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from das_ag.errors import UserError, first_line
 from das_ag.experiment.typed import check_names
@@ -235,9 +235,14 @@ def _prompt(row: Mapping[str, Any], where: str, shared: tuple[str, ...]) -> Prom
 def _seed(value: object, where: str) -> int | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+    if not is_seed(value):
         raise UserError(f"{where}: expected a whole number from 0 below 2**63 as seed, got {value!r}; change it.")
     return value
+
+
+def is_seed(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number from 0 below 2**63, as torch keeps it."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def prompt_id_of(positive: tuple[str, ...], negative: tuple[str, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import logging
 import os
 import platform
 import subprocess
@@ -17,7 +18,10 @@ from typing import Any
 import torch
 
 from das_ag.errors import UserError
+from das_ag.experiment.cores import count_cores
 from das_ag.experiment.environment import check_determinism
+
+log = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -32,7 +36,7 @@ class RuntimeSettings:
         device: one of `DEVICES`; `auto` takes the first of cuda, mps, cpu that is there.
         precision: of the guide's image tower, a key of `PRECISIONS`.
         compile: whether torch compiles the guide's image tower.
-        threads: of the CPU; None for as many as there are cores.
+        threads: of the CPU; None for as many as it has cores that may be used.
         samples_per_batch: samples optimised together.
         views_per_pass: views of all those samples that pass the encoder together.
         checkpoint_steps: steps after which the state of a batch is kept on disk, again and again; 0 for never.
@@ -76,7 +80,7 @@ class RuntimeSettings:
     @property
     def cpu_threads(self) -> int:
         """Threads of the CPU, counted where no number is asked for."""
-        return self.threads or _cores()
+        return self.threads or count_cores()
 
 
 def dtype_of(precision: str, option: str) -> torch.dtype:
@@ -119,10 +123,21 @@ def memory_bytes(device: torch.device) -> int:
 
 def set_up(settings: RuntimeSettings) -> None:
     """Makes this process compute as the settings ask: its threads, and whether it is deterministic."""
+    _warn_of_threads(settings.cpu_threads, count_cores())
     # Launchers write numbers of their own into OMP_NUM_THREADS, and sums depend on how they are shared out.
     torch.set_num_threads(settings.cpu_threads)
     _keep_freed_memory()
     _set_determinism(settings.deterministic)
+
+
+@functools.cache  # once, however many jobs and turns a process has
+def _warn_of_threads(threads: int, cores: int) -> None:
+    # They stay as many: sums, and with them an image's bytes, may depend on their number.
+    if threads > cores:
+        log.warning(
+            "runtime.threads: expected at most %d, as many as there are cores to use here, got %d, which is slower; "
+            "use null, unless an image is to be made again to the byte.", cores, threads,
+        )  # fmt: skip
 
 
 _MALLOC = {-1: 2**31 - 1, -2: 2**26, -3: 2**25}
@@ -150,22 +165,6 @@ def _set_determinism(deterministic: bool) -> None:
     torch.backends.cudnn.deterministic = deterministic
     torch.backends.cudnn.allow_tf32 = not deterministic
     torch.backends.cuda.matmul.allow_tf32 = not deterministic
-
-
-@functools.cache
-def _cores() -> int:
-    """Cores that this process may use, each once, however many threads it runs at a time."""
-    topology = Path("/sys/devices/system/cpu")
-    names = ("physical_package_id", "core_id")
-    try:
-        return len(
-            {
-                tuple((topology / f"cpu{cpu}" / "topology" / name).read_text() for name in names)
-                for cpu in os.sched_getaffinity(0)
-            }
-        )
-    except (AttributeError, OSError):  # not Linux
-        return os.cpu_count() or 1
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,10 +13,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError
 
 _MAX_SHAPES = 64
 """Kinds of batches that one process may meet: torch would stop compiling after eight, and compute on otherwise."""
+_ERROR = re.compile(r"\berror( \w+)?:")
+"""In the line with which g++, clang or, with a number of its own, cl says what is wrong."""
+
+
+class CompilationError(UserError):
+    """The guide cannot be compiled here: what fails for one batch will fail for every other."""
 
 
 def check_compiler(option: str, device: torch.device) -> None:
@@ -55,7 +62,9 @@ class Compiler:
     deterministic: bool
 
     def __call__(self, encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """The function (N, 3, H, W) → (N, D), compiled when it is first called; raises UserError where that fails.
+        """The function (N, 3, H, W) → (N, D), compiled when it is first called.
+
+        It raises CompilationError where that fails, UserError where there are too many sizes of batches.
 
         Each N is compiled for itself: a program for all of them would take over after the second, and an image's last
         bits would depend on what the process had done before. What needs no gradient is computed once an image, which
@@ -83,12 +92,29 @@ class Compiler:
                     "the program again."
                 ) from error
             except (BackendCompilerFailed, TorchDynamoException) as error:
-                raise UserError(
-                    f"{self.option}: expected torch to compile the guide, got {first_line(error)}; see that the "
-                    f"compiler finds Python's headers, or set {self.option}=false."
+                raise CompilationError(
+                    f"{self.option}: expected torch to compile the guide, got {_cause(error)}; see that the compiler "
+                    f"works and finds Python's headers, or set {self.option}=false."
                 ) from error
 
         return encode_images
+
+
+def _cause(error: Exception) -> str:
+    """The line that tells most in the pages that torch writes about a failure."""
+    told = str(error).partition("\nSet TORCHDYNAMO_VERBOSE")[0]
+    *before, last = re.split(r"^(?:Output:|Traceback .*)$", told, flags=re.MULTILINE)
+    lines, ending = _lines(told), _lines(last)
+    if wrong := next(filter(_ERROR.search, lines), None):
+        return wrong
+    # A traceback ends with what was wrong, and so do compilers that say it otherwise; torch itself begins with it.
+    if before and ending:
+        return ending[-1]
+    return lines[0] if lines else type(error).__name__
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def forget_compiled() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,13 +71,19 @@ class WordTokenizer:
         return tuple(word for word in self.known_words(text) if word not in FILLERS)
 
     def lost_words(self, text: str) -> tuple[str, ...]:
-        """Words that are unknown, and known ones beyond the first `MAX_WORDS`."""
+        """Words, numbers and symbols that are unknown, and known words beyond the first `MAX_WORDS`."""
         words = _words(text)
         return tuple(word for word in words if word not in self._token) + self.known_words(text)[MAX_WORDS:]
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W\d_]+", text.lower())
+    """Words, numbers and symbols of a text, in lower case; punctuation, which says nothing here, is left out."""
+    parts = re.findall(r"[^\W\d_]+|\d+|[^\w\s]", text.lower())
+    return [part for part in parts if part[0].isalnum() or unicodedata.category(part[0]) in _SYMBOLS]
+
+
+_SYMBOLS = ("Sc", "Sm", "So")
+"""Unicode's categories of signs of currency, of mathematics, and of others such as emoji."""
 
 
 @dataclass(frozen=True)
