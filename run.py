@@ -12,13 +12,13 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through, and `comm
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from das_ag import sweep
 from das_ag.errors import UserError, first_line
-from das_ag.experiment.overrides import check_choices
+from das_ag.experiment.overrides import check_choices, describe
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
@@ -57,7 +57,9 @@ def _launch() -> str | None:
     try:
         check_choices(sys.argv[1:])
         main()
-    except (UserError, HydraException) as error:
+    except UserError as error:
+        return str(error)
+    except HydraException as error:
         return describe(error)
     except Exception as error:
         launcher = sweep.RememberConfig.launcher
@@ -70,16 +72,6 @@ def _launch() -> str | None:
             f"({first_line(error)}); finished samples are kept; start the same command again."
         )
     return None
-
-
-def describe(error: Exception) -> str:
-    """One sentence about an error of the configuration."""
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
-        group, _, got = error.missing_cfg_file.rpartition("/")
-        return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; choose one of them."
-    if isinstance(error, HydraException):
-        return f"{str(error).splitlines()[0].rstrip('.')}; see python run.py --help."
-    return str(error)
 
 
 if __name__ == "__main__":

@@ -346,8 +346,14 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("prompts=poems", ["prompts: expected one of ", "own", "pairs", "shapes", "got 'poems'", "choose one of them"]),
         ("models=large", ["models: expected one of ", "embedded", "got 'large'", "choose one of them"]),
         ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, embedded, got null; choose one of them."]),
-        ("stepz=3", ["'stepz'", "see python run.py --help"]),
-        ("seeds=[1", ["see python run.py --help"]),
+        ("stepz=3", ["got 'stepz'; did you mean steps? see python run.py --help."]),
+        ("views.cuont=3", ["got 'views.cuont'; did you mean views.count? "]),
+        ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
+        (
+            "seeds=[1,",
+            ["expected arguments name=value, got 'seeds=[1,', ", "put the whole argument between single quotes"],
+        ),
+        ("name=für alle", ["expected arguments name=value, got 'name=für alle', ", "between double quotes."]),
         (
             "hydra/launcher=pbs",
             ["hydra/launcher: expected one of ", "basic", "joblib", "ray", "got 'pbs'", "choose one"],
@@ -379,7 +385,9 @@ def test_a_job_that_fails_costs_its_siblings_nothing_and_is_told_once(go, tmp_pa
     assert run.process.returncode == 1
     assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded" in run.process.stdout
     assert (run.root / "table.md").read_text(encoding="utf-8") in run.process.stdout
-    assert run.process.stderr.splitlines()[-1] == "Error: steps: expected at least 1, got -1; the usual value is 200."
+    assert (
+        run.process.stderr.splitlines()[-1] == "Error: steps: expected at least 1, got -1; the published value is 200."
+    )
     assert run.process.stderr.count("expected at least 1") == 1
     assert "Traceback" not in run.process.stderr
 

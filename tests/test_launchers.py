@@ -283,7 +283,7 @@ def test_a_wrong_setting_of_some_jobs_is_told_once_in_a_sentence(failing):
     assert "Traceback" not in failing.output
     assert failing.output.count("expected at least 1, got -1") == 1
     last = failing.process.stderr.splitlines()[-1]
-    assert last == "Error: steps: expected at least 1, got -1; the usual value is 200."
+    assert last == "Error: steps: expected at least 1, got -1; the published value is 200."
 
 
 def test_a_launcher_without_its_package_names_the_remedy(tmp_path):

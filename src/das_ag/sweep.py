@@ -161,6 +161,12 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
         return
     for choice in plan.evaluators.values():
         choice.digest()  # an evaluator that is not to be had is better known now than after hours
+    if not plan.samples:
+        log.info(
+            "%s: no batch of this shard; shards are made of whole batches, so lower runtime.samples_per_batch=%d, or "
+            "shards=%d", config.method.name, plan.samples_per_batch, config.shards,
+        )  # fmt: skip
+        return
     outcome = generate(plan, store)
     log.info(
         "%s: %d generated, %d already there, %d failed, of %d samples in %s",

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -706,6 +707,19 @@ def test_of_many_texts_with_lost_words_only_some_are_named(plan_of, tiny, tmp_pa
         *(f"Words that the guide does not see in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
         "… and in 2 more texts",
     ]
+
+
+def test_of_several_batches_each_but_the_last_says_how_many_are_left(plan_of, tiny, tmp_path, caplog):
+    plan = plan_of(*tiny, *THREE, "runtime.samples_per_batch=1")
+    store = Store(tmp_path)
+    put_first = generate(plan_of(*tiny, *THREE, "runtime.samples_per_batch=1", "shards=3"), store)
+    assert put_first.made == 1
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        generate(plan, store)
+    told = [message for message in caplog.messages if "batches" in message]
+    assert len(told) == 1  # one batch was there already, and two were made
+    assert re.fullmatch(r"1 of 2 batches are done, about \d+ s left", told[0])
 
 
 def test_progress_is_logged_where_there_is_no_terminal(plan_of, tiny, tmp_path, caplog):

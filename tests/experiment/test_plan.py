@@ -366,13 +366,13 @@ def test_every_setting_is_read(compose, name):
 
 ERRORS = [
     # overrides, what the sentence says
-    (["steps=0"], ["steps: ", "at least 1", "got 0", "usual value"]),
+    (["steps=0"], ["steps: ", "at least 1", "got 0", "published value"]),
     (["steps=-3"], ["steps: ", "at least 1", "got -3"]),
     (["steps=abc"], ["steps: ", "a whole number", "got 'abc'", "--cfg job"]),
     (["steps=true"], ["steps: ", "a whole number", "got True"]),
     (["steps=2.5"], ["steps: ", "a whole number", "got 2.5"]),
     (["steps=null"], ["steps: ", "a whole number", "got None"]),
-    (["learning_rate=0"], ["learning_rate: ", "above 0", "got 0.0", "usual value"]),
+    (["learning_rate=0"], ["learning_rate: ", "above 0", "got 0.0", "published value"]),
     (["learning_rate=-0.1"], ["learning_rate: ", "got -0.1"]),
     (["learning_rate=nan"], ["learning_rate: ", "got nan"]),
     (["learning_rate=inf"], ["learning_rate: ", "got inf"]),

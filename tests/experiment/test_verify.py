@@ -28,6 +28,7 @@ from das_ag.experiment.verify import Verdict, differences, verify
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "verify.py"
 SAME = "same bytes, image and trace"
+CHANGED_TRACE = "trace differs: from step 1 on, by at most 6.0e+00"
 CPU = ["runtime.device=cpu"]
 
 
@@ -152,7 +153,16 @@ def test_an_image_of_another_size_is_told(store):
 def test_another_trace_is_told(store, with_sha256):
     data = (store.root / record_of(store).folder / "trace.csv").read_bytes()
     put_trace(store, data + b"3,0,0,0,0,0,0\n", with_sha256=with_sha256)
-    assert verify(store, record_of(store), CPU) == Verdict("das_ag heart seed 42", False, "trace differs", [])
+    said = "trace differs: 3 steps instead of 4"
+    assert verify(store, record_of(store), CPU) == Verdict("das_ag heart seed 42", False, said, [])
+
+
+def test_how_far_a_trace_is_off_is_told(store):
+    lines = (store.root / record_of(store).folder / "trace.csv").read_text().splitlines()
+    step, loss, *others = lines[2].split(",")
+    lines[2] = ",".join([step, str(float(loss) + 0.25), *others])
+    put_trace(store, ("\n".join(lines) + "\n").encode(), with_sha256=True)
+    assert verify(store, record_of(store), CPU).sentence == "trace differs: from step 1 on, by at most 2.5e-01"
 
 
 def test_a_sum_of_another_trace_is_told(store):
@@ -165,7 +175,7 @@ def test_all_that_differs_is_told(store):
     change_trace(store)
     verdict = verify(store, record_of(store), CPU)
     assert verdict.is_same is False
-    assert verdict.sentence == "image differs: largest pixel difference 40 of 255, PSNR 49.8 dB; trace differs"
+    assert verdict.sentence == f"image differs: largest pixel difference 40 of 255, PSNR 49.8 dB; {CHANGED_TRACE}"
 
 
 @pytest.mark.parametrize("name", ["samples_per_batch", "row", "views_per_pass", "threads"])
@@ -222,7 +232,12 @@ def test_threads_are_those_of_the_record(store):
     assert verdict.sentence.startswith("image differs: ")
 
 
-@pytest.mark.parametrize("name", ["duration_s", "samples_per_batch", "row", "views_per_pass", "threads"])
+def test_threads_that_are_asked_for_are_told(store):
+    assert torch.get_num_threads() != 3
+    assert verify(store, record_of(store), [*CPU, "runtime.threads=3"]).environment == ["threads 3, there 1"]
+
+
+@pytest.mark.parametrize("name", ["duration_s", "published_figures"])
 def test_what_says_nothing_of_the_machine_is_not_compared(name):
     assert differences({name: 1, "device": "cpu"}, {name: 2, "device": "cpu"}) == []
     assert differences({name: 1, "device": "cpu"}, {"device": "mps"}) == ["device mps, there cpu"]
@@ -295,7 +310,7 @@ def test_the_script_ends_with_1_if_one_differs(script, store):
     status, lines, _ = script(store.root, *CPU)
     assert status == 1
     assert lines[-1] == "1 of 3 samples have their stored bytes again"
-    place = lines.index("das_ag heart seed 42: trace differs")
+    place = lines.index(f"das_ag heart seed 42: {CHANGED_TRACE}")
     assert lines[place + 1].endswith(", there Elbrus")
     assert lines[place + 1].startswith("  here processor ")
 

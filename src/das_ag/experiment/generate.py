@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import statistics
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from das_ag.experiment.batch import Made, Stopped, Watch, guide_of, optimise, te
 from das_ag.experiment.checkpoints import Checkpoint
 from das_ag.experiment.claims import Claims
 from das_ag.experiment.guides import LoadedGuide
+from das_ag.experiment.outlook import clock
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.preflight import check_steps
 from das_ag.experiment.recipe import Recipe, text_of
@@ -116,7 +118,7 @@ class _Worker:
         self._claims = Claims.of(store)
         self._samples = [sample for batch in batches for sample in batch]
         self._earlier_failures = store.failures.marks(self._samples)
-        self.made, self.failed = 0, dict[str, str]()
+        self.made, self.failed, self._seconds = 0, dict[str, str](), list[float]()
 
     def work_off(self, *, keep_text_tower: bool) -> None:
         """Makes what is missing."""
@@ -141,13 +143,24 @@ class _Worker:
     def _work_off_batches(self, guide: LoadedGuide) -> None:
         waiting, is_said = list(self._batches), False
         while waiting:
-            left = [batch for batch in waiting if not self._see_to(batch, guide)]
+            left = []
+            for number, batch in enumerate(waiting, start=1):
+                before = len(self._seconds)
+                if not self._see_to(batch, guide):
+                    left.append(batch)
+                elif len(self._seconds) > before:
+                    self._report_batches(len(left) + len(waiting) - number)
             if left and len(left) == len(waiting):
                 if not is_said:
                     log.info("Waiting for other processes, which are making %d batches of these samples", len(left))
                     is_said = True
                 self._pause()
             waiting = left
+
+    def _report_batches(self, left: int) -> None:
+        if left:
+            count, seconds = len(self._batches), statistics.mean(self._seconds) * left
+            log.info("%d of %d batches are done, about %s left", count - left, count, clock(seconds))
 
     def _see_to(self, batch: _Batch, guide: LoadedGuide) -> bool:
         """Makes a batch unless another process is making it; whether nothing of it is left to do."""
@@ -180,6 +193,7 @@ class _Worker:
         except Exception as error:  # whatever else a batch may meet, the next may not
             self._record_failure(missing, f"{type(error).__name__}: {first_line(error)}", traceback.format_exc())
             return
+        self._seconds.append(seconds)
         for row, sample in enumerate(batch):
             if sample in missing:
                 placement = Placement(len(batch), row, self._plan.runtime.views_per_pass, torch.get_num_threads())

@@ -1,12 +1,18 @@
-"""What Hydra takes amiss in a command line without saying where."""
+"""What is wrong with the arguments of a command, in the words of this program rather than Hydra's."""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from das_ag.errors import UserError
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
+
+from das_ag.errors import UserError, first_line
 
 CONFIGURATION = Path(__file__).parents[3] / "conf"
 
@@ -30,3 +36,37 @@ def check_choices(overrides: Iterable[str]) -> None:
                     raise UserError(
                         f"{found['group']}: expected one of {', '.join(choices)}, got {choice}; choose one of them."
                     )
+
+
+def describe(error: HydraException) -> str:
+    """One sentence about arguments that do not compose."""
+    text = first_line(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, got = error.missing_cfg_file.rpartition("/")
+        return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; choose one of them."
+    if isinstance(error, OverrideParseException):
+        return (
+            f"expected arguments name=value, got {error.override!r}, which cannot be read; put the whole argument "
+            "between single quotes, and texts and names with other letters than a–z inside it between double quotes."
+        )
+    if found := re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", text):
+        return f"{found[1]}: expected one value, got {found[2]!r}; add -m to run all of them."
+    if found := re.match(r"Could not override '(.*)'", text):
+        near = difflib.get_close_matches(found[1], _names(), n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        return f"expected a setting that there is, got {found[1]!r}; {meant}see python run.py --help."
+    return f"{text.rstrip('.')}; see python run.py --help."
+
+
+def _names() -> list[str]:
+    """All settings by their dotted names."""
+    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+        config: dict[str, Any] = OmegaConf.to_container(compose("config"))  # type: ignore[assignment]
+    return list(_dotted(config))
+
+
+def _dotted(values: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{place}{name}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{place}{name}.")

@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from das_ag.errors import UserError
 from das_ag.experiment.evaluators import EVALUATORS, EvaluatorChoice
 from das_ag.experiment.guides import GUIDES, GuideChoice
-from das_ag.experiment.overrides import CONFIGURATION, check_choices
+from das_ag.experiment.overrides import CONFIGURATION, check_choices, describe
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.samples import Sample
@@ -27,6 +27,11 @@ _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
     "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard", "shards", "dry_run",
 )  # fmt: skip
+_EXAMPLES = {
+    "prompts.positive": """'prompts.positive={mine: "a red heart on a white background"}'""",
+    "prompts.path": "prompts.path=prompts.csv",
+}
+"""Of settings that have no default."""
 _METHOD = ("name", "aesthetic_sign")
 """Names in a configuration, and in its group `method`, which no dataclass describes."""
 
@@ -116,7 +121,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
         with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
             return compose("config", overrides=list(overrides))
     except HydraException as error:
-        raise UserError(f"{str(error).splitlines()[0].rstrip('.')}; see python run.py --help.") from error
+        raise UserError(describe(error)) from error
 
 
 def make_plan(config: DictConfig) -> Plan:
@@ -129,7 +134,9 @@ def make_plan(config: DictConfig) -> Plan:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         key = getattr(error, "full_key", None) or "configuration"
-        raise UserError(f"{key}: expected a value, got none; give it on the command line.") from error
+        example = _EXAMPLES.get(key)
+        given = f", for instance {example}" if example else ""
+        raise UserError(f"{key}: expected a value, got none; give it on the command line{given}.") from error
     except OmegaConfBaseException as error:
         raise UserError(f"configuration: {str(error).splitlines()[0]}; see python run.py --cfg job.") from error
     return _make_plan(cast(dict[str, Any], values))

@@ -20,7 +20,7 @@ from das_ag.experiment.files import encode_csv, encode_png
 from das_ag.experiment.plan import Plan, compose_config, make_plan
 from das_ag.experiment.recipe import RECIPE, Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
-from das_ag.experiment.samples import Sample
+from das_ag.experiment.samples import Placement, Sample
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,14 @@ def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
         png=encode_png(made.image, text),
         trace=encode_csv(made.trace),
         text=text,
-        provenance=provenance(device),
+        provenance={**provenance(device), **dataclasses.asdict(_placement_in(plan, recipe.placement))},
     )
+
+
+def _placement_in(plan: Plan, recorded: Placement) -> Placement:
+    """How it was computed now, which overrides may have changed."""
+    views_per_pass, threads = plan.runtime.views_per_pass, plan.runtime.cpu_threads
+    return dataclasses.replace(recorded, views_per_pass=views_per_pass, threads=threads)
 
 
 def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
@@ -142,6 +148,20 @@ def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndar
     if difference := largest_difference(before, after):
         return f"largest pixel difference {difference} of 255, PSNR {psnr_db(before, after):.1f} dB"
     return "the same pixels in other bytes"
+
+
+def describe_trace_difference(before: bytes, after: bytes) -> str:
+    """How far a trace is from the one before, for two that have not the same bytes; empty where they are no traces."""
+    try:
+        first, second = (np.loadtxt(io.BytesIO(trace), delimiter=",", skiprows=1, ndmin=2) for trace in (before, after))
+    except ValueError:
+        return ""
+    if first.shape != second.shape:
+        return f"{len(second)} steps instead of {len(first)}" if len(first) != len(second) else "other columns"
+    apart = np.abs(first - second)
+    if not apart.any():
+        return ""
+    return f"from step {int(second[apart.any(axis=1)][0, 0])} on, by at most {apart.max():.1e}"
 
 
 def largest_difference(first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,13 @@ from typing import Any
 
 from das_ag.errors import UserError
 from das_ag.experiment.recipe import Recipe
-from das_ag.experiment.regenerate import describe_difference, differing, regenerate
+from das_ag.experiment.regenerate import describe_difference, describe_trace_difference, differing, regenerate
 from das_ag.experiment.runtime import DEVICES, choose_device
-from das_ag.experiment.samples import TRACE, Placement, Record
+from das_ag.experiment.samples import TRACE, Record
 from das_ag.experiment.store import Store
 
-_NOT_COMPARED = ("duration_s", "published_figures", *(field.name for field in dataclasses.fields(Placement)))
-"""In a provenance: what is the same by construction, or says nothing about the machine."""
+_NOT_COMPARED = ("duration_s", "published_figures")
+"""In a provenance: what says nothing about how the sample was computed."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,8 @@ def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdi
     if not again.is_in(png):
         found.append(f"image differs: {describe_difference(stored, again.image)}")
     if again.trace != trace or hashlib.sha256(again.trace).hexdigest() != record.trace_sha256:
-        found.append("trace differs")
+        how = describe_trace_difference(trace, again.trace)
+        found.append(f"trace differs: {how}" if how else "trace differs")
     words = "" if png == again.png else "; this version words the text in the PNG otherwise"
     sentence = "; ".join(found) or f"same bytes, image and trace{words}"
     return Verdict(name, not found, sentence, differences(record.provenance, again.provenance))

@@ -36,11 +36,11 @@ class AscentSettings:
 
     def __post_init__(self) -> None:
         if self.steps < 1:
-            raise UserError(f"steps: expected at least 1, got {self.steps}; the usual value is 200.")
+            raise UserError(f"steps: expected at least 1, got {self.steps}; the published value is 200.")
         if not 0 < self.learning_rate <= MAX_LEARNING_RATE:  # NaN fails too
             raise UserError(
                 f"learning_rate: expected above 0 and at most {MAX_LEARNING_RATE}, got {self.learning_rate}; "
-                "the usual value is 0.05."
+                "the published value is 0.05."
             )
         if not all(0 <= beta < 1 for beta in self.betas):
             raise UserError(f"betas: expected two numbers from 0 to below 1, got {self.betas}; change them.")

@@ -32,7 +32,7 @@ class Schedule:
         if not (math.isfinite(self.start) and math.isfinite(self.end)):
             raise UserError(f"schedule: expected finite start and end, got {self.start} and {self.end}; change them.")
         if self.kind.startswith("exponential") and not 0 < self.rate < 1:
-            raise UserError(f"schedule.rate: expected between 0 and 1, got {self.rate}; 0.03 is a usual value.")
+            raise UserError(f"schedule.rate: expected between 0 and 1, got {self.rate}; 0.03 is a published value.")
 
     def __call__(self, step: int, steps: int) -> float:
         """The value at `step` of `steps`."""
