@@ -57,6 +57,18 @@ def try_to_claim(claims, name="work"):
         return is_mine
 
 
+def comes_free(claims, name="work"):
+    """Whether the claim is had long before its lease ends, in as many tries as a machine that stalls may need."""
+    return eventually(lambda: try_to_claim(claims, name))
+
+
+def eventually(condition):
+    ends = time.monotonic() + LEASE_S / 4
+    while not (came := condition()) and time.monotonic() < ends:
+        time.sleep(0.01)
+    return came
+
+
 def names_in(claims):
     return sorted(path.name for path in claims.folder.iterdir())
 
@@ -82,9 +94,7 @@ def test_one_process_holds_a_claim_until_it_ends_or_dies(claims, start_holder):
     holder.kill()
     holder.wait(timeout=60)
     assert names_in(claims) == ["work.claim"]
-    started = time.monotonic()
-    assert try_to_claim(claims)
-    assert time.monotonic() - started < LEASE_S / 10  # by its death and not by its age
+    assert comes_free(claims)  # by its death and not by its age
     assert names_in(claims) == []
 
 
@@ -100,18 +110,21 @@ def test_within_a_process_too_only_one_holds_a_claim(claims):
     assert names_in(claims) == []
 
 
-@pytest.mark.parametrize(("share", "is_free"), [(0.9, False), (1.1, True)])
-def test_a_claim_that_is_not_renewed_is_free_after_its_lease(claims, share, is_free):
+def test_a_claim_that_is_not_renewed_is_free_after_its_lease(claims):
     with claims.claim("work"):
-        make_older(claims, share * LEASE_S)
-        assert try_to_claim(claims) is is_free
+        make_older(claims, 0.7 * LEASE_S)
+        assert not try_to_claim(claims)
+        make_older(claims, 1.1 * LEASE_S)
+        assert comes_free(claims)
 
 
-def test_who_lost_its_claim_does_not_give_back_that_of_another(claims):
+def test_who_lost_its_claim_does_not_give_back_that_of_another(claims, monkeypatch):
     with claims.claim("work"):
         make_older(claims, 2 * LEASE_S)
         second = claims.claim("work")
-        assert second.__enter__()
+        with monkeypatch.context() as patch:
+            patch.setattr(claims_module, "TRIES_S", LEASE_S / 4)  # for a machine that stalls
+            assert second.__enter__()
         taken = (claims.folder / "work.claim").read_bytes()
     assert (claims.folder / "work.claim").read_bytes() == taken
     assert not try_to_claim(claims)
@@ -120,22 +133,23 @@ def test_who_lost_its_claim_does_not_give_back_that_of_another(claims):
 
 
 def test_a_claim_is_renewed_while_its_owner_works(claims, monkeypatch):
+    """Again and again; nobody else asks, who might find so short a lease over where the machine stalls."""
     monkeypatch.setattr(claims_module, "LEASE_S", 0.6)
     with claims.claim("work"):
-        made = (claims.folder / "work.claim").stat().st_mtime_ns
-        ends = time.monotonic() + 1.5
-        while time.monotonic() < ends:
-            assert not try_to_claim(claims)
-        assert (claims.folder / "work.claim").stat().st_mtime_ns > made
+        for _ in range(2):
+            make_older(claims, LEASE_S)
+            old = (claims.folder / "work.claim").stat().st_mtime
+            assert eventually(lambda old=old: (claims.folder / "work.claim").stat().st_mtime > old + LEASE_S / 2)
 
 
 def test_what_is_no_claim_but_lies_there_does_not_last(claims):
     """Whoever died between making the file and writing into it has left it empty."""
     claims.folder.mkdir()
     (claims.folder / "work.claim").touch()
+    make_older(claims, -LEASE_S)  # new, however long this machine takes to look
     assert not try_to_claim(claims)  # it may just be being written
     make_older(claims, 10)
-    assert try_to_claim(claims)
+    assert comes_free(claims)
     assert names_in(claims) == []
 
 
@@ -154,7 +168,7 @@ def test_waiting_lasts_until_the_claim_is_free(claims):
         is_waiting.wait()
         time.sleep(3 * TRIES_S)  # longer than a claim that does not wait
         order.append(("first", True))
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert order == [("first", True), ("second", True)]
     assert names_in(claims) == []
 
@@ -199,15 +213,14 @@ def test_the_claim_of_a_dead_process_is_forgotten_and_that_of_a_living_one_stays
     holder.wait(timeout=60)
     claims.forget("other work")
     assert names_in(claims) == ["work.claim"]
-    claims.forget("work")
-    assert names_in(claims) == []
+    assert eventually(lambda: claims.forget("work") or names_in(claims) == [])
 
 
 def test_of_many_claimers_each_piece_of_work_is_done_by_one(claims, monkeypatch):
     monkeypatch.setattr(claims_module, "TRIES_S", 0.0)  # one look, so that they do meet
     pieces = [f"piece{number}" for number in range(25)]
     inside, done, refused = Counter(), Counter(), Counter()
-    all_are_ready, ends = threading.Barrier(4), time.monotonic() + 30
+    all_are_ready, ends = threading.Barrier(4), time.monotonic() + 120
 
     def work_off(worker):
         waiting = pieces.copy()
