@@ -144,6 +144,19 @@ def put() -> Callable[..., Path]:
     return put
 
 
+@pytest.fixture
+def store_of_two_texts(tmp_path: Path, sample_of: Callable[..., Sample], put: Callable[..., Path]) -> Store:
+    """One prompt id and seed: by DAS with and without a negative prompt, by DAS-AG without one, and of another text."""
+    from das_ag.experiment.store import Store
+
+    store = Store(tmp_path / "two_texts")
+    put(store, sample_of(), 5.0)
+    put(store, sample_of(negative=("a blue square",)), 4.0)
+    put(store, sample_of(method="das_ag"), 5.25)
+    put(store, sample_of(method="das_ag", positive=("a green triangle",)), 7.0)
+    return store
+
+
 @pytest.fixture(autouse=True)
 def _keep_torch_as_it_was() -> Iterator[None]:
     """Generating sets flags of the whole process, which must not reach other tests."""

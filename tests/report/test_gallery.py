@@ -80,10 +80,10 @@ def test_the_same_store_gives_the_same_bytes(store, tmp_path):
 
 
 def test_the_table_of_the_report_is_shown(store):
-    table = "Beware.\n\n| method | mean ↑ |\n| ------ | -----: |\n| DAS    |  4.150 |\n\nA caption.\n\n## By prompt\n"
+    table = "Beware.\n\n| method | mean ↑ |\n| ------ | -----: |\n| DAS \\| |  4.150 |\n\nA caption.\n\n## By prompt\n"
     assert content_of(gallery(store, table))["results"] == [
         {"kind": "text", "text": "Beware."},
-        {"kind": "table", "heads": ["method", "mean ↑"], "numbers": [False, True], "rows": [["DAS", "4.150"]]},
+        {"kind": "table", "heads": ["method", "mean ↑"], "numbers": [False, True], "rows": [["DAS |", "4.150"]]},
         {"kind": "text", "text": "A caption."},
         {"kind": "heading", "text": "By prompt"},
     ]

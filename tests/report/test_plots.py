@@ -31,7 +31,7 @@ from das_ag.report.plots import (
 )
 from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
 from das_ag.report.plots.resize import widen
-from das_ag.report.plots.style import STYLES
+from das_ag.report.plots.style import STYLES, groups_of
 from das_ag.report.traces import trace_table
 from das_ag.synthesis.resize import resize
 
@@ -43,7 +43,14 @@ def table(n=3, methods=METHODS, settings=("",), prompts=("heart",)):
     """Made-up scores of n seeds; no two are equal."""
     random = np.random.default_rng(0)
     rows = [
-        {"method": method, "settings": label, "prompt_id": prompt, "prompt": f"a red {prompt}", "seed": seed}
+        {
+            "method": method,
+            "settings": label,
+            "prompt_id": prompt,
+            "prompt": f"a red {prompt}",
+            "negative": "",
+            "seed": seed,
+        }
         for method in methods
         for label in settings
         for prompt in prompts
@@ -122,6 +129,35 @@ def test_settings_are_never_joined_with_each_other():
         f"{method}\nsteps={steps}\nn = 2" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
     assert sorted(round(float(line[:, 0].mean())) for line in lines_of(axes)) == [1, 1, 4, 4]
+
+
+def test_images_of_different_texts_are_never_joined(store_of_two_texts):
+    """Of the four images by two methods, two have the same prompt and negative prompt."""
+    scores = score_table(store_of_two_texts.records()[0], "embedded")
+    (axes,) = scores_figure(scores, "judge").axes
+    (line,) = lines_of(axes)
+    assert sorted(y for _, y in line) == [5.0, 5.25]
+
+
+def test_a_setting_that_is_a_list_stays_in_one_piece():
+    label = 'ascent.betas=[0.5, 0.9], ascent.steps=3, prompt="a heart, seed=7", negative=none'
+    (group,) = groups_of(table(1, ("das",), settings=(label,)))
+    assert group.heading(26) == (
+        'DAS\nascent.betas=[0.5, 0.9]\nascent.steps=3\nprompt="a heart, seed=7"\nnegative=none'
+    )
+    assert group.heading(12).splitlines() == [
+        "DAS", "ascent.betas=", "[0.5, 0.9]", "ascent.steps=", "3", "prompt=", '"a heart,', 'seed=7"', "negative=",
+        "none",
+    ]  # fmt: skip
+
+
+def test_a_long_label_is_broken_within_the_figure():
+    label = f'prompt="{"a red heart " * 6}", negative="{"a blue square " * 5}"'
+    figure = fidelity_figure(table(1, ("das",), settings=(label, "")), "judge")
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend()
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    assert " ".join(legend_of(figure.axes[0])[0].split("\n")) == f"DAS, {label}, n = 1"
 
 
 def test_many_pairs_are_thinned_and_that_is_said():
@@ -233,6 +269,27 @@ def test_the_sheet_has_prompts_down_and_methods_across():
     assert grid[1, 2].get_xlabel() == f"{of_seed.loc[('das_rag', 'star'), 'aesthetic_score']:.2f}"
     assert not grid[1, 1].images
     assert "seed 0" in words_of(figure)
+
+
+def test_the_sheet_shows_every_prompt_with_a_seed_of_its_own():
+    scores = table(2, prompts=("heart", "star"))
+    scores["seed"] += scores["prompt_id"].map({"heart": 5, "star": 90})
+    shown = []
+    figure = images_figure(scores, lambda path: shown.append(path) or grey(path))
+    assert sorted(shown) == sorted(scores.loc[scores["seed"].isin([5, 90]), "image"])
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["a red heart\nseed 5", "a red star\nseed 90"]
+    assert "of the prompt's smallest seed" in words_of(figure)
+
+
+def test_the_sheet_has_a_row_for_each_text_of_a_prompt(store_of_two_texts):
+    scores = score_table(store_of_two_texts.records()[0], "embedded")
+    figure = images_figure(scores, grey)
+    grid = np.array(figure.axes).reshape(3, 2)
+    assert [axes.get_title() for axes in grid[0]] == ["DAS", "DAS-AG"]
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == [
+        "a red heart\nnegative: a blue\nsquare", "a red heart\nnegative: none", "a green triangle",
+    ]  # fmt: skip
+    assert [[axes.get_xlabel() for axes in row] for row in grid] == [["4.00", ""], ["5.00", "5.25"], ["", "7.00"]]
 
 
 def test_a_sheet_of_many_prompts_says_what_it_leaves_out():

@@ -74,15 +74,15 @@ def test_scores_are_written_in_full(reported):
     with (store.root / "scores.csv").open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert ", ".join(header) == (
-        "method, prompt_id, prompt, seed, aesthetic_score, guide_aesthetic_score, clip_positive, clip_negative, "
-        "image, image_sha256, key, settings"
+        "method, prompt_id, prompt, negative, seed, aesthetic_score, guide_aesthetic_score, clip_positive, "
+        "clip_negative, image, image_sha256, key, settings"
     )
-    assert [(row[0], row[3], float(row[4])) for row in rows] == [
+    assert [(row[0], row[4], float(row[5])) for row in rows] == [
         (method, str(seed), score + place / 10)
         for method, place in (("das", 1), ("das_ag", 2), ("das_rag", 0))
         for seed, score in enumerate([4.0, 5.0, 9.0])
     ]
-    assert all((store.root / row[8]).is_file() for row in rows)
+    assert all((store.root / row[9]).is_file() for row in rows)
 
 
 def test_a_rebuilt_report_has_the_same_bytes(reported, tmp_path):

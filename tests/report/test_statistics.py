@@ -6,8 +6,10 @@ import dataclasses
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from das_ag.errors import UserError
 from das_ag.experiment.store import Store
 from das_ag.report import METHODS, method_summary, paired_differences, score_table
 from das_ag.report.statistics import evaluators_of, is_guided_by
@@ -27,13 +29,13 @@ def table_of(store):
 def test_columns(store, sample_of, put):
     put(store, sample_of(), 6.5)
     assert ", ".join(table_of(store).columns) == (
-        "method, prompt_id, prompt, seed, aesthetic_score, guide_aesthetic_score, clip_positive, clip_negative, "
-        "image, image_sha256, key, settings"
+        "method, prompt_id, prompt, negative, seed, aesthetic_score, guide_aesthetic_score, clip_positive, "
+        "clip_negative, image, image_sha256, key, settings"
     )
 
 
 def test_a_row_holds_what_the_store_holds(store, sample_of, put):
-    sample = sample_of(positive=("a red heart", "a heart"), method="das_ag", seed=7)
+    sample = sample_of(positive=("a red heart", "a heart"), negative=("blue",), method="das_ag", seed=7)
     put(store, sample, 6.5)
     (record,), _ = store.records()
     (row,) = table_of(store).to_dict("records")
@@ -41,6 +43,7 @@ def test_a_row_holds_what_the_store_holds(store, sample_of, put):
         "method": "das_ag",
         "prompt_id": "heart",
         "prompt": "a red heart | a heart",
+        "negative": "blue",
         "seed": 7,
         "aesthetic_score": 6.5,
         "guide_aesthetic_score": 5.5,
@@ -124,7 +127,7 @@ def test_the_sign_of_the_method_is_no_difference_of_settings(store, sample_of, p
 def test_an_empty_store_gives_empty_tables():
     table = score_table([], "embedded")
     assert len(table) == 0
-    assert len(table.columns) == 12
+    assert len(table.columns) == 13
     assert method_summary(table).empty
 
 
@@ -198,6 +201,28 @@ def test_pairs_are_of_the_same_settings(store, sample_of, put):
     }
     (together,) = paired_differences(table_of(store), within=[]).to_dict("records")
     assert (together["difference"], together["n"]) == (2.0, 2)
+
+
+def test_pairs_are_of_the_same_texts(store_of_two_texts):
+    table = table_of(store_of_two_texts)
+    assert sorted(zip(table["method"], table["settings"], strict=True)) == [
+        ("das", 'prompt="a red heart", negative="a blue square"'),
+        ("das", 'prompt="a red heart", negative=none'),
+        ("das_ag", 'prompt="a green triangle", negative=none'),
+        ("das_ag", 'prompt="a red heart", negative=none'),
+    ]
+    (row,) = paired_differences(table).to_dict("records")
+    assert (row["settings"], row["difference"], row["n"]) == ('prompt="a red heart", negative=none', 0.25, 1)
+    assert method_summary(table)["n"].tolist() == [1] * 4
+    (row,) = paired_differences(table, within=[]).to_dict("records")
+    assert (row["difference"], row["n"], row["unpaired"]) == (0.25, 1, 1)
+
+
+def test_several_partners_are_told(store, sample_of, put):
+    put(store, sample_of(), 5.0)
+    table = table_of(store)
+    with pytest.raises(UserError, match=r"expected one sample .* got several by das for heart with seed 42; compare"):
+        paired_differences(pd.concat([table, table.assign(aesthetic_score=6.0)]))
 
 
 def test_p_of_many_pairs_is_scipys(store, sample_of, put):

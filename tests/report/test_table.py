@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from das_ag.report import prompt_results, results
+from das_ag.report import prompt_results, results, score_table
 from das_ag.report.table import Table, caption, latex, markdown, set_prompts, set_results, warning
 
 
 def scores_of(*rows, **more):
     """A table of scores; rows are method, prompt, seed, score."""
     table = pd.DataFrame(list(rows), columns=["method", "prompt_id", "seed", "aesthetic_score"])
-    return table.assign(**{"settings": "", "clip_positive": 0.25, **more})
+    texts = {"prompt": table["prompt_id"], "negative": ""}
+    return table.assign(**{"settings": "", "clip_positive": 0.25, **texts, **more})
 
 
 THREE = scores_of(
@@ -117,6 +118,22 @@ def test_a_row_for_each_prompt():
         ["star", "9.000 (n = 1)", "–", "–"],
         ["ring", "–", "6.000 (n = 1)", "–"],
     ]
+
+
+def test_texts_of_one_prompt_have_rows_of_their_own(store_of_two_texts, sample_of, put):
+    put(store_of_two_texts, sample_of("star"), 3.0)  # has one text, though its negative is that of others
+    table = set_prompts(prompt_results(score_table(store_of_two_texts.records()[0], "embedded")))
+    assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑"]
+    assert sorted(table.rows) == [
+        ['heart, prompt="a green triangle", negative=none', "–", "7.000 (n = 1)"],
+        ['heart, prompt="a red heart", negative="a blue square"', "4.000 (n = 1)", "–"],
+        ['heart, prompt="a red heart", negative=none', "5.000 (n = 1)", "5.250 (n = 1)"],
+        ["star", "3.000 (n = 1)", "–"],
+    ]
+
+
+def test_a_bar_in_a_text_does_not_end_its_cell():
+    assert markdown(Table(["prompt", "n"], [["a | b", "1"]], 1)).splitlines()[2] == r"| a \| b |   1 |"
 
 
 def test_latex_is_booktabs_with_everything_escaped():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from das_ag.errors import UserError
 from das_ag.experiment.samples import Record
+from das_ag.report.labels import labels_of
 
 METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
 """Names of the methods as tables and plots write them, in their order."""
@@ -20,10 +20,14 @@ RESAMPLES = 9_999
 """Of each bootstrap and each permutation test; the seed is fixed, so that the same scores give the same table."""
 
 COLUMNS = (
-    "method", "prompt_id", "prompt", "seed", "aesthetic_score", "guide_aesthetic_score", "clip_positive",
+    "method", "prompt_id", "prompt", "negative", "seed", "aesthetic_score", "guide_aesthetic_score", "clip_positive",
     "clip_negative", "image", "image_sha256", "key", "settings",
 )  # fmt: skip
-"""Columns of scores.csv. `settings` says what differs where a store holds several settings, and is empty else."""
+"""Columns of scores.csv. `settings` says what differs where a store holds several settings, or several texts of one
+prompt id, and is empty else."""
+
+PAIRED_BY = ("prompt_id", "prompt", "negative", "seed", "settings")
+"""What images of two methods have in common where they are compared as a pair; their random numbers follow from it."""
 
 
 def evaluators_of(records: Sequence[Record]) -> dict[str, str]:
@@ -50,12 +54,13 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     column `score_<name>`.
     """
     others = [name for name in evaluators_of(records) if name != evaluator]
-    labels = _differing_settings([record.sample.settings for record in records])
+    labels = labels_of([record.sample for record in records])
     rows = [
         {
             "method": r.sample.method,
             "prompt_id": r.sample.prompt_id,
             "prompt": " | ".join(r.sample.positive),
+            "negative": " | ".join(r.sample.negative),
             "seed": r.sample.seed,
             "aesthetic_score": r.scores[evaluator]["score"] if evaluator in r.scores else float("nan"),
             **r.result,
@@ -96,7 +101,7 @@ def method_summary(scores: pd.DataFrame, *, by: Sequence[str] = ("method", "sett
 def paired_differences(
     scores: pd.DataFrame, baseline: str = "das", *, within: Sequence[str] = ("settings",)
 ) -> pd.DataFrame:
-    """Each method against the baseline, over the same prompt, seed, settings and random numbers.
+    """Each method against the baseline, over the same prompts, seed, settings and random numbers.
 
     Args:
         within: columns whose values make a group of its own; an empty list takes all settings together.
@@ -106,11 +111,11 @@ def paired_differences(
         pairs' differences), `low` and `high` (its 95 % percentile bootstrap interval), `p` (two-sided paired
         permutation test of the mean difference), `n` (pairs), `unpaired` (scored samples of that method without a
         partner). One pair has neither interval nor p (NaN).
+
+    Raises:
+        UserError: several samples of a method could be the partner.
     """
-    scored = scores.dropna(subset="aesthetic_score")
-    pairs = scored.pivot_table(
-        index=["prompt_id", "seed", "settings"], columns="method", values="aesthetic_score"
-    ).reset_index()
+    pairs = _pairs(scores.dropna(subset="aesthetic_score"))
     groups = [((), pairs)] if not within else pairs.groupby(list(within), sort=False)
     rows = []
     for values, group in groups:
@@ -122,6 +127,18 @@ def paired_differences(
                 p = _permutation_p(differences)
                 rows.append((method, *values, differences.mean(), low, high, p, len(differences), unpaired))
     return pd.DataFrame(rows, columns=["method", *within, "difference", "low", "high", "p", "n", "unpaired"])
+
+
+def _pairs(scored: pd.DataFrame) -> pd.DataFrame:
+    """A row for each combination of `PAIRED_BY`, with the score of each method in a column of its name."""
+    found = scored.set_index([*PAIRED_BY, "method"])["aesthetic_score"]
+    if found.index.has_duplicates:
+        row = dict(zip(found.index.names, found.index[found.index.duplicated()][0], strict=True))
+        raise UserError(
+            f"scores: expected one sample for each method, prompt, seed and settings, got several by {row['method']} "
+            f"for {row['prompt_id']} with seed {row['seed']}; compare each experiment by itself."
+        )
+    return found.unstack("method").reset_index()
 
 
 def _interval_of_mean(values: np.ndarray) -> tuple[float, float]:
@@ -147,28 +164,3 @@ def _permutation_p(differences: np.ndarray) -> float:
         (differences,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED, vectorized=True
     )
     return float(found.pvalue)
-
-
-def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each sample, those settings in which the samples differ, for instance "ascent.steps=100"."""
-    flat = [_flatten(value) for value in settings]
-    # The sign is what makes the method, which has a column of its own.
-    names = sorted({*itertools.chain.from_iterable(flat)} - {"objective.aesthetic_sign"})
-    differing = [name for name in names if len({repr(f.get(name)) for f in flat}) > 1]
-    return [", ".join(f"{name}={_short(f.get(name))}" for name in differing) for f in flat]
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= _flatten(item, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = item
-    return flat
-
-
-def _short(value: Any) -> str:
-    """A setting for a label; of a checksum its beginning."""
-    text = str(value)
-    return text[:8] if len(text) == 64 else text

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from das_ag.report.labels import divide
 from das_ag.report.published import REMARK, RESULTS
 from das_ag.report.statistics import BOOTSTRAP_SEED, METHODS, RESAMPLES, method_summary, paired_differences
 
@@ -58,8 +59,12 @@ def results(scores: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
 
 
 def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and n of each prompt and method, prompts in their order."""
-    summary = method_summary(scores, by=["prompt_id", "method", "settings"])
+    """Mean, standard deviation and n of each prompt and method, prompts in their order.
+
+    A prompt id with several texts is several prompts, named apart in `texts`; then `settings` holds the settings alone.
+    """
+    divided = pd.DataFrame(map(divide, scores["settings"]), index=scores.index, columns=["settings", "texts"])
+    summary = method_summary(scores.assign(**divided), by=["prompt_id", "texts", "method", "settings"])
     return summary.assign(method=summary["method"].map(lambda method: METHODS.get(method, method)))
 
 
@@ -88,9 +93,12 @@ def set_results(table: pd.DataFrame) -> Table:
 def set_prompts(table: pd.DataFrame) -> Table:
     """The cells of what `prompt_results` gives: a row for each prompt, a column for each method (and settings)."""
     rows = list(table.itertuples())
+    has_several = table.groupby("prompt_id")["texts"].nunique() > 1
     cells = pd.DataFrame(
         {
-            "prompt": table["prompt_id"],
+            "prompt": [
+                f"{row.prompt_id}, {row.texts}" if has_several[row.prompt_id] else row.prompt_id for row in rows
+            ],
             "column": [f"{row.method} {row.settings}".strip() for row in rows],
             "cell": [_with_spread(row) for row in rows],
         }
@@ -136,10 +144,11 @@ def _pairs(row: dict[str, Any]) -> str:
 
 def markdown(table: Table) -> str:
     """GitHub Markdown, in columns that can be read as they are."""
-    widths = [max(3, *map(len, column)) for column in zip(table.heads, *table.rows, strict=True)]
+    heads, *rows = [[cell.replace("|", "\\|") for cell in cells] for cells in (table.heads, *table.rows)]
+    widths = [max(3, *map(len, column)) for column in zip(heads, *rows, strict=True)]
     rule = ["-" * w if place < table.words else "-" * (w - 1) + ":" for place, w in enumerate(widths)]
     lines = []
-    for cells in (table.heads, rule, *table.rows):
+    for cells in (heads, rule, *rows):
         padded = [
             cell.ljust(w) if place < table.words else cell.rjust(w)
             for place, (cell, w) in enumerate(zip(cells, widths, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -179,7 +180,8 @@ def _blocks(markdown: str) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     for line in (line.strip() for line in markdown.splitlines()):
         if line.startswith("|"):
-            cells = [cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")]
+            inner = line.removeprefix("|").removesuffix("|")
+            cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner)]
             if not blocks or blocks[-1]["kind"] != "table":
                 blocks.append({"kind": "table", "heads": cells, "numbers": [], "rows": []})
             elif not set("".join(cells)) - set("-:"):

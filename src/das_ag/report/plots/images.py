@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,44 +14,64 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from das_ag.report.labels import divide
 from das_ag.report.plots.style import caption, groups_of, say
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 """Prompts, and methods with their settings, that one sheet shows; more would be too small to see."""
+
+_PROMPT = ["prompt_id", "prompt", "negative"]
+"""Columns that make a row of the sheet."""
 
 _SIDE_IN, _TEXT_IN = 1.6, 1.3
 """Of an image, and of the column of prompts, inches."""
 
 
 def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "h w 3"]]) -> Figure:
-    """The images of the smallest seed: a row for each prompt, a column for each method, the score under each image.
+    """The images of each prompt's smallest seed: a row for each prompt, a column for each method, scores under them.
 
     Args:
         scores: as `score_table` gives it.
         read: gives the pixels of an image by its path in the table.
     """
-    chosen = scores[scores["seed"] == scores["seed"].min()].drop_duplicates(
-        ["method", "settings", "prompt_id", "prompt"]
-    )
+    # The rows tell texts apart, so that the columns need not.
+    settings = [divide(label)[0] for label in scores["settings"]]
+    chosen = scores.assign(settings=pd.Series(settings, index=scores.index, dtype=str))
+    chosen = chosen[chosen["seed"] == chosen.groupby(_PROMPT)["seed"].transform("min")]
     groups = groups_of(chosen)
-    prompts = list(dict.fromkeys(zip(chosen["prompt_id"], chosen["prompt"], strict=True)))
+    prompts = list(chosen[[*_PROMPT, "seed"]].drop_duplicates().itertuples(index=False))
     rows, columns = prompts[:MOST_ROWS], groups[:MOST_COLUMNS]
+    labels = _labels(prompts)[:MOST_ROWS]
     figure, grid = _sheet(max(len(rows), 1), max(len(columns), 1))
     for place, group in enumerate(columns):
         grid[0, place].set_title(group.heading(26), fontsize=8 if group.settings else 11)
-        found = {(row.prompt_id, row.prompt): row for row in group.rows(chosen).itertuples(index=False)}
+        found = {(row.prompt_id, row.prompt, row.negative): row for row in group.rows(chosen).itertuples(index=False)}
         for axes, prompt in zip(grid[:, place], rows, strict=True):
-            if prompt in found:
-                _show(axes, read(found[prompt].image), found[prompt].aesthetic_score)
+            if image := found.get((prompt.prompt_id, prompt.prompt, prompt.negative)):
+                _show(axes, read(image.image), image.aesthetic_score)
             else:
                 say(axes, "no image")
-    for axes, (_, text) in zip(grid[:, 0], rows, strict=False):
-        words = textwrap.fill(textwrap.shorten(text, 110, placeholder=" …"), 20)
-        axes.set_ylabel(words, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
+    for axes, label in zip(grid[:, 0], labels, strict=False):
+        axes.set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center", labelpad=6)
     if chosen.empty:
         say(grid[0, 0], "no image")
     caption(figure, *_sentences(chosen, len(prompts) - len(rows), len(groups) - len(columns)))
     return figure
+
+
+def _labels(prompts: Sequence[Any]) -> list[str]:
+    """What stands beside the rows: text, negative text and seed, the last two only where they tell rows apart."""
+    texts = Counter((row.prompt_id, row.prompt) for row in prompts)
+    has_seeds = len({row.seed for row in prompts}) > 1
+    labels = []
+    for row in prompts:
+        parts = [textwrap.shorten(row.prompt, 110, placeholder=" …")]
+        if texts[row.prompt_id, row.prompt] > 1:
+            parts.append("negative: " + (textwrap.shorten(row.negative, 50, placeholder=" …") or "none"))
+        if has_seeds:
+            parts.append(f"seed {row.seed}")
+        labels.append("\n".join(textwrap.fill(part, 20) for part in parts))
+    return labels
 
 
 def _sheet(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
@@ -72,7 +94,9 @@ def _show(axes: Axes, image: UInt8[np.ndarray, "h w 3"], score: float) -> None:
 def _sentences(chosen: pd.DataFrame, further_prompts: int, further_columns: int) -> list[str]:
     sentences = ["Under each image: aesthetic score by the evaluator, 1–10 (↑ better)."]
     if not chosen.empty:
-        sentences.append(f"One image for each prompt and method, seed {chosen['seed'].min()}.")
+        seeds = chosen["seed"].unique()
+        which = f"seed {seeds[0]}" if len(seeds) == 1 else "of the prompt's smallest seed"
+        sentences.append(f"One image for each prompt and method, {which}.")
     if further_prompts:
         sentences.append(f"Prompts that are not shown: {further_prompts}.")
     if further_columns:

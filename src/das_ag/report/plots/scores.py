@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import Group, caption, draw_points, groups_of, head, say, tidy, unscored
+from das_ag.report.statistics import PAIRED_BY
 
 FEWEST_FOR_A_BOX = 10
 """Points that a box needs to say more than they do themselves."""
@@ -59,7 +60,7 @@ def _spread(n: int) -> np.ndarray:
 
 
 def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
-    """Joins the methods' images of the same prompt, seed and settings where each method has one.
+    """Joins the methods' images of the same prompts, seed and settings where each method has one.
 
     Returns:
         How many are joined, and of how many that could be.
@@ -67,7 +68,7 @@ def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
     methods = placed["method"].nunique()
     lines = [
         part.sort_values("place")[["x", "aesthetic_score"]].to_numpy()
-        for _, part in placed.groupby(["prompt_id", "prompt", "seed", "settings"], sort=True)
+        for _, part in placed.groupby(list(PAIRED_BY), sort=True)
         if len(part) == part["method"].nunique() == methods > 1
     ]
     shown = lines

@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from das_ag.report.labels import pairs_of
 from das_ag.report.statistics import METHODS
 
 STYLES = {"das": ("#0072B2", "o"), "das_ag": ("#E69F00", "^"), "das_rag": ("#2B2B2B", "v")}
@@ -50,20 +51,24 @@ class Group:
         return METHODS.get(self.method, self.method) + (f", {self.settings}" if self.settings else "")
 
     def heading(self, wide: int) -> str:
-        """Method and settings below each other, for a column; a setting that is too wide is broken behind its =.
+        """Method and settings below each other, for a column; what is too wide is broken behind its =, then at spaces.
 
         Args:
             wide: characters in a line, where they can be broken.
         """
         lines = [METHODS.get(self.method, self.method)]
-        for setting in filter(None, self.settings.split(", ")):
-            name, _, value = setting.partition("=")
-            lines += [setting] if len(setting) <= wide else [f"{name}=", value]
+        for name, value in pairs_of(self.settings):
+            setting = f"{name}={value}"
+            lines += [setting] if len(setting) <= wide else [f"{name}=", *_wrapped(value, wide)]
         return "\n".join(lines)
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Its part of a table with the columns `method` and `settings`."""
         return table[(table["method"] == self.method) & (table["settings"] == self.settings)]
+
+
+def _wrapped(text: str, wide: int) -> list[str]:
+    return textwrap.wrap(text, wide, break_long_words=False, break_on_hyphens=False)
 
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
@@ -133,15 +138,20 @@ def head(axes: Axes, text: str, *, legend: bool = False) -> None:
 
     The figure grows by the height of the legend.
     """
-    _, labels = axes.get_legend_handles_labels()
+    handles, labels = axes.get_legend_handles_labels()
     rows = 0
     if legend and labels:
         figure = axes.get_figure(root=True)
         assert figure is not None
-        columns = max(1, min(len(labels), int(figure.get_figwidth() * 13.5 / (max(map(len, labels)) + 6))))
-        rows = -(-len(labels) // columns)
+        wide = int(figure.get_figwidth() * 13.5)  # characters of this size, of which six are marker and space
+        labels = ["\n".join(_wrapped(label, wide - 6)) for label in labels]
+        longest = max(len(line) for label in labels for line in label.splitlines())
+        columns = max(1, min(len(labels), wide // (longest + 6)))
+        rows = -(-len(labels) // columns) if columns > 1 else sum(label.count("\n") + 1 for label in labels)
         figure.set_figheight(figure.get_figheight() + 0.18 * rows)
-        shown = axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=8.5)
+        shown = axes.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=8.5
+        )
         shown.set_in_layout(False)  # the title's padding keeps its place; it may reach over the next axes
     axes.set_title(text, loc="left", fontsize=11, pad=6 + 13 * rows + (6 if rows else 0))
 

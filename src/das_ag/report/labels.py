@@ -1,0 +1,106 @@
+"""What tells the samples of a store apart, as a text that tables and legends show and that can be taken apart again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from das_ag.experiment.samples import Sample
+
+TEXTS = ("prompt", "negative")
+"""Names of those pairs of a label that are no settings: they tell different texts of one prompt id apart."""
+
+LONGEST_TEXT = 40
+"""Characters of a prompt in a label; the whole one stands in scores.csv."""
+
+_NONE, _ABSENT = "none", "–"
+_PIECES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^",]|,(?! [\w.]+=))+')
+"""What stands between ", name=", which a text in quotation marks may hold without being broken."""
+
+
+def labels_of(samples: Sequence[Sample]) -> list[str]:
+    """For each sample, in what it differs from others, for instance 'ascent.steps=100, prompt="a red heart"'.
+
+    Settings are named if any two samples differ in them. A text is named where a prompt id has several of them, and
+    beside it wherever else the same text stands. Samples with equal labels differ in method, prompt id and seed alone.
+    """
+    ids = [sample.prompt_id for sample in samples]
+    parts = [
+        _differing_settings([sample.settings for sample in samples]),
+        _differing_texts("prompt", ids, [sample.positive for sample in samples]),
+        _differing_texts("negative", ids, [sample.negative for sample in samples]),
+    ]
+    return [_joined(itertools.chain.from_iterable(pairs)) for pairs in zip(*parts, strict=True)]
+
+
+def pairs_of(label: str) -> list[tuple[str, str]]:
+    """(name, value) of each part of a label."""
+    parted = (piece.strip().partition("=") for piece in _PIECES.findall(label))
+    return [(name, value) for name, _, value in parted]
+
+
+def divide(label: str) -> tuple[str, str]:
+    """A label's settings, and its texts."""
+    pairs = pairs_of(label)
+    return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name}={value}" if value else name for name, value in pairs)
+
+
+def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
+    flat = [_flatten(value) for value in settings]
+    # The sign is what makes the method, which has a column of its own.
+    names = sorted({*itertools.chain.from_iterable(flat)} - {"objective.aesthetic_sign"})
+    shown = [{name: _shown(value) for name, value in f.items()} for f in flat]
+    differing = [name for name in names if len({s.get(name, _ABSENT) for s in shown}) > 1]
+    return [[(name, _short(s.get(name, _ABSENT))) for name in differing] for s in shown]
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flatten(item, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = item
+    return flat
+
+
+def _shown(value: Any) -> str:
+    """A value as the command line takes it; a word stands without quotation marks where it cannot be mistaken."""
+    is_word = isinstance(value, str) and re.fullmatch(r"(?!(true|false|null)$)[A-Za-z_][^\s\",=]*|[0-9a-f]{64}", value)
+    return value if is_word else json.dumps(value, ensure_ascii=False)
+
+
+def _short(value: str) -> str:
+    """Of a checksum its beginning."""
+    return value[:8] if re.fullmatch("[0-9a-f]{64}", value) else value
+
+
+def _differing_texts(name: str, ids: Sequence[str], texts: Sequence[tuple[str, ...]]) -> list[list[tuple[str, str]]]:
+    of_id = defaultdict(set)
+    for prompt_id, text in zip(ids, texts, strict=True):
+        of_id[prompt_id].add(text)
+    # All samples with such a text, so that those of prompts that were run in one way only stay with their like.
+    several = set().union(*(found for found in of_id.values() if len(found) > 1))
+    shown = _abbreviated(several)
+    return [[(name, shown[text])] if text in several else [] for text in texts]
+
+
+def _abbreviated(texts: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Each text short and in quotation marks; those that are cut to the same are numbered."""
+    alike = defaultdict(list)
+    for text in sorted(texts):
+        words = " ".join(" | ".join(text).split())
+        alike[words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 1].rstrip() + "…"].append(text)
+    return {
+        text: json.dumps(short + (f" ({place})" if len(same) > 1 else ""), ensure_ascii=False) if text else _NONE
+        for short, same in alike.items()
+        for place, text in enumerate(same, start=1)
+    }

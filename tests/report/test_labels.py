@@ -1,0 +1,68 @@
+"""Labels of samples: what they name, that no two are alike that should not be, and that they can be taken apart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from das_ag.report.labels import divide, labels_of, pairs_of
+
+
+def with_settings(sample, **settings):
+    return dataclasses.replace(sample, settings=settings)
+
+
+def test_one_text_for_each_prompt_is_not_named(sample_of):
+    samples = [sample_of("heart", negative=("a",)), sample_of("star", negative=("b",)), sample_of("ring", seed=3)]
+    assert labels_of(samples) == ["", "", ""]
+
+
+def test_a_prompt_run_in_one_way_stays_with_its_like(sample_of):
+    """The star has had no negative prompt, as the heart at first."""
+    samples = [sample_of("heart"), sample_of("star"), sample_of("heart", negative=("a blue square",))]
+    assert labels_of(samples) == ["negative=none", "negative=none", 'negative="a blue square"']
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("a photograph of " + "x" * 60 + "1",), ("a photograph of " + "x" * 60 + "2",)),
+        (("a red heart", "a star"), ("a red heart | a star",)),
+        (("a  heart",), ("a heart",)),
+        (("none",), ()),
+    ],
+)
+def test_different_texts_have_different_labels(sample_of, first, second):
+    one, other = labels_of([sample_of(negative=first), sample_of(negative=second)])
+    assert one != other
+    assert max(len(one), len(other)) < 60
+
+
+def test_a_setting_that_one_sample_lacks_is_a_difference(sample_of):
+    sample = sample_of()
+    samples = [with_settings(sample), with_settings(sample, compile=None), with_settings(sample, compile="null")]
+    assert labels_of(samples) == ["compile=–", "compile=null", 'compile="null"']
+
+
+def test_settings_are_written_as_on_the_command_line_and_checksums_shortened(sample_of):
+    sample = sample_of()
+    samples = [
+        with_settings(sample, flag=True, betas=[0.5, 0.9], model="ViT-L/14", digest="a" * 64),
+        with_settings(sample, flag=False, betas=[0.5, 0.99], model="RN50", digest="b" * 64),
+    ]
+    assert labels_of(samples)[0] == "betas=[0.5, 0.9], digest=aaaaaaaa, flag=true, model=ViT-L/14"
+
+
+def test_a_label_can_be_taken_apart(sample_of):
+    text = 'so, steps=3, "quoted\\" [0.5, 0.9]'
+    samples = [with_settings(sample_of(positive=(text,)), betas=[0.5, 0.9], x={"y": "a, b=1"}), sample_of()]
+    label = labels_of(samples)[0]
+    names = [name for name, _ in pairs_of(label)]
+    assert names == ["ascent.steps", "betas", "guide", "x.y", "prompt"]
+    assert dict(pairs_of(label))["betas"] == "[0.5, 0.9]"
+    assert dict(pairs_of(label))["x.y"] == '"a, b=1"'
+    settings, texts = divide(label)
+    assert [name for name, _ in pairs_of(settings)] == names[:-1]
+    assert texts.startswith('prompt="so, steps=3')
+    assert divide("") == ("", "")
