@@ -91,7 +91,7 @@ def test_only_new_images_are_scored(store, sample_of, put, caplog):
     with caplog.at_level(logging.INFO):
         evaluate(store, JUDGE, CPU)
     assert set(scores_of(store)) == {1, 2, 3, 4}
-    assert "Embedded judge: 1 images scored" in caplog.text
+    assert "Embedded judge: 1 image scored" in caplog.text
 
 
 def test_scores_by_other_weights_are_made_again(store, sample_of):

@@ -66,7 +66,7 @@ def evaluate(
             scored += 1
         unreadable += damaged
         if scored:
-            log.info("%s: %d images scored", choice.title, scored)
+            log.info("%s: %d %s scored", choice.title, scored, "image" if scored == 1 else "images")
         elif only is None and found:
             log.info("%s: all %d images have their scores", choice.title, found)
     return list(dict.fromkeys(unreadable))

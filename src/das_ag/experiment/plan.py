@@ -23,6 +23,8 @@ from das_ag.models.compiled import check_compiler
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
 
 OUTPUTS = Path("outputs")
+LEAST_PX = 8
+"""Side of an image; a smaller one is a mistake, and no picture to be scored."""
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
     "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard", "shards", "dry_run",
@@ -228,10 +230,11 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     for option in ("published_figures", "dry_run"):
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
-    if 2 * settings.border_px >= settings.pyramid.canvas_px:
+    left_px = settings.pyramid.canvas_px - 2 * settings.border_px
+    if left_px < LEAST_PX:
         raise UserError(
-            f"views.max_shift_px: expected less than half the canvas of {settings.pyramid.canvas_px} px, got "
-            f"{settings.border_px}, which leaves no image; lower it or raise canvas_px."
+            f"views.max_shift_px: expected to leave an image of at least {LEAST_PX} px, got {settings.border_px} on "
+            f"each side of a canvas of {settings.pyramid.canvas_px} px; lower it or raise canvas_px."
         )
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
