@@ -11,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,6 @@ class Run:
         process: its exit status, stdout and stderr.
         before, after: what its store held when it began and when it had ended, as `held` gives it.
         unfinished: what its store held half-written when it had ended.
-        seconds: it took.
         extra: a folder of a sample, where the story has one.
     """
 
@@ -54,7 +52,6 @@ class Run:
     before: dict[Path, tuple[int, bytes]]
     after: dict[Path, tuple[int, bytes]]
     unfinished: list[Path]
-    seconds: float
     extra: Any = None
 
     @property
@@ -78,12 +75,12 @@ def go(run_server):
     """Runs run.py; `during` is a line of its progress and a signal that it sends itself when it has said this."""
 
     def go(folder: Path, *arguments: str, during: tuple[str, signal.Signals] | None = None, **variables: str) -> Run:
-        before, started = held(folder), time.monotonic()
+        before = held(folder)
         signal_after = ("das_ag.experiment.progress:log.info", *during) if during else None
         run = run_server.start(folder, *arguments, signal_after=signal_after, **variables)
         done = subprocess.CompletedProcess(arguments, run.wait(), run.stdout, run.stderr)
         unfinished = list(folder.glob("outputs/*/.unfinished/*"))
-        return Run(folder, run.pid, done, before, held(folder), unfinished, time.monotonic() - started)
+        return Run(folder, run.pid, done, before, held(folder), unfinished)
 
     return go
 
@@ -250,10 +247,6 @@ def test_a_second_start_makes_nothing(second):
     assert len(second.after) == 12
     assert second.after == second.before
     assert (second.root / "table.md").read_text(encoding="utf-8") in second.process.stdout
-
-
-def test_a_second_start_is_faster(first, second):
-    assert second.seconds < first.seconds
 
 
 def test_a_deleted_sample_is_made_again_and_no_other(mended):

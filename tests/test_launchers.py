@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +56,10 @@ while [[ $1 == --* ]]; do
     esac
 done
 mkdir -p "$(dirname "$output")"
+if [ "$SLURM_ARRAY_TASK_ID" = 0 ] && [ ! -e "$SLURM_FOLDER/preempted" ]; then
+    touch "$SLURM_FOLDER/preempted"
+    set -- "$1" "$SLURM_FOLDER/preempted_task.py" "${@:2}"
+fi
 exec "$@" >> "$output" 2>> "$error"
 """,
     "sacct": """#!/bin/bash
@@ -67,6 +68,19 @@ for task in 0 1; do echo "7_$task|RUNNING|here"; done
 """,
     "scontrol": """#!/bin/bash
 [ "$1" = requeue ] && touch "$SLURM_FOLDER/requeued-$2"
+""",
+    # Stands before "-u -m module …". As Slurm does before it takes a node away, in the middle of the first sample: as
+    # soon as its first checkpoint is written, which no busy machine can miss.
+    "preempted_task.py": f"""
+import runpy, signal, sys
+from das_ag.experiment import environment
+environment.prepare()
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from run_server import signal_after
+signal_after("das_ag.experiment.checkpoints:Checkpoint.write", "", signal.SIGUSR2)
+assert sys.argv[1:3] == ["-u", "-m"], sys.argv
+sys.argv = sys.argv[3:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """,
 }
 
@@ -165,7 +179,6 @@ def launched(launch, sweep, failing_sweep, serial, tmp_path_factory):
 
         jobs = {name: submit(name) for name in ("submitit_slurm", "ray", "ray_send_back", "joblib")}
         jobs["failing"] = pool.submit(start, "failing", *failing_sweep)
-        preempt(folders["submitit_slurm"], serial, jobs["submitit_slurm"])
         jobs["submitit_local"] = submit("submitit_local")
         return {name: job.result() for name, job in jobs.items()}
 
@@ -175,18 +188,6 @@ def slurm_in_small(folder: Path) -> Path:
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     return folder
-
-
-def preempt(folder: Path, serial: Path, sweep: Future[Launched]) -> None:
-    """As Slurm does before it takes a node away, in the middle of the first sample: after a checkpoint."""
-    (sample,) = serial.glob("samples/das/heart-*")
-    claim = folder / f"outputs/embedded/claims/{sample.name.rpartition('-')[2]}.claim"
-    log = folder / "outputs/.submitit/7_0/7_0_0_log.out"
-    while not (log.exists() and "das heart seed 42: step 6 of 24" in log.read_text()):
-        if sweep.done():
-            return
-        time.sleep(0.005)
-    os.kill(int(re.search(r"^pid=(\d+)$", claim.read_text(), re.MULTILINE)[1]), signal.SIGUSR2)
 
 
 def times_of(root: Path) -> dict[Path, int]:
@@ -252,8 +253,7 @@ def test_a_job_that_slurm_preempts_is_queued_again_and_goes_on(launched):
     log = launched["submitit_slurm"].root.parent / ".submitit/7_0/7_0_0_log.out"
     lines = log.read_text().splitlines()
     assert any("Requeued job 7_0" in line for line in lines)
-    (goes_on,) = (line for line in lines if "goes on after step" in line)
-    assert re.fullmatch("das heart seed 42: goes on after step (3|6|9|12|15|18|21) of 24", goes_on)
+    assert [line for line in lines if "goes on after" in line] == ["das heart seed 42: goes on after step 3 of 24"]
     assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded" in lines
 
 

@@ -43,6 +43,9 @@ WORST = (
     ("das_ag.experiment.store:Store.write_score", "", 4, set(), False),
 )
 
+STOP = ("das_ag.experiment.checkpoints:Checkpoint.write", "", signal.SIGSTOP)
+"""A process stops itself in the middle of a batch, which nobody can be too late to see."""
+
 
 @pytest.fixture(scope="module")
 def settings(tiny):
@@ -240,18 +243,14 @@ def worst_moments(server: RunServer, command: tuple[str, ...], folder: Path) -> 
 
 
 def together(server: RunServer, command: tuple[str, ...], folder: Path) -> Story:
-    """Two starts at once; the first is held up until the second has begun a batch, so that both have work."""
+    """Two starts at once; one stops in its first batch until the other has begun another, so that both have work."""
     story = Story(folder)
-    one, other = runs = [server.start(folder, *command) for _ in range(2)]
-    first, second = one, other
-    one.wait_until(lambda: claims_of(one, story.root) or claims_of(other, story.root))
-    if claims_of(other, story.root):
-        first, second = other, one
-    first.send(signal.SIGSTOP)
-    second.wait_until(lambda: claims_of(second, story.root))
-    first.send(signal.SIGCONT)
-    for run in runs:
-        run.wait()
+    one, other = server.start(folder, *command, signal_after=STOP), server.start(folder, *command)
+    other.wait_until(lambda: ": step " in other.stdout)
+    while one.poll() is None:
+        one.send(signal.SIGCONT)  # it stops at each of its checkpoints
+        time.sleep(0.01)
+    other.wait()
     story.last, story.others = one, [other]
     return story
 
@@ -259,9 +258,8 @@ def together(server: RunServer, command: tuple[str, ...], folder: Path) -> Story
 def takeover(server: RunServer, command: tuple[str, ...], folder: Path) -> Story:
     """A process sleeps in the middle of its batch until another has nothing to do but to wait for it, then dies."""
     story = Story(folder)
-    sleeper = server.start(folder, *command)
+    sleeper = server.start(folder, *command, signal_after=STOP)
     sleeper.wait_until(lambda: list((story.root / "checkpoints").glob("*.pt")))
-    sleeper.send(signal.SIGSTOP)
     story.last = server.start(folder, *command)
     story.last.wait_until(lambda: "Waiting for other processes" in story.last.stdout)
     sleeper.kill()
