@@ -33,7 +33,7 @@ def main() -> int:
         if not is_right:
             print(f"  {record.sample.prompt_id} seed {record.sample.seed}: taken for a {got[1]} {got[0]}")
     for row in paired_differences(score_table(records, "embedded")).itertuples(index=False):
-        interval = f"95 % interval {row.low:+.3f} to {row.high:+.3f}, {row.n} pairs"
+        interval = f"95 % interval {row.low:+.3f} to {row.high:+.3f}, {row.n} pairs of {row.prompts} prompts"
         print(f"{METHODS[row.method]} against DAS: {row.difference:+.3f}, {interval}")
     return 1 if damaged else 0
 

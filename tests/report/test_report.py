@@ -55,7 +55,7 @@ def test_report_lies_beside_the_samples(reported):
     store, table, left_out = reported
     assert left_out == []
     assert (store.root / "table.md").read_text(encoding="utf-8") == table
-    assert [(row[0], row[1], row[2], row[4]) for row in cells_of(table)] == [
+    assert [(row[0], row[1], row[3], row[5]) for row in cells_of(table)] == [
         ("DAS", "3", "6.100", "2.646"), ("DAS-AG", "3", "6.200", "2.646"), ("DAS-rAG", "3", "6.000", "2.646"),
     ]  # fmt: skip
     assert r"\toprule" in (store.root / "table.tex").read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_an_image_removed_after_scoring_is_left_out_and_named(store, sample_of):
     table, (sentence,) = report(store)
     assert str(gone.folder) in sentence
     assert cells_of(table)[0][1] == "2"
-    assert "DAS-AG: 2 pairs and 1 without partner" in table
+    assert "DAS-AG: 2 pairs of 1 prompt and 1 without partner" in table
 
 
 def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):
@@ -160,7 +160,7 @@ def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):
     put(store, sample_of(), 6.25)
     table, left_out = report(store)
     assert left_out == []
-    assert cells_of(table) == [["DAS", "1", "6.250", "–", "–", "0.250"]]
+    assert cells_of(table) == [["DAS", "1", "1", "6.250", "–", "–", "0.250"]]
     assert (store.root / "plots" / "scores.png").is_file()
     (row,) = pd.read_csv(store.root / "table.csv").to_dict("records")
     assert (row["method"], row["mean"], row["n"]) == ("DAS", 6.25, 1)
@@ -171,7 +171,7 @@ def test_several_settings_are_reported_apart(store, sample_of, put):
     put(store, sample_of(steps=20), 8.0)
     table, _ = report(store)
     rows = cells_of(table)
-    assert [row[2:4] for row in rows if row[1] == "ascent.steps=20"] == [["1", "8.000"]]
+    assert [row[2:5] for row in rows if row[1] == "ascent.steps=20"] == [["1", "1", "8.000"]]
     assert len([row for row in rows if row[1] == "ascent.steps=200"]) == 3
 
 
@@ -181,7 +181,7 @@ def test_a_damaged_sample_is_left_out_and_named(store, sample_of):
     table, (sentence,) = report(store)
     assert str(gone.folder) in sentence
     assert "left out" in sentence
-    assert [cells_of(table)[0][place] for place in (1, 2, 4)] == ["2", "4.600", "0.707"]
+    assert [cells_of(table)[0][place] for place in (1, 3, 5)] == ["2", "4.600", "0.707"]
 
 
 def test_a_damaged_image_does_not_cost_the_report(store, sample_of):
@@ -189,7 +189,7 @@ def test_a_damaged_image_does_not_cost_the_report(store, sample_of):
     path = store.root / sample_of(method="das", seed=0).folder / "image.png"
     path.write_bytes(b"")
     table, told = report(store)
-    assert [cells_of(table)[0][place] for place in (1, 2, 4)] == ["3", "6.100", "2.646"]
+    assert [cells_of(table)[0][place] for place in (1, 3, 5)] == ["3", "6.100", "2.646"]
     assert str(path.parent.name) in " ".join(told)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
 from das_ag.report import METHODS, method_summary, paired_differences, score_table
-from das_ag.report.statistics import evaluators_of, is_guided_by
+from das_ag.report.statistics import coverage, evaluators_of, is_guided_by, least_p
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ def test_mean_and_standard_deviation_by_hand(store, sample_of, put):
         put(store, sample_of(method="das_ag", seed=seed), score)
     put(store, sample_of(method="das_rag"), 3.25)
     summary = method_summary(table_of(store))
-    assert list(summary.columns) == ["method", "settings", "mean", "low", "high", "std", "n", "similarity"]
+    assert list(summary.columns) == [
+        "method", "settings", "mean", "low", "high", "std", "n", "prompts", "similarity"
+    ]  # fmt: skip
     assert set(summary["similarity"]) == {0.25}
     assert list(summary["n"]) == [3, 2, 1]
     # (4 + 5 + 9) / 3; the squares of -2, -1, 3 over 3 - 1; likewise ±0.5 over 2 - 1
@@ -143,7 +146,7 @@ def test_methods_are_compared_pair_by_pair(store, sample_of, put):
     assert paired_differences(table_of(store)).to_dict("records") == [
         {
             "method": "das_ag", "settings": "", "difference": 2.0, "low": 1.0, "high": 3.0, "p": 0.5, "n": 2,
-            "unpaired": 0,
+            "prompts": 1, "unpaired": 0,
         }
     ]  # fmt: skip
 
@@ -161,6 +164,64 @@ def test_the_interval_of_many_pairs_is_that_of_their_mean(store, sample_of, put)
     half = 1.96 * differences.std() / math.sqrt(50)
     assert row["low"] == pytest.approx(differences.mean() - half, abs=0.05)
     assert row["high"] == pytest.approx(differences.mean() + half, abs=0.05)
+
+
+def put_seeds(store, sample_of, put, n_prompts, n_seeds):
+    """Differences to DAS that are the prompt's own, but for little; returns them, (prompts, seeds)."""
+    rng = np.random.default_rng(3)
+    differences = rng.normal(0.5, 1.0, (n_prompts, 1)) + rng.normal(0.0, 0.1, (n_prompts, n_seeds))
+    for (prompt, seed), difference in np.ndenumerate(differences):
+        put(store, sample_of(f"prompt_{prompt:02}", seed=seed), 5.0)
+        put(store, sample_of(f"prompt_{prompt:02}", seed=seed, method="das_ag"), 5.0 + float(difference))
+    return differences
+
+
+def test_seeds_of_a_prompt_are_no_independent_evidence(store, sample_of, put):
+    """What is drawn and exchanged are prompts: as if each were one image, with the mean of its seeds."""
+    from scipy.stats import bootstrap
+
+    means = put_seeds(store, sample_of, put, 8, 4).mean(axis=1)
+    (row,) = paired_differences(table_of(store)).to_dict("records")
+    assert (row["n"], row["prompts"]) == (32, 8)
+    interval = bootstrap((means,), np.mean, method="percentile", rng=5).confidence_interval
+    assert row["low"] == pytest.approx(interval.low, abs=0.03)
+    assert row["high"] == pytest.approx(interval.high, abs=0.03)
+    # Of all 2**8 ways to exchange the methods in whole prompts, those with a mean at least as far from 0.
+    signs = np.array(list(itertools.product([-1, 1], repeat=8)))
+    assert row["p"] == pytest.approx((np.abs(signs @ means) >= abs(means.sum()) - 1e-12).mean())
+    rows = method_summary(table_of(store)).set_index("method")
+    assert rows["prompts"].tolist() == [8, 8]
+    assert rows.loc["das_ag", "low"] == pytest.approx(5 + interval.low, abs=0.03)
+
+
+def test_prompts_count_by_their_images_where_they_have_not_equally_many(store, sample_of, put):
+    for prompt, scores in {"heart": [4.0], "star": [6.0, 7.0, 8.0]}.items():
+        for seed, score in enumerate(scores):
+            put(store, sample_of(prompt, seed=seed), score)
+    (row,) = method_summary(table_of(store)).to_dict("records")
+    assert (row["mean"], row["low"], row["high"]) == (6.25, 4.0, 7.0)  # drawn: heart twice, both, or star twice
+
+
+def test_one_prompt_is_judged_by_its_seeds(store, sample_of, put):
+    from scipy.stats import bootstrap
+
+    (differences,) = put_seeds(store, sample_of, put, 1, 9)
+    (row,) = paired_differences(table_of(store)).to_dict("records")
+    assert (row["n"], row["prompts"]) == (9, 1)
+    interval = bootstrap((differences,), np.mean, method="percentile", rng=5).confidence_interval
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high), abs=0.01)
+    assert row["p"] == pytest.approx(2 / 2**9)
+
+
+def test_few_prompts_give_the_told_coverage_and_p(store, sample_of, put):
+    """Against 1,500 made-up experiments of each size: six seeds, half of the variance between prompts."""
+    measured = {2: 0.514, 3: 0.753, 4: 0.822, 6: 0.872, 9: 0.897, 12: 0.904, 20: 0.919}
+    assert {k: coverage(k) for k in measured} == pytest.approx(measured, abs=0.02)
+    put_seeds(store, sample_of, put, 3, 2)
+    for sample in [sample_of(f"prompt_{k:02}", seed=s, method="das_rag") for k in range(3) for s in range(2)]:
+        put(store, sample, 2.0)
+    rows = paired_differences(table_of(store)).set_index("method")
+    assert rows.loc["das_rag", "p"] == least_p(3) == 0.25
 
 
 def test_equal_differences_have_no_spread(store, sample_of, put):

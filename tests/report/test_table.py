@@ -29,19 +29,22 @@ THREE = scores_of(
 
 
 def test_the_table_of_three_methods():
-    """Means, standard deviations and differences by hand; of two pairs a resample has the mean 1, 1.5 or 2."""
+    """Means, standard deviations and differences by hand; of two pairs of a prompt a resample has the mean 1, 1.5 or 2.
+
+    Of two prompts, that of DAS has 4.5, 6 or 9: the sum of both over their three images.
+    """
     lines = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in markdown(set_results(results(THREE))).splitlines()
     ]
-    assert lines[0] == ["method", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
-    assert [row[:2] for row in lines[2:]] == [["DAS", "3"], ["DAS-AG", "3"], ["DAS-rAG", "1"]]
-    assert [row[2] for row in lines[2:]] == ["6.000", "6.000", "3.250"]
-    assert [row[4] for row in lines[2:]] == ["2.646", "1.000", "–"]
-    assert {row[5] for row in lines[2:]} == {"0.250"}
-    assert lines[2][6:] == ["–", "–", "–"]
-    assert lines[3][6:] == ["+1.500", "+1.000 … +2.000", "0.500"]
-    assert lines[4][6:] == ["−0.750", "–", "–"]
-    assert lines[4][3] == "–"
+    assert lines[0] == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
+    assert [row[:3] for row in lines[2:]] == [["DAS", "3", "2"], ["DAS-AG", "3", "2"], ["DAS-rAG", "1", "1"]]
+    assert [row[3] for row in lines[2:]] == ["6.000", "6.000", "3.250"]
+    assert [row[4] for row in lines[2:]] == ["4.500 … 9.000", "6.000 … 6.000", "–"]
+    assert [row[5] for row in lines[2:]] == ["2.646", "1.000", "–"]
+    assert {row[6] for row in lines[2:]} == {"0.250"}
+    assert lines[2][7:] == ["–", "–", "–"]
+    assert lines[3][7:] == ["+1.500", "+1.000 … +2.000", "0.500"]
+    assert lines[4][7:] == ["−0.750", "–", "–"]
 
 
 def test_columns_of_markdown_are_aligned():
@@ -65,9 +68,41 @@ def test_numbers_are_kept_in_full_for_the_csv():
 def test_the_caption_counts_pairs_and_what_has_no_partner():
     text = " ".join(caption(results(THREE), "A judge", guided=False))
     assert "Aesthetic score by A judge, which guided none of the images; scale 1–10, ↑ better." in text
-    assert "DAS-AG: 2 pairs and 1 without partner; DAS-rAG: 1 pairs)" in text
+    assert "DAS-AG: 2 pairs of 1 prompt and 1 without partner; DAS-rAG: 1 pair of 1 prompt)" in text
     assert "9,999 resamples, seed 0" in text
     assert "One sample has neither standard deviation nor interval" in text
+
+
+def several(n_prompts, n_seeds, methods=("das", "das_ag")):
+    return scores_of(
+        *((method, f"prompt_{k}", seed, 5.0 + k + place / 7)
+          for place, method in enumerate(methods) for k in range(n_prompts) for seed in range(n_seeds))
+    )  # fmt: skip
+
+
+def test_the_caption_says_of_how_many_prompts():
+    text = " ".join(caption(results(several(6, 2)), "A judge", guided=False))
+    assert "draws whole prompts, with all their seeds, out of 6 (9,999" in text
+    assert "over 6 it holds the mean about 87 % of the time, and p is never below 0.031." in text
+    assert "12 pairs of 6 prompts" in text
+    assert "for this prompt only" not in text
+    text = " ".join(caption(results(several(10, 1)), "A judge", guided=False))
+    assert "out of 10" in text
+    assert "too narrow" not in text
+
+
+def test_the_caption_of_one_prompt_is_about_its_seeds():
+    text = " ".join(caption(results(several(1, 4)), "A judge", guided=False))
+    assert "are over its seeds and hold for this prompt only" in text
+    assert "whole prompts" not in text
+    assert "over 4 it holds the mean about 81 % of the time, and p is never below 0.125." in text
+    text = " ".join(caption(results(several(1, 4, ["das"])), "A judge", guided=False))
+    assert "81 % of the time." in text
+    assert "test" not in text
+    text = " ".join(caption(results(THREE), "A judge", guided=False))
+    assert "out of 2" in text
+    assert "Where a row has one prompt, they are over its seeds" in text
+    assert "95 %" not in " ".join(caption(results(several(1, 1)), "A judge", guided=False))
 
 
 def test_an_evaluator_that_guided_is_told():
@@ -77,7 +112,7 @@ def test_an_evaluator_that_guided_is_told():
 
 def test_without_das_there_is_no_difference():
     table = set_results(results(THREE[THREE["method"] != "das"]))
-    assert table.heads == ["method", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    assert table.heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
 
 
 def test_published_figures_stand_beside():
@@ -102,12 +137,12 @@ def test_settings_have_a_column_where_they_differ():
 
 
 def test_experiments_have_a_column_and_pairs_of_their_own():
-    several = pd.concat([THREE.assign(experiment="a"), THREE.assign(experiment="b", aesthetic_score=1.0)])
-    table = set_results(results(several))
+    both = pd.concat([THREE.assign(experiment="a"), THREE.assign(experiment="b", aesthetic_score=1.0)])
+    table = set_results(results(both))
     assert table.heads[:2] == ["experiment", "method"]
     assert [row[0] for row in table.rows] == ["a"] * 3 + ["b"] * 3
-    assert {row[7] for row in table.rows[3:]} == {"–", "+0.000"}
-    assert "b DAS-AG: 2 pairs" in " ".join(caption(results(several), "A judge", guided=False))
+    assert {row[8] for row in table.rows[3:]} == {"–", "+0.000"}
+    assert "b DAS-AG: 2 pairs" in " ".join(caption(results(both), "A judge", guided=False))
 
 
 def test_a_row_for_each_prompt():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from das_ag.errors import UserError
 from das_ag.experiment.samples import Record
@@ -86,16 +87,18 @@ def method_summary(scores: pd.DataFrame, *, by: Sequence[str] = ("method", "sett
         by: columns whose values make a group.
 
     Returns:
-        `mean`, `low` and `high` (95 % percentile bootstrap interval of the mean), `std` (divided by n - 1), `n`, and
-        `similarity` (mean cosine of image and positive prompt). Samples without a score do not count; a single sample
-        has neither standard deviation nor interval (NaN).
+        `mean`, `low` and `high` (95 % bootstrap interval of the mean, over prompts as `_interval_of_mean` says), `std`
+        (divided by n - 1), `n`, `prompts` (how many there are among the n), and `similarity` (mean cosine of image and
+        positive prompt). Samples without a score do not count; a single sample has neither standard deviation nor
+        interval (NaN).
     """
     rows = []
     for values, group in scores.dropna(subset="aesthetic_score").groupby(list(by), sort=False):
-        score = group["aesthetic_score"]
-        low, high = _interval_of_mean(score.to_numpy())
-        rows.append((*values, score.mean(), low, high, score.std(), len(group), group["clip_positive"].mean()))
-    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "std", "n", "similarity"])
+        score, ids = group["aesthetic_score"], group["prompt_id"]
+        low, high = _interval_of_mean(score.to_numpy(), ids)
+        similarity = group["clip_positive"].mean()
+        rows.append((*values, score.mean(), low, high, score.std(), len(group), ids.nunique(), similarity))
+    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "std", "n", "prompts", "similarity"])
 
 
 def paired_differences(
@@ -108,9 +111,10 @@ def paired_differences(
 
     Returns:
         One row for each group and other method that has pairs: `method`, the group's columns, `difference` (mean of the
-        pairs' differences), `low` and `high` (its 95 % percentile bootstrap interval), `p` (two-sided paired
-        permutation test of the mean difference), `n` (pairs), `unpaired` (scored samples of that method without a
-        partner). One pair has neither interval nor p (NaN).
+        pairs' differences), `low` and `high` (its 95 % bootstrap interval), `p` (two-sided paired permutation test of
+        the mean difference), both over prompts as `_interval_of_mean` and `_permutation_p` say, `n` (pairs), `prompts`
+        (how many there are among them), `unpaired` (scored samples of that method without a partner). One pair has
+        neither interval nor p (NaN).
 
     Raises:
         UserError: several samples of a method could be the partner.
@@ -120,13 +124,17 @@ def paired_differences(
     rows = []
     for values, group in groups:
         for method in [name for name in METHODS if name in group and name != baseline and baseline in group]:
-            differences = (group[method] - group[baseline]).dropna().to_numpy()
+            differences = (group[method] - group[baseline]).dropna()
             if len(differences):
-                low, high = _interval_of_mean(differences)
-                unpaired = int(group[method].notna().sum()) - len(differences)
-                p = _permutation_p(differences)
-                rows.append((method, *values, differences.mean(), low, high, p, len(differences), unpaired))
-    return pd.DataFrame(rows, columns=["method", *within, "difference", "low", "high", "p", "n", "unpaired"])
+                ids, unpaired = (
+                    group.loc[differences.index, "prompt_id"],
+                    group[method].notna().sum() - len(differences),
+                )
+                low, high = _interval_of_mean(differences.to_numpy(), ids)
+                numbers = (differences.mean(), low, high, _permutation_p(differences.to_numpy(), ids))
+                rows.append((method, *values, *numbers, len(differences), ids.nunique(), int(unpaired)))
+    columns = ["method", *within, "difference", "low", "high", "p", "n", "prompts", "unpaired"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _pairs(scored: pd.DataFrame) -> pd.DataFrame:
@@ -141,26 +149,66 @@ def _pairs(scored: pd.DataFrame) -> pd.DataFrame:
     return found.unstack("method").reset_index()
 
 
-def _interval_of_mean(values: np.ndarray) -> tuple[float, float]:
-    """95 % percentile bootstrap interval; NaN for one value."""
+def _interval_of_mean(values: Float[np.ndarray, n], prompt_ids: pd.Series) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean; NaN for one value.
+
+    Whole prompts are drawn, with all their seeds: images of one prompt are alike, and more of them say little about
+    other prompts (cluster bootstrap; Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
+    Where there is one prompt only, its seeds are drawn, and the interval is about this prompt.
+    """
     from scipy.stats import bootstrap  # takes a second to import
 
     if len(values) < 2:
         return float("nan"), float("nan")
-    found = bootstrap((values,), np.mean, method="percentile", n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED)
+    found = bootstrap(
+        _units(values, prompt_ids), _mean_of_units, paired=True, vectorized=True, method="percentile",
+        n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED,
+    )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _permutation_p(differences: np.ndarray) -> float:
-    """Two-sided p of the mean difference under exchange of the partners of each pair; NaN for one pair.
+def _permutation_p(differences: Float[np.ndarray, n], prompt_ids: pd.Series) -> float:
+    """Two-sided p of the mean difference under exchange of the two methods; NaN for one pair.
 
-    Exact where all exchanges number at most `RESAMPLES`.
+    All pairs of a prompt are exchanged together, for the reason that `_interval_of_mean` gives; where there is one
+    prompt only, each by itself. Exact where all exchanges number at most `RESAMPLES`.
     """
     from scipy.stats import permutation_test
 
     if len(differences) < 2:
         return float("nan")
+    sums, _ = _units(differences, prompt_ids)  # the mean is their sum by a number that no exchange changes
     found = permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED, vectorized=True
+        (sums,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED, vectorized=True
     )
     return float(found.pvalue)
+
+
+def coverage(units: int) -> float:
+    """How often a percentile bootstrap interval of 95 % holds the mean of normal values, drawn from that many units.
+
+    It reaches 1.96 standard errors from their mean, with the variance divided by the number of units rather than one
+    less, where Student's t would reach further. Of two it spans both, which hold their mean between them half the time.
+    """
+    from scipy.stats import norm, t
+
+    if units == 2:
+        return 0.5
+    return float(2 * t.cdf(norm.ppf(0.975) * ((units - 1) / units) ** 0.5, units - 1) - 1)
+
+
+def least_p(units: int) -> float:
+    """The smallest p that a two-sided permutation test of that many units can have: one exchange, and its opposite."""
+    return max(2.0 ** (1 - units), 2 / (RESAMPLES + 1))
+
+
+def _units(values: Float[np.ndarray, n], prompt_ids: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and number of the values of each prompt; of one prompt, each value by itself."""
+    if prompt_ids.nunique() == 1:
+        return values, np.ones(len(values))
+    of_prompt = pd.Series(values).groupby(prompt_ids.to_numpy())
+    return of_prompt.sum().to_numpy(), of_prompt.size().to_numpy()
+
+
+def _mean_of_units(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
+    return sums.sum(axis=axis) / counts.sum(axis=axis)

@@ -11,9 +11,20 @@ import pandas as pd
 
 from das_ag.report.labels import divide
 from das_ag.report.published import REMARK, RESULTS
-from das_ag.report.statistics import BOOTSTRAP_SEED, METHODS, RESAMPLES, method_summary, paired_differences
+from das_ag.report.statistics import (
+    BOOTSTRAP_SEED,
+    METHODS,
+    RESAMPLES,
+    coverage,
+    least_p,
+    method_summary,
+    paired_differences,
+)
 
 ABSENT = "–"
+
+FEW = 10
+"""Prompts, or seeds of one, of which the caption says that fewer of them give too narrow an interval."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,12 @@ def results(scores: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
 
     Returns:
         What `method_summary` and, against DAS, `paired_differences` give (`difference`, `difference_low`,
-        `difference_high`, `p`, `pairs`, `unpaired`); in `method` the method's name as it is written.
+        `difference_high`, `p`, `pairs`, `paired_prompts`, `unpaired`); in `method` the method's name as it is written.
     """
     several = "experiment" in scores
     parts = []
     for experiment, part in scores.groupby("experiment", sort=False) if several else [("", scores)]:
-        names = {"low": "difference_low", "high": "difference_high", "n": "pairs"}
+        names = {"low": "difference_low", "high": "difference_high", "n": "pairs", "prompts": "paired_prompts"}
         differences = paired_differences(part).rename(columns=names)
         joined = method_summary(part).merge(differences, on=["method", "settings"], how="left")
         parts.append(joined.assign(experiment=experiment) if several else joined)
@@ -72,15 +83,15 @@ def set_results(table: pd.DataFrame) -> Table:
     """The cells of what `results` gives."""
     words = [name for name in ("experiment", "method", "settings") if name in table and bool((table[name] != "").any())]
     words = words if "method" in words else ["method", *words]
-    heads = [*words, "n", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    heads = [*words, "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
     has_pairs, has_published = bool(table["difference"].notna().any()), "published_mean" in table
     heads += ["− DAS ↑", "95 %", "p"] if has_pairs else []
     heads += ["published mean ↑", "published std"] if has_published else []
     rows = []
     for row in table.to_dict("records"):
         cells = [str(row[name]) for name in words]
-        cells += [str(row["n"]), _number(row["mean"]), _interval(row["low"], row["high"]), _number(row["std"])]
-        cells.append(_number(row["similarity"]))
+        cells += [str(row["n"]), str(row["prompts"]), _number(row["mean"]), _interval(row["low"], row["high"])]
+        cells += [_number(row["std"]), _number(row["similarity"])]
         if has_pairs:
             interval = _interval(row["difference_low"], row["difference_high"], sign=True)
             cells += [_number(row["difference"], sign=True), interval, _p(row["p"])]
@@ -121,25 +132,60 @@ def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool) -> list[
         guided: whether the evaluator also guided.
     """
     which = "" if guided else ", which guided none of the images"
-    sentences = [
-        f"Aesthetic score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1; 95 % intervals are "
-        f"percentile bootstraps of the mean ({RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED})."
-    ]
-    compared = table[table["difference"].notna()].to_dict("records")
+    sentences = [f"Aesthetic score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
+    rows = table.to_dict("records")
+    compared = [row for row in rows if not math.isnan(row["difference"])]
     if compared:
         sentences.append(
-            f"− DAS: mean difference over the same prompt and seed ({'; '.join(map(_pairs, compared))}); p by a "
-            "two-sided paired permutation test."
+            "− DAS: mean difference over the same prompt, negative prompt and seed "
+            f"({'; '.join(map(_pairs, compared))})."
         )
+    sentences += _about_intervals(rows, compared)
     if (table["n"] == 1).any():
         sentences.append("One sample has neither standard deviation nor interval, and one pair has no test.")
     return [*sentences, REMARK] if "published_mean" in table else sentences
 
 
+def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
+    """What was drawn for intervals and p, out of how many prompts, and how far that can be trusted."""
+    means = [(int(row["prompts"]), int(row["n"])) for row in rows if row["n"] > 1]
+    tests = [(int(row["paired_prompts"]), int(row["pairs"])) for row in compared if row["pairs"] > 1]
+    if not means:
+        return []
+    several = [prompts for prompts, _ in [*means, *tests] if prompts > 1]
+    drawn = f" that draws whole prompts, with all their seeds, out of {_span(several)}" if several else ""
+    exchanged = " that exchanges methods in whole prompts" if several else ""
+    text = f"95 % intervals: percentile bootstrap of the mean{drawn} ({RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED})."
+    text += f" p: two-sided paired permutation test{exchanged}." if tests else ""
+    if len(several) < len(means) + len(tests):
+        text += " Where a row has one prompt, they are over its seeds and hold for this prompt only."
+    fewest = min(_drawn(*counts) for counts in [*means, *tests])
+    if fewest < FEW:
+        noun = "prompts" if several else "seeds"
+        text += f" Over fewer than {FEW} {noun} an interval is too narrow: over {fewest} it holds the mean about "
+        text += f"{coverage(fewest):.0%} of the time".replace("%", " %")
+        text += f", and p is never below {_p(least_p(min(_drawn(*counts) for counts in tests)))}." if tests else "."
+    return [text]
+
+
+def _drawn(prompts: int, n: int) -> int:
+    """How many things are drawn from: prompts, or images of a single one."""
+    return prompts if prompts > 1 else n
+
+
+def _span(counts: Sequence[int]) -> str:
+    return f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(min(counts))
+
+
 def _pairs(row: dict[str, Any]) -> str:
-    pairs, unpaired = int(row["pairs"]), int(row["unpaired"])
-    name = f"{row.get('experiment', '')} {row['method']}".strip()
-    return f"{name}: {pairs} pairs" + (f" and {unpaired} without partner" if unpaired else "")
+    pairs, prompts, unpaired = (int(row[name]) for name in ("pairs", "paired_prompts", "unpaired"))
+    name = " ".join(filter(None, [row.get("experiment"), row["method"], row["settings"]]))
+    text = f"{name}: {_counted(pairs, 'pair')} of {_counted(prompts, 'prompt')}"
+    return text + (f" and {unpaired} without partner" if unpaired else "")
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def markdown(table: Table) -> str:
