@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from das_ag import sweep
 from das_ag.errors import UserError, first_line
-from das_ag.experiment.overrides import check_choices, describe
+from das_ag.experiment.configuration import check_choices, describe
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")

@@ -36,7 +36,8 @@ from das_ag.benchmark.steps import (
     measure_step,
     random_weights,
 )
-from das_ag.experiment.plan import compose_config, make_plan
+from das_ag.experiment.configuration import compose_config
+from das_ag.experiment.plan import make_plan
 from das_ag.experiment.runtime import choose_device, provenance
 from das_ag.report.plots.scaling import plot_scaling
 

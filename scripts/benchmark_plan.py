@@ -21,7 +21,8 @@ from das_ag.experiment import environment
 environment.prepare()
 
 from das_ag.benchmark.steps import fake_finished
-from das_ag.experiment.plan import compose_config, make_plan
+from das_ag.experiment.configuration import compose_config
+from das_ag.experiment.plan import make_plan
 from das_ag.experiment.store import Store
 from das_ag.world import all_shape_colour_captions
 

@@ -44,7 +44,7 @@ def conf_folder() -> Path:
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., DictConfig]:
     """The real configuration with overrides."""
-    from das_ag.experiment.plan import compose_config
+    from das_ag.experiment.configuration import compose_config
 
     composed = functools.cache(compose_config)  # a tenth of a second each
     return lambda *overrides: copy.deepcopy(composed(overrides))

@@ -13,7 +13,8 @@ from das_ag.demo.form import METHODS, SETTINGS, Form, form_of, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
 from das_ag.experiment.command import overrides_of
-from das_ag.experiment.plan import compose_config, make_plan
+from das_ag.experiment.configuration import compose_config
+from das_ag.experiment.plan import make_plan
 
 FORM = Form("embedded", ("das_ag",), ("a red heart",), (), 7)
 CHANGES = {

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from das_ag.experiment.command import command_of, overrides_of
-from das_ag.experiment.plan import compose_config, make_plan
+from das_ag.experiment.configuration import compose_config
+from das_ag.experiment.plan import make_plan
 from das_ag.experiment.samples import Sample
 
 TEXTS = [

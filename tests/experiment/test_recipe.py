@@ -16,9 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from das_ag.errors import UserError
 from das_ag.experiment.command import command_of
+from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.files import encode_png
 from das_ag.experiment.generate import generate
-from das_ag.experiment.plan import compose_config, make_plan
+from das_ag.experiment.plan import make_plan
 from das_ag.experiment.recipe import Recipe, read_recipe, text_of
 from das_ag.experiment.samples import Placement
 from das_ag.experiment.store import Store

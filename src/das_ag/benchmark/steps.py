@@ -19,8 +19,9 @@ from jaxtyping import Float
 from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.benchmark.published import PublishedAscent
 from das_ag.experiment.batch import Run, guide_of
+from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.files import pretty
-from das_ag.experiment.plan import Plan, compose_config, make_plan
+from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.runtime import choose_device, set_up
 from das_ag.experiment.samples import SAMPLE, Sample
 from das_ag.experiment.store import Store

@@ -14,7 +14,6 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from das_ag.errors import UserError
 from das_ag.experiment.evaluators import EVALUATORS, EvaluatorChoice
 from das_ag.experiment.guides import GUIDES, GuideChoice
-from das_ag.experiment.overrides import CONFIGURATION, check_choices, describe
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.samples import Sample
@@ -107,23 +106,6 @@ def _samples_per_batch(settings: Settings, runtime: RuntimeSettings) -> int:
 
 def _batches(samples: Sequence[Sample], size: int) -> list[tuple[Sample, ...]]:
     return [tuple(samples[first : first + size]) for first in range(0, len(samples), size)]
-
-
-def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that `python run.py` would see with these overrides, for other programs than run.py.
-
-    Raises:
-        UserError: there is no such group, choice or option.
-    """
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-
-    check_choices(overrides)
-    try:
-        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
-    except HydraException as error:
-        raise UserError(describe(error)) from error
 
 
 def make_plan(config: DictConfig) -> Plan:

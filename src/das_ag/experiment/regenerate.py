@@ -16,8 +16,9 @@ from PIL import Image
 from das_ag.errors import UserError, first_line
 from das_ag.experiment.batch import guide_of, optimise
 from das_ag.experiment.command import overrides_of
+from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.files import encode_csv, encode_png
-from das_ag.experiment.plan import Plan, compose_config, make_plan
+from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.recipe import RECIPE, Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
 from das_ag.experiment.samples import Placement, Sample

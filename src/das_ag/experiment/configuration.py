@@ -1,16 +1,16 @@
-"""What is wrong with the arguments of a command, in the words of this program rather than Hydra's."""
+"""From arguments, as a command line has them, to a configuration; what is wrong with them in this program's words."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError, first_line
 
@@ -19,6 +19,20 @@ CONFIGURATION = Path(__file__).parents[3] / "conf"
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
 """What Hydra reads as nothing, a truth or a number where it stands without quotes."""
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that `python run.py` would see with these overrides, for other programs than run.py.
+
+    Raises:
+        UserError: there is no such group, choice or option.
+    """
+    check_choices(overrides)
+    try:
+        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise UserError(describe(error)) from error
 
 
 def check_choices(overrides: Iterable[str]) -> None:
@@ -60,9 +74,8 @@ def describe(error: HydraException) -> str:
 
 def _names() -> list[str]:
     """All settings by their dotted names."""
-    with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-        config: dict[str, Any] = OmegaConf.to_container(compose("config"))  # type: ignore[assignment]
-    return list(_dotted(config))
+    values: dict[str, Any] = OmegaConf.to_container(compose_config([]))  # type: ignore[assignment]
+    return list(_dotted(values))
 
 
 def _dotted(values: Mapping[str, Any], place: str = "") -> Iterator[str]:
