@@ -188,7 +188,11 @@ BROKEN = [
     ("src/das_ag/experiment/plan.py", "from das_ag.training import train", "experiment may import"),
     ("src/das_ag/experiment/plan.py", "import matplotlib.pyplot", "only das_ag.report may"),
     ("src/das_ag/experiment/plan.py", "def f():\n    import clip", "only das_ag.models may"),
-    ("src/das_ag/experiment/generate.py", "from omegaconf import OmegaConf", "only run, das_ag.experiment.configuration"),
+    (
+        "src/das_ag/experiment/generate.py",
+        "from omegaconf import OmegaConf",
+        "only run, das_ag.experiment.configuration",
+    ),
     ("src/das_ag/experiment/environment.py", "from torch import cuda", "never there"),
     ("src/das_ag/errors.py", "from das_ag.models import clip", "errors may import"),
     ("scripts/evaluate.py", "from hydra import compose", "only run, das_ag.experiment.configuration"),

@@ -43,7 +43,7 @@ def evaluate(
         only: the images that it is about; None for all in the store.
         load: gives the networks of an evaluator.
     """
-    unreadable: list[str] = []
+    claims, unreadable = Claims.of(store), list[str]()
     for name, choice in evaluators.items():
         digest = choice.digest()
         details = {"title": choice.title, "version": choice.version(), "weights": choice.weights()}
@@ -57,11 +57,12 @@ def evaluate(
                 continue
             if not force and record.scores.get(name, {}).get("digest") == digest:
                 found += 1
+                claims.forget(_claim_name(record))  # of a process that died between the score and the end of its claim
                 continue
             evaluator = evaluator or load(choice, device)
             score = float(evaluator.rate_images([image])[0])
             # Two processes with an evaluator each may be at the same image, whose scores stand in one file.
-            with Claims.of(store).claim(f"scores-{record.sample.key[:KEY_LENGTH]}", wait=True):
+            with claims.claim(_claim_name(record), wait=True):
                 store.write_score(record, name, score, digest, **details)
             scored += 1
         unreadable += damaged
@@ -70,6 +71,10 @@ def evaluate(
         elif only is None and found:
             log.info("%s: all %d images have their scores", choice.title, found)
     return list(dict.fromkeys(unreadable))
+
+
+def _claim_name(record: Record) -> str:
+    return f"scores-{record.sample.key[:KEY_LENGTH]}"
 
 
 def score_pictures(
