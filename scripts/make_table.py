@@ -2,6 +2,8 @@
 
 python scripts/make_table.py outputs/embedded
 python scripts/make_table.py outputs/a outputs/b --to outputs/comparison     # a column for the experiment
+
+Several experiments have to be scored by the same evaluator; --evaluator chooses one where there are several.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ def main() -> int:
     parser.add_argument("--evaluator", help="whose scores count; default: the one that scored most samples")
     parser.add_argument("--to", type=Path, help="folder for the files; default: that of the only experiment")
     arguments = parser.parse_args()
-    if arguments.to is None and len(arguments.folders) > 1:
+    folders = list({folder.resolve(): folder for folder in arguments.folders}.values())
+    if arguments.to is None and len(folders) > 1:
         parser.error("several experiments: expected --to FOLDER for their common table, got none; add it")
     try:
-        several = [read_scores(folder, arguments.evaluator) for folder in arguments.folders]
-        print(write_tables(several, arguments.to or arguments.folders[0]))
+        several = [read_scores(folder, arguments.evaluator) for folder in folders]
+        print(write_tables(several, arguments.to or folders[0]))
     except (UserError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

@@ -7,17 +7,21 @@ import dataclasses
 import errno
 import os
 import pathlib
+import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
-from das_ag.report import score_table, write_report
+from das_ag.report import read_scores, score_table, write_report, write_tables
 from das_ag.report.plots import scores_figure
 
 
@@ -191,6 +195,78 @@ def test_a_damaged_image_does_not_cost_the_report(store, sample_of):
     table, told = report(store)
     assert [cells_of(table)[0][place] for place in (1, 3, 5)] == ["3", "6.100", "2.646"]
     assert str(path.parent.name) in " ".join(told)
+
+
+def score_all(store, evaluator, score):
+    for record in store.records()[0]:
+        store.write_score(record, evaluator, score, "e" * 64, title=evaluator.upper())
+
+
+@pytest.fixture
+def asked_for_published(tmp_path, sample_of):
+    """A store whose samples ask for the published figures."""
+    store = Store(tmp_path / "paper")
+    result = {"guide_aesthetic_score": 5.5, "clip_positive": 0.25, "clip_negative": 0.0}
+    for method in ("das", "das_ag"):
+        image = np.zeros((5, 7, 3), np.uint8)
+        store.write(sample_of(method=method), image, [{"step": 0.0, "loss": 1.5}], result, {"published_figures": True})
+    return store
+
+
+def test_published_figures_stand_beside_scores_of_the_same_predictor_only(asked_for_published):
+    score_all(asked_for_published, "embedded", 7.0)
+    score_all(asked_for_published, "aesthetic_v2_5", 3.5)
+    table, _ = write_report(asked_for_published.root, "embedded")
+    assert "3.406" not in table
+    assert "Published" not in table
+    assert "published_mean" not in pd.read_csv(asked_for_published.root / "table.csv")
+    table, _ = write_report(asked_for_published.root, "aesthetic_v2_5")
+    assert [row[-2:] for row in cells_of(table)] == [["3.406", "0.230"], ["3.783", "0.203"]]
+    assert "Published: DAS-AG v1, scored by Aesthetic Predictor v2.5" in table
+
+
+def make_table(*arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "make_table.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def one_sample(root, sample_of, put, score):
+    store = Store(root)
+    put(store, sample_of(), score)
+    return store
+
+
+def test_different_evaluators_share_no_table(tmp_path, sample_of, put):
+    a, b = (one_sample(tmp_path / name, sample_of, put, score) for name, score in (("a", 5.0), ("b", 6.0)))
+    (b.root / sample_of().folder / "scores.json").unlink()
+    score_all(b, "other", 3.0)
+    to = tmp_path / "to"
+    done = make_table(a.root, b.root, "--to", to)
+    assert done.returncode == 1
+    assert re.search(r"expected the same one .*, got embedded in .*a, other in .*b; score all", done.stderr)
+    assert not to.exists()
+    score_all(a, "other", 4.0)
+    put(a, sample_of(seed=1), 5.0)  # so that the first evaluator has scored most
+    done = make_table(a.root, b.root, "--to", to)
+    assert (done.returncode, "; choose one with --evaluator other." in done.stderr) == (1, True)
+    done = make_table(a.root, b.root, "--to", to, "--evaluator", "other")
+    assert done.returncode == 0, done.stderr
+    assert [(row[0], row[4]) for row in cells_of(done.stdout)] == [("a", "4.000"), ("b", "3.000")]
+
+
+def test_folders_of_the_same_name_are_told_apart_and_one_given_twice_counts_once(tmp_path, sample_of, put):
+    a, b, c = (
+        one_sample(tmp_path / name, sample_of, put, score).root
+        for name, score in (("outputs/dr", 5.0), ("other/dr", 6.0), ("other/x", 7.0))
+    )
+    done = make_table(a, b, c, tmp_path / "other" / ".." / "outputs" / "dr", "--to", tmp_path / "to")
+    assert done.returncode == 0, done.stderr
+    assert [(row[0], row[2], row[4]) for row in cells_of(done.stdout)] == [
+        ("outputs/dr", "1", "5.000"), ("other/dr", "1", "6.000"), ("x", "1", "7.000"),
+    ]  # fmt: skip
+    again = make_table(a, a)  # one experiment, which needs no --to
+    assert [(row[0], row[1]) for row in cells_of(again.stdout)] == [("DAS", "1")]
+    assert write_tables([read_scores(a), read_scores(a)], a) == again.stdout.removesuffix("\n")
 
 
 @pytest.mark.parametrize("content", ["nothing", "no folder", "samples without scores"])

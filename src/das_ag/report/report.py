@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from das_ag.errors import UserError
 from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
 from das_ag.report import table as tables
+from das_ag.report.published import EVALUATOR
 from das_ag.report.statistics import evaluators_of, is_guided_by, score_table
 
 
@@ -37,8 +39,9 @@ class Scored:
 
     @property
     def published(self) -> bool:
-        """Whether the published figures are to stand beside."""
-        return any(record.provenance.get("published_figures") for record in self.records)
+        """Whether the published figures are to stand beside: if so asked, and by the same predictor only."""
+        asked = any(record.provenance.get("published_figures") for record in self.records)
+        return asked and self.evaluator == EVALUATOR
 
 
 def read_scores(root: Path, evaluator: str | None = None) -> Scored:
@@ -94,10 +97,18 @@ def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[st
 def write_tables(several: Sequence[Scored], folder: Path) -> str:
     """Writes table.md, table.csv and table.tex of one store, or of several with a column for the experiment.
 
+    A store that is given twice counts once.
+
     Returns:
         The text of table.md.
+
+    Raises:
+        UserError: the stores were scored by different evaluators.
     """
-    parts = [scored.scores.assign(experiment=scored.store.root.name) for scored in several]
+    several = list({scored.store.root.resolve(): scored for scored in several}.values())
+    _check_evaluators(several)
+    names = _experiment_names([scored.store.root for scored in several])
+    parts = [scored.scores.assign(experiment=name) for scored, name in zip(several, names, strict=True)]
     scores = pd.concat(parts, ignore_index=True) if len(several) > 1 else several[0].scores
     title = " / ".join(dict.fromkeys(scored.title for scored in several))
     guided = any(is_guided_by(scored.records, scored.evaluator) for scored in several)
@@ -113,3 +124,27 @@ def write_tables(several: Sequence[Scored], folder: Path) -> str:
     (folder / "table.tex").write_text(tables.latex(results, [*warning, *sentences]), encoding="utf-8")
     found.to_csv(folder / "table.csv", index=False)
     return written
+
+
+def _check_evaluators(several: Sequence[Scored]) -> None:
+    """Scores by different predictors cannot be compared."""
+    if len({scored.evaluator for scored in several}) == 1:
+        return
+    got = ", ".join(f"{scored.evaluator} in {scored.store.root}" for scored in several)
+    common = set.intersection(*({*evaluators_of(scored.records)} for scored in several))
+    remedy = (
+        f"choose one with --evaluator {sorted(common)[0]}"
+        if common
+        else "score all by the same one with python scripts/evaluate.py FOLDER evaluator=NAME"
+    )
+    raise UserError(f"evaluator: expected the same one for all experiments of a table, got {got}; {remedy}.")
+
+
+def _experiment_names(roots: Sequence[Path]) -> list[str]:
+    """Last names of the folders, with as many of the folders above them as it takes to tell them apart."""
+    parts = [root.resolve().parts for root in roots]
+    names = [Path(*p[-1:]) for p in parts]
+    for length in range(2, max(map(len, parts)) + 1):
+        counts = Counter(names)
+        names = [Path(*p[-length:]) if counts[name] > 1 else name for p, name in zip(parts, names, strict=True)]
+    return [name.as_posix() for name in names]
