@@ -139,12 +139,31 @@ def test_prompts_are_edited(app):
 def test_errors_are_sentences(small):
     small.text_input(key="positive 0").set_value("unicorns").run()
     small.button(key="generate").click().run()
-    assert "got only unknown ones" in small.error[0].value.replace("\\", "")
-    small.text_input(key="positive 0").set_value("").run()
-    small.button(key="generate").click().run()
-    assert "expected a text, got none" in small.error[0].value.replace("\\", "")
+    told = small.error[0].value.replace("\\", "")
+    assert told.startswith("Prompt: expected words that the embedded models know, got only unknown ones in 'unicorns'")
+    assert "prompts.positive" not in told
+    small.text_input(key="positive 0").set_value("a red ring").run()
+    assert not small.error
     assert not small.exception
     assert "job" not in small.session_state
+
+
+def test_an_error_about_a_negative_prompt_goes_with_it(small):
+    next(button for button in small.button if button.label == "Negative prompt").click().run()
+    small.text_input(key="negative 1").set_value("unicorns").run()
+    small.button(key="generate").click().run()
+    assert small.error[0].value.replace("\\", "").startswith("Negative prompt: expected words")
+    small.button(key="remove negative 1").click().run()
+    assert not small.error
+
+
+def test_without_a_prompt_nothing_can_be_generated(small):
+    small.text_input(key="positive 0").set_value("  ").run()
+    assert small.button(key="generate").disabled
+    assert "Write a prompt, or start from an example." in texts(small)
+    small.text_input(key="positive 0").set_value("a red ring").run()
+    assert not small.button(key="generate").disabled
+    assert "Write a prompt, or start from an example." not in texts(small)
 
 
 def test_what_a_person_types_is_shown_as_typed(small):

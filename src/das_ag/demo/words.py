@@ -18,6 +18,13 @@ def escaped(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
+def without_option(complaint: str) -> str:
+    """A sentence about a prompt, with the field's name on the page for that of the option, which holds an id."""
+    for option, field in ((r"prompts\.positive(\.[\w.-]+)?", "Prompt"), (r"prompts\.negative", "Negative prompt")):
+        complaint = re.sub(rf"^{option}: ", f"{field}: ", complaint)
+    return complaint
+
+
 def prompt_of(sample: Sample) -> str:
     """The positive texts in one line."""
     return " / ".join(sample.positive)
