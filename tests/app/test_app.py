@@ -98,7 +98,7 @@ def test_three_methods_with_one_click(small):
     app = generate(small)
     assert not app.exception
     assert [header.value for header in app.header] == ["Result"]
-    assert sum('<dl class="das-scores"' in text for text in texts(app)) == 3
+    assert sum('<dl class="das-scores das-judged"' in text for text in texts(app)) == 3
     assert sum('class="das-best">highest<' in text for text in texts(app)) == 1
     records, _ = Store(Path("outputs/demo")).records()
     assert sorted(record.sample.method for record in records) == sorted(METHODS)
@@ -236,6 +236,7 @@ def test_a_stopped_run_is_in_the_history(small):
     app.session_state["tab"] = "History"
     app.run()
     assert "3 of 3 images" in " ".join(texts(app))
+    assert sum('<dl class="das-scores"' in text for text in texts(app)) == 6  # none large: no evaluator saw them
     assert not app.exception
 
 
