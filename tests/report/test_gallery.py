@@ -376,6 +376,19 @@ def test_a_table_with_settings_fits_a_desktop_and_scrolls_on_a_phone(store, visi
     assert last["x"] + last["width"] <= 390
 
 
+def test_a_lone_method_stands_beside_its_text(store, visit):
+    page = visit(gallery(store), viewport={"width": 1280, "height": 800})
+    page.locator("#methods label", has_text="DAS-AG").click()
+    page.locator("#methods label", has_text="DAS-rAG").click()
+    text = page.locator(".row .about").first.bounding_box()
+    picture = page.locator(".row .cell:visible").first.bounding_box()
+    assert picture["width"] == 210
+    assert 0 < picture["x"] - (text["x"] + text["width"]) < 40
+    assert text["width"] <= 330
+    head = page.locator("#heads .head").bounding_box()
+    assert head["x"] == picture["x"]
+
+
 def test_odd_prompts_and_lone_samples_are_shown(tmp_path, visit, sample_of, put):
     store = Store(tmp_path / "odd")
     put(store, sample_of("evil", positive=(EVIL, "b"), negative=("<i>n</i>",), method="das"), 5.0)
