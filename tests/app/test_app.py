@@ -98,7 +98,7 @@ def test_three_methods_with_one_click(small):
     app = generate(small)
     assert not app.exception
     assert [header.value for header in app.header] == ["Result"]
-    assert sum('<dl class="das-scores"' in text for text in texts(app)) == 3
+    assert sum('<dl class="das-scores das-judged"' in text for text in texts(app)) == 3
     assert sum('class="das-best">highest<' in text for text in texts(app)) == 1
     records, _ = Store(Path("outputs/demo")).records()
     assert sorted(record.sample.method for record in records) == sorted(METHODS)
@@ -139,12 +139,31 @@ def test_prompts_are_edited(app):
 def test_errors_are_sentences(small):
     small.text_input(key="positive 0").set_value("unicorns").run()
     small.button(key="generate").click().run()
-    assert "got only unknown ones" in small.error[0].value.replace("\\", "")
-    small.text_input(key="positive 0").set_value("").run()
-    small.button(key="generate").click().run()
-    assert "expected a text, got none" in small.error[0].value.replace("\\", "")
+    told = small.error[0].value.replace("\\", "")
+    assert told.startswith("Prompt: expected words that the embedded models know, got only unknown ones in 'unicorns'")
+    assert "prompts.positive" not in told
+    small.text_input(key="positive 0").set_value("a red ring").run()
+    assert not small.error
     assert not small.exception
     assert "job" not in small.session_state
+
+
+def test_an_error_about_a_negative_prompt_goes_with_it(small):
+    next(button for button in small.button if button.label == "Negative prompt").click().run()
+    small.text_input(key="negative 1").set_value("unicorns").run()
+    small.button(key="generate").click().run()
+    assert small.error[0].value.replace("\\", "").startswith("Negative prompt: expected words")
+    small.button(key="remove negative 1").click().run()
+    assert not small.error
+
+
+def test_without_a_prompt_nothing_can_be_generated(small):
+    small.text_input(key="positive 0").set_value("  ").run()
+    assert small.button(key="generate").disabled
+    assert "Write a prompt, or start from an example." in texts(small)
+    small.text_input(key="positive 0").set_value("a red ring").run()
+    assert not small.button(key="generate").disabled
+    assert "Write a prompt, or start from an example." not in texts(small)
 
 
 def test_what_a_person_types_is_shown_as_typed(small):
@@ -217,6 +236,7 @@ def test_a_stopped_run_is_in_the_history(small):
     app.session_state["tab"] = "History"
     app.run()
     assert "3 of 3 images" in " ".join(texts(app))
+    assert sum('<dl class="das-scores"' in text for text in texts(app)) == 6  # none large: no evaluator saw them
     assert not app.exception
 
 

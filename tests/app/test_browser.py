@@ -122,6 +122,7 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     set_steps(page, 100000)
     button(page, "Generate").click()
     page.get_by_role("img", name=re.compile("^Canvas after step")).first.wait_for()
+    assert button(page, "Generate").is_disabled()
     asked = time.monotonic()
     button(page, "Stop").click()
     page.get_by_text(re.compile(r"^Unfinished: step \d+ of 100000")).first.wait_for()
@@ -160,6 +161,36 @@ def test_the_server_listens_to_this_machine_alone(server):
     port = int(server[1].rpartition(":")[2])
     with pytest.raises(ConnectionRefusedError):  # as it would be from another machine
         socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def luminance(colour):
+    """Relative, of an opaque colour as a browser writes it.
+
+    Source: Web Content Accessibility Guidelines 2.2, "relative luminance".
+    """
+    channels = [int(channel) / 255 for channel in re.fullmatch(r"rgb\((\d+), (\d+), (\d+)\)", colour).groups()]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_generate_can_be_read_while_it_is_disabled(visit, scheme):
+    page = visit(viewport={"width": 1400, "height": 1000}, color_scheme=scheme)
+    page.get_by_text("Deterministic mode is on").wait_for()  # the last on the page: all others have their places
+    boxes = [page.get_by_role("radio", name="DAS-AG").bounding_box(), button(page, "Generate").bounding_box()]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["height"] == boxes[1]["height"]
+    enabled = button(page, "Generate").evaluate("one => getComputedStyle(one).backgroundColor")
+    page.get_by_label("Preset", exact=False).click()
+    page.get_by_role("option", name=re.compile(r"not ready here")).first.click()
+    page.locator(".st-key-generate button:disabled").first.wait_for()
+    button(page, "Generate").hover()
+    label, ground = button(page, "Generate").evaluate(
+        "one => [getComputedStyle(one.querySelector('p')).color, getComputedStyle(one).backgroundColor]"
+    )
+    assert ground != enabled
+    darker, lighter = sorted(map(luminance, (label, ground)))
+    assert (lighter + 0.05) / (darker + 0.05) >= 3
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -350,6 +350,45 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(real_store, visit):
     assert page.evaluate("document.getElementById('viewer').scrollWidth") <= 400
 
 
+def wide_table():
+    """As the report writes it of one folder with several settings."""
+    heads = ["method", "settings", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
+    settings = "ascent.learning_rate=0.05 ascent.steps=200 objective.total_variation=10.0 views.count=8"
+    numbers = ["12", "8.386", "8.226 … 8.536", "0.213", "0.756", "+1.221", "+1.095 … +1.355", "0.031"]
+    rows = [[name, settings, *numbers] for name in ("DAS", "DAS-AG", "DAS-rAG")]
+    ruled = [heads, ["---", "---", *["--:"] * 8], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in ruled) + "\nA caption.\n"
+
+
+def test_a_table_with_settings_fits_a_desktop_and_scrolls_on_a_phone(store, visit):
+    path = gallery(store, wide_table())
+    hidden = "box => box.scrollWidth - box.clientWidth"
+    page = visit(path, viewport={"width": 1280, "height": 800})
+    assert page.locator("#results .scroll").evaluate(hidden) == 0
+    page = visit(path, viewport={"width": 390, "height": 800})
+    box = page.locator("#results .scroll")
+    assert box.evaluate(hidden) > 0
+    method = box.get_by_role("cell", name="DAS-AG")
+    before = method.bounding_box()["x"]
+    box.evaluate("box => box.scrollTo(box.scrollWidth, 0)")
+    assert method.bounding_box()["x"] == before
+    last = box.get_by_role("columnheader", name="p", exact=True).bounding_box()
+    assert last["x"] + last["width"] <= 390
+
+
+def test_a_lone_method_stands_beside_its_text(store, visit):
+    page = visit(gallery(store), viewport={"width": 1280, "height": 800})
+    page.locator("#methods label", has_text="DAS-AG").click()
+    page.locator("#methods label", has_text="DAS-rAG").click()
+    text = page.locator(".row .about").first.bounding_box()
+    picture = page.locator(".row .cell:visible").first.bounding_box()
+    assert picture["width"] == 210
+    assert 0 < picture["x"] - (text["x"] + text["width"]) < 40
+    assert text["width"] <= 330
+    head = page.locator("#heads .head").bounding_box()
+    assert head["x"] == picture["x"]
+
+
 def test_odd_prompts_and_lone_samples_are_shown(tmp_path, visit, sample_of, put):
     store = Store(tmp_path / "odd")
     put(store, sample_of("evil", positive=(EVIL, "b"), negative=("<i>n</i>",), method="das"), 5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from das_ag.demo import shared, state, words
-from das_ag.demo.form import METHODS
+from das_ag.demo.form import METHODS, Form
 from das_ag.demo.jobs import Job
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
@@ -31,9 +31,9 @@ def show_composer(is_busy: bool) -> None:
             "Negative prompt", icon=":material/add:", on_click=state.add_prompt, args=(st.session_state, "negative")
         )
     _begin(is_busy)
-    if complaint := st.session_state.get("complaint"):
-        shared.complain(complaint)
-    _take_along()
+    form = state.form_in(st.session_state)
+    _complain(form)
+    _take_along(form)
 
 
 def _prompts(kind: str, guide: GuideChoice) -> None:
@@ -73,33 +73,45 @@ def _begin(is_busy: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="das-begin"):
         st.segmented_control("Method", choices, format_func=choices.__getitem__, key="method", required=True)
         why = shared.reason_against(st.session_state["preset"])
+        is_empty = not state.prompts(st.session_state, "positive")
         st.button(
             "Generate", type="primary", icon=":material/auto_awesome:", key="generate", on_click=_start,
-            disabled=bool(why) or is_busy, help="This preset’s models are not here." if why else None,
+            disabled=bool(why) or is_busy or is_empty, help="This preset’s models are not here." if why else None,
         )  # fmt: skip
+    if is_empty:
+        st.caption("Write a prompt, or start from an example.")
     if st.session_state.pop("begun", False):
         st.rerun()  # the whole page, of which the run is a part
 
 
 def _start() -> None:
     """Begins what the form asks for, or says why not."""
-    st.session_state["complaint"] = ""
+    st.session_state["complaint"] = None
     running = shared.job()
     if running is not None and not running.is_over:
         return
     state.draw_seed(st.session_state)
+    form = state.form_in(st.session_state)
     try:
-        job = Job(state.form_in(st.session_state).plans(), shared.turns(), shared.evaluators())
+        job = Job(form.plans(), shared.turns(), shared.evaluators())
     except UserError as error:
-        st.session_state["complaint"] = str(error)
+        st.session_state["complaint"] = form, words.without_option(str(error))
         return
     st.session_state["job"], st.session_state["begun"] = job, True
     job.start()
 
 
-def _take_along() -> None:
+def _complain(form: Form) -> None:
+    """Says why the last attempt came to nothing, until something is changed."""
+    refused, complaint = st.session_state.get("complaint") or (None, "")
+    if refused == form:
+        shared.complain(complaint)
+    else:
+        st.session_state["complaint"] = None
+
+
+def _take_along(form: Form) -> None:
     """The same for a terminal, and for a file."""
-    form = state.form_in(st.session_state)
     with st.expander("As a command line", icon=":material/terminal:"):
         st.caption("Makes the same images, byte for byte, in the same folder.")
         st.code(form.command(), language="bash", wrap_lines=True)

@@ -18,6 +18,13 @@ def escaped(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
+def without_option(complaint: str) -> str:
+    """A sentence about a prompt, with the field's name on the page for that of the option, which holds an id."""
+    for option, field in ((r"prompts\.positive(\.[\w.-]+)?", "Prompt"), (r"prompts\.negative", "Negative prompt")):
+        complaint = re.sub(rf"^{option}: ", f"{field}: ", complaint)
+    return complaint
+
+
 def prompt_of(sample: Sample) -> str:
     """The positive texts in one line."""
     return " / ".join(sample.positive)
@@ -31,19 +38,20 @@ def described(sample: Sample, mark: str = "") -> str:
 
 
 def scores(entry: Entry, best: str | None = None) -> str:
-    """HTML of an entry's numbers, the evaluator's first and large.
+    """HTML of an entry's numbers, the evaluator's first and large; without it none is large.
 
     Args:
         best: a word for the best of several; None for the others.
     """
     numbers = [(title, f"{score:.2f}") for title, score in entry.scores.items()]
-    numbers.append(("Guide’s aesthetic", f"{entry.result['guide_aesthetic_score']:.2f}"))
+    numbers.append(("Guide’s score", f"{entry.result['guide_aesthetic_score']:.2f}"))
     numbers.append(("CLIP similarity", f"{entry.result['clip_positive']:.3f}"))
     if entry.sample.negative:
         numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))
     rows = "".join(_number(name, value, best if not place else None) for place, (name, value) in enumerate(numbers))
     mark = f'<p class="das-mark">{html.escape(entry.mark)}</p>' if entry.mark else ""
-    return f'{mark}<dl class="das-scores">{rows}</dl>'
+    judged = " das-judged" if entry.scores else ""  # the guide's score is not to be compared with the evaluator's
+    return f'{mark}<dl class="das-scores{judged}">{rows}</dl>'
 
 
 def _number(name: str, value: str, best: str | None) -> str:

@@ -72,6 +72,9 @@ function writeResults() {
   $("results").hidden = !content.results.length;
 }
 
+/** A head may go over several lines, but keeps arrows, signs and percent with their words. */
+const unbroken = (text) => text.replace(/ (?=[↑↓%])|(?<=−) /g, "\u00a0");
+
 function makeTable(block) {
   const byName = new Map(content.methods.map((method) => [method.name, method]));
   const line = (tag) => (cells) =>
@@ -81,7 +84,8 @@ function makeTable(block) {
       ...cells.map((text, column) => {
         const cell = make(tag, { className: block.numbers[column] ? "number" : "" });
         if (tag === "th") cell.scope = "col";
-        cell.append(tag === "td" && byName.has(text) ? withDot(byName.get(text)) : text);
+        if (tag === "th") cell.append(unbroken(text));
+        else cell.append(byName.has(text) ? withDot(byName.get(text)) : text);
         return cell;
       }),
     );
