@@ -66,3 +66,13 @@ def test_a_label_can_be_taken_apart(sample_of):
     assert [name for name, _ in pairs_of(settings)] == names[:-1]
     assert texts.startswith('prompt="so, steps=3')
     assert divide("") == ("", "")
+
+
+def test_the_finest_level_is_named_where_it_is_not_the_canvas(sample_of):
+    sample = sample_of()
+
+    def labels(*sizes):
+        return labels_of([with_settings(sample, pyramid={"canvas_px": c, "max_level_px": m}) for c, m in sizes])
+
+    assert labels((128, 128), (64, 64)) == ["pyramid.canvas_px=128", "pyramid.canvas_px=64"]
+    assert labels((128, 128), (128, 64)) == ["pyramid.max_level_px=128", "pyramid.max_level_px=64"]

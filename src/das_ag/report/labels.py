@@ -57,6 +57,9 @@ def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tupl
     flat = [_flatten(value) for value in settings]
     # The sign is what makes the method, which has a column of its own.
     names = sorted({*itertools.chain.from_iterable(flat)} - {"objective.aesthetic_sign"})
+    canvas, level = "pyramid.canvas_px", "pyramid.max_level_px"
+    if all(f.get(level) == f.get(canvas) for f in flat):  # as it is unless somebody sets it
+        names = [name for name in names if name != level]
     shown = [{name: _shown(value) for name, value in f.items()} for f in flat]
     differing = [name for name in names if len({s.get(name, _ABSENT) for s in shown}) > 1]
     return [[(name, _short(s.get(name, _ABSENT))) for name in differing] for s in shown]
