@@ -149,7 +149,7 @@ def _pairs(scored: pd.DataFrame) -> pd.DataFrame:
     return found.unstack("method").reset_index()
 
 
-def _interval_of_mean(values: Float[np.ndarray, n], prompt_ids: pd.Series) -> tuple[float, float]:
+def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean; NaN for one value.
 
     Whole prompts are drawn, with all their seeds: images of one prompt are alike, and more of them say little about
@@ -167,7 +167,7 @@ def _interval_of_mean(values: Float[np.ndarray, n], prompt_ids: pd.Series) -> tu
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def _permutation_p(differences: Float[np.ndarray, n], prompt_ids: pd.Series) -> float:
+def _permutation_p(differences: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> float:
     """Two-sided p of the mean difference under exchange of the two methods; NaN for one pair.
 
     All pairs of a prompt are exchanged together, for the reason that `_interval_of_mean` gives; where there is one
@@ -202,8 +202,8 @@ def least_p(units: int) -> float:
     return max(2.0 ** (1 - units), 2 / (RESAMPLES + 1))
 
 
-def _units(values: Float[np.ndarray, n], prompt_ids: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and number of the values of each prompt; of one prompt, each value by itself."""
+def _units(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Sum (units,) and number (units,) of the values of each prompt; of one prompt, each value by itself."""
     if prompt_ids.nunique() == 1:
         return values, np.ones(len(values))
     of_prompt = pd.Series(values).groupby(prompt_ids.to_numpy())
@@ -211,4 +211,5 @@ def _units(values: Float[np.ndarray, n], prompt_ids: pd.Series) -> tuple[np.ndar
 
 
 def _mean_of_units(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
+    """Mean of all values from both of `_units`, along `axis`, on which scipy has laid the units it drew."""
     return sums.sum(axis=axis) / counts.sum(axis=axis)

@@ -42,8 +42,8 @@ class Contributions:
     shown: tuple[int, ...]
     alone: tuple[Float[np.ndarray, "3 side side"], ...]
     sums: tuple[Float[np.ndarray, "side side 3"], ...]
-    pixel_energy: Float[np.ndarray, levels]
-    canvas_energy: Float[np.ndarray, levels]
+    pixel_energy: Float[np.ndarray, " levels"]
+    canvas_energy: Float[np.ndarray, " levels"]
 
 
 def pyramid_figure(
@@ -140,7 +140,7 @@ def as_rgb(canvas: Float[np.ndarray, "3 h w"], gamut: str) -> Float[np.ndarray, 
     )
 
 
-def slope(sizes_px: Sequence[int], energy: Float[np.ndarray, levels]) -> tuple[float, float] | None:
+def slope(sizes_px: Sequence[int], energy: Float[np.ndarray, " levels"]) -> tuple[float, float] | None:
     """Exponent and factor of the power law nearest to the energies on log-log axes; None for less than two levels.
 
     Levels without energy, or with one that is not finite, do not count.

@@ -52,7 +52,7 @@ def widening_matrix(size_out: int, size_in: int, interpolation: str) -> Float[np
     return matrix
 
 
-def _weight(distance: Float[np.ndarray, n], interpolation: str) -> Float[np.ndarray, n]:
+def _weight(distance: Float[np.ndarray, " n"], interpolation: str) -> Float[np.ndarray, " n"]:
     """Of a pixel at that distance, in pixels of the level. Source: Keys 1981, with PyTorch's a = -0.75."""
     if interpolation == "bilinear":
         return 1 - distance
