@@ -157,6 +157,13 @@ def store_of_two_texts(tmp_path: Path, sample_of: Callable[..., Sample], put: Ca
     return store
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _compute_as_programs_do() -> None:
+    from das_ag.vector_math import choose_kernels
+
+    choose_kernels()
+
+
 @pytest.fixture(autouse=True)
 def _keep_torch_as_it_was() -> Iterator[None]:
     """Generating sets flags of the whole process, which must not reach other tests."""

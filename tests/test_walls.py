@@ -14,14 +14,15 @@ ALLOWED = {
     "synthesis": ("synthesis",),
     "models": ("models",),
     "world": ("world",),
-    "training": ("training", "world", "models"),
+    "training": ("training", "world", "models", "vector_math"),
     "report": ("report", "experiment.store", "experiment.samples", "experiment.command"),
-    "experiment": ("experiment", "synthesis", "models"),
+    "experiment": ("experiment", "synthesis", "models", "vector_math"),
     "sweep": ("experiment", "report"),
     "demo": ("demo", "experiment", "report", "synthesis"),
     "benchmark": ("benchmark", "experiment", "synthesis", "models", "report"),
     "errors": (),
     "colour": (),
+    "vector_math": (),
 }
 
 # Packages that only some modules may import; a folder stands for all within.

@@ -105,8 +105,8 @@ def test_what_differs_once_and_not_again_is_told_too(plan, loaded):
     with pytest.raises(UserError) as told:
         check(plan, seeing(loaded, lambda pixels: pixels + (next(calls) == 0)))
     assert str(told.value) == SENTENCE.format(
-        got="an operation that did so once and not again, which gave two results on cpu"
-    )
+        got="two results of a step on cpu, and then the same again and again"
+    ).replace("; try", "; start again, and if this comes back try")
 
 
 def lost(pixels):

@@ -42,12 +42,15 @@ def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.de
         raise UserError(_message(f"{operation}, which has no such algorithm on {device.type}")) from error
     if first != second:
         name = _first_that_differs(plan, sample, guide, device)
+        if name is None:
+            got = f"two results of a step on {device.type}, and then the same again and again"
+            raise UserError(_message(got, first="start again, and if this comes back "))
         raise UserError(_message(f"{name}, which gave two results on {device.type}"))
 
 
-def _message(got: str) -> str:
+def _message(got: str, *, first: str = "") -> str:
     return (
-        f"runtime=deterministic: expected operations that give the same bytes each time, got {got}; try another "
+        f"runtime=deterministic: expected operations that give the same bytes each time, got {got}; {first}try another "
         "models.attention, runtime.device or version of torch, or runtime=fast."
     )
 
@@ -64,15 +67,14 @@ def _take_step(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.dev
     return [_digest(tensor) for level in levels for tensor in (level, level.grad) if tensor is not None]
 
 
-def _first_that_differs(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> str:
-    """Name of the first operation of a step whose result differs when the step is taken again."""
+def _first_that_differs(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> str | None:
+    """Name of the first operation of a step whose result differs when the step is taken again; None if none does."""
     logs = []
     for _ in range(2):
         with _OperationLog() as log:
             _take_step(plan, sample, guide, device)
         logs.append(log.results)
-    different = (name for (name, first), (_, second) in zip(*logs, strict=False) if first != second)
-    return next(different, "an operation that did so once and not again")
+    return next((name for (name, first), (_, second) in zip(*logs, strict=False) if first != second), None)
 
 
 class _OperationLog(TorchDispatchMode):

@@ -14,6 +14,7 @@ from das_ag.errors import UserError
 from das_ag.experiment.evaluators import AestheticV25Choice, EvaluatorChoice
 from das_ag.experiment.guides import GuideChoice, OpenAIClipChoice
 from das_ag.models.sources import HubFolder, WeightFile, cache_folder, clip_file, clip_package
+from das_ag.vector_math import choose_kernels
 
 KNOWN_TEXTS = ("a diagram", "a dog", "a cat")
 KNOWN_ANSWER = (0.9927937, 0.00421068, 0.00299572)
@@ -95,6 +96,7 @@ def known_answer() -> tuple[float, ...] | None:
     from das_ag.models.clip import OpenAIClip
 
     weights.digest()
+    choose_kernels()
     model = OpenAIClip(weights.path)
     with Image.open(picture.path) as image, torch.no_grad():
         pixels = clip_package()._transform(model.image_size_px)(image)[None]

@@ -20,6 +20,7 @@ import torch
 from das_ag.errors import UserError
 from das_ag.experiment.cores import count_cores
 from das_ag.experiment.environment import check_determinism
+from das_ag.vector_math import choose_kernels
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ def set_up(settings: RuntimeSettings) -> None:
     # Launchers write numbers of their own into OMP_NUM_THREADS, and sums depend on how they are shared out.
     torch.set_num_threads(settings.cpu_threads)
     _keep_freed_memory()
+    choose_kernels()
     _set_determinism(settings.deterministic)
 
 

@@ -18,6 +18,7 @@ from das_ag.models.embedded import Architecture, Towers
 from das_ag.models.towers import IMAGE_SIZE_PX
 from das_ag.training.contrastive import ascend_in_ball, image_to_text_loss, random_in_ball, text_to_image_loss
 from das_ag.training.dreams import Dreams
+from das_ag.vector_math import choose_kernels
 from das_ag.world import (
     caption_scenes,
     contradict,
@@ -109,6 +110,7 @@ class _Batch:
 
 def train(recipe: Recipe, report: Callable[[Progress], None], device: torch.device | str = "cpu") -> Towers:
     """Returns the trained towers: the running average of the weights, on the CPU, in evaluation mode."""
+    choose_kernels()
     trainer = _Trainer(recipe, torch.device(device))
     started = time.monotonic()
     while trainer.update < recipe.updates:
