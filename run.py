@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -34,6 +35,7 @@ def main(config: DictConfig) -> None:
 
 def command_line() -> int:
     """Runs Hydra, then what follows its last job; returns the exit status."""
+    logging.raiseExceptions = False  # whoever reads what is told here, for instance head, may leave before the end
     remembered = sweep.RememberConfig
     try:
         complaint = _launch()

@@ -341,6 +341,9 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, embedded, got null; choose one of them."]),
         ("stepz=3", ["got 'stepz'; did you mean steps? see python run.py --help."]),
         ("views.cuont=3", ["got 'views.cuont'; did you mean views.count? "]),
+        ("views.noise={knd: constant}", ["got 'views.noise.knd'; did you mean views.noise.kind? "]),
+        ("prompts.positive={mine: a red heart}", ["got 'prompts.positive.mine'; own texts need prompts=own, "]),
+        ("prompts.path=prompts.csv", ["got 'prompts.path'; ", "a file of them prompts=file; see python run.py"]),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
         (
             "seeds=[1,",
@@ -393,6 +396,14 @@ def test_a_file_named_outputs_is_told_once(go, tmp_path, command):
     assert job.startswith("Error executing job with overrides: ['method=das', ")  # Hydra names the first that failed
     assert sentence.startswith("Error: outputs/embedded: expected to write here, got “Not a directory”; ")
     assert (tmp_path / "outputs").read_text() == "mine"
+
+
+def test_a_reader_who_leaves_ends_nothing(start_program, tiny, tmp_path):
+    with start_program(tmp_path, *TWO, *tiny) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert (tmp_path / "outputs" / "embedded" / "table.md").is_file()
 
 
 def test_an_environment_that_is_not_deterministic_is_refused(go, tmp_path):

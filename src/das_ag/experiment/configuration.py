@@ -66,10 +66,17 @@ def describe(error: HydraException) -> str:
     if found := re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", text):
         return f"{found[1]}: expected one value, got {found[2]!r}; add -m to run all of them."
     if found := re.match(r"Could not override '(.*)'", text):
-        near = difflib.get_close_matches(found[1], _names(), n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        return f"expected a setting that there is, got {found[1]!r}; {meant}see python run.py --help."
+        # Where several are given at once, as in prompts.positive={mine: …}, the cause tells which of them is new.
+        got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
+        return f"expected a setting that there is, got {got!r}; {_advice(got)}see python run.py --help."
     return f"{text.rstrip('.')}; see python run.py --help."
+
+
+def _advice(unknown: str) -> str:
+    if unknown.startswith("prompts."):
+        return "own texts need prompts=own, and a file of them prompts=file; "
+    near = difflib.get_close_matches(unknown, _names(), n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _names() -> list[str]:
