@@ -259,6 +259,17 @@ def test_methods_stand_side_by_side(real_store, visit):
     )
 
 
+def test_pictures_of_several_settings_say_which_in_either_view(tmp_path, sample_of, put, visit):
+    store = Store(tmp_path / "several")
+    for steps in (20, 100):
+        put(store, sample_of(steps=steps), 5.0, image=noise(steps))
+    gallery(store)
+    page = visit(store.root / "index.html")
+    assert page.locator(".row .about p:visible").all_inner_texts()[1::2] == ["steps=20", "steps=100"]
+    page.locator("label", has_text="Grid").click()
+    assert page.locator(".card .label:visible").all_inner_texts() == ["steps=20", "steps=100"]
+
+
 def test_pictures_are_sorted(real_store, visit):
     page = visit(real_store.root / "index.html")
     page.locator("label", has_text="Grid").click()
@@ -353,7 +364,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(real_store, visit):
 def wide_table():
     """As the report writes it of one folder with several settings."""
     heads = ["method", "settings", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
-    settings = "ascent.learning_rate=0.05 ascent.steps=200 objective.total_variation=10.0 views.count=8"
+    settings = "learning_rate=0.05 steps=200 objective.total_variation=10.0 views.count=8"
     numbers = ["12", "8.386", "8.226 … 8.536", "0.213", "0.756", "+1.221", "+1.095 … +1.355", "0.031"]
     rows = [[name, settings, *numbers] for name in ("DAS", "DAS-AG", "DAS-rAG")]
     ruled = [heads, ["---", "---", *["--:"] * 8], *rows]

@@ -42,7 +42,7 @@ def test_different_texts_have_different_labels(sample_of, first, second):
 def test_a_setting_that_one_sample_lacks_is_a_difference(sample_of):
     sample = sample_of()
     samples = [with_settings(sample), with_settings(sample, compile=None), with_settings(sample, compile="null")]
-    assert labels_of(samples) == ["compile=–", "compile=null", 'compile="null"']
+    assert labels_of(samples) == ["runtime.compile=–", "runtime.compile=null", 'runtime.compile="null"']
 
 
 def test_settings_are_written_as_on_the_command_line_and_checksums_shortened(sample_of):
@@ -54,12 +54,29 @@ def test_settings_are_written_as_on_the_command_line_and_checksums_shortened(sam
     assert labels_of(samples)[0] == "betas=[0.5, 0.9], digest=aaaaaaaa, flag=true, model=ViT-L/14"
 
 
+def test_settings_have_the_names_of_the_command_line(plan_of, tiny):
+    """Whatever they are called in a sample's own file; each difference that a label shows can be typed."""
+    changes = (
+        *("steps=7", "learning_rate=0.1", "betas=[0.5, 0.9]", "canvas_px=48", "gamut=clip_normalised", "views.count=3"),
+        *("runtime.precision=bfloat16", "objective.l1=0.25", "pyramid.interpolation=nearest", "runtime=fast"),
+    )
+    usual, changed = (
+        plan_of(*tiny, "prompts=own", "prompts.positive={a: a red heart}", *more) for more in ((), changes)
+    )
+    (_, label) = labels_of([usual.samples[0], changed.samples[0]])
+    told = dict(pairs_of(label))
+    assert told.pop("runtime.deterministic") == "false"
+    assert {f"{name}={value}" for name, value in told.items()} == {*changes} - {"runtime=fast"}
+    again = plan_of(*tiny, "prompts=own", "prompts.positive={a: a red heart}", *(f"{n}={v}" for n, v in told.items()))
+    assert {**again.samples[0].settings, "deterministic": False} == changed.samples[0].settings
+
+
 def test_a_label_can_be_taken_apart(sample_of):
     text = 'so, steps=3, "quoted\\" [0.5, 0.9]'
     samples = [with_settings(sample_of(positive=(text,)), betas=[0.5, 0.9], x={"y": "a, b=1"}), sample_of()]
     label = labels_of(samples)[0]
     names = [name for name, _ in pairs_of(label)]
-    assert names == ["ascent.steps", "betas", "guide", "x.y", "prompt"]
+    assert names == ["betas", "guide", "steps", "x.y", "prompt"]
     assert dict(pairs_of(label))["betas"] == "[0.5, 0.9]"
     assert dict(pairs_of(label))["x.y"] == '"a, b=1"'
     settings, texts = divide(label)
@@ -74,5 +91,5 @@ def test_the_finest_level_is_named_where_it_is_not_the_canvas(sample_of):
     def labels(*sizes):
         return labels_of([with_settings(sample, pyramid={"canvas_px": c, "max_level_px": m}) for c, m in sizes])
 
-    assert labels((128, 128), (64, 64)) == ["pyramid.canvas_px=128", "pyramid.canvas_px=64"]
+    assert labels((128, 128), (64, 64)) == ["canvas_px=128", "canvas_px=64"]
     assert labels((128, 128), (128, 64)) == ["pyramid.max_level_px=128", "pyramid.max_level_px=64"]

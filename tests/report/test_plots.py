@@ -248,7 +248,7 @@ def test_traces_of_a_store_are_one_table_and_damage_is_named(tmp_path, sample_of
     found, (sentence,) = trace_table(store, store.records()[0])
     assert gone.name in sentence
     assert sorted(found["seed"]) == [0, 0, 2]
-    assert found.loc[found["key"] == other.key, "settings"].tolist() == ["ascent.steps=50"]
+    assert found.loc[found["key"] == other.key, "settings"].tolist() == ["steps=50"]
     assert found["loss"].tolist() == [1.5] * 3
     assert found["l1"].isna().all()
     assert "not recorded" in words_of(trajectories_figure(found))

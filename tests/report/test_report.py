@@ -175,8 +175,8 @@ def test_several_settings_are_reported_apart(store, sample_of, put):
     put(store, sample_of(steps=20), 8.0)
     table, _ = report(store)
     rows = cells_of(table)
-    assert [row[2:5] for row in rows if row[1] == "ascent.steps=20"] == [["1", "1", "8.000"]]
-    assert len([row for row in rows if row[1] == "ascent.steps=200"]) == 3
+    assert [row[2:5] for row in rows if row[1] == "steps=20"] == [["1", "1", "8.000"]]
+    assert len([row for row in rows if row[1] == "steps=200"]) == 3
 
 
 def test_a_damaged_sample_is_left_out_and_named(store, sample_of):

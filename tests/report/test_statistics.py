@@ -110,15 +110,15 @@ def test_samples_of_several_settings_are_kept_apart(store, sample_of, put):
             put(store, sample_of(seed=seed, steps=steps), score)
             put(store, sample_of(seed=seed, steps=steps, method="das_ag"), score + 1)
     table = table_of(store)
-    assert set(table["settings"]) == {"ascent.steps=20", "ascent.steps=100"}
+    assert set(table["settings"]) == {"steps=20", "steps=100"}
     rows = method_summary(table).set_index(["method", "settings"])
     assert rows["mean"].to_dict() == {
-        ("das", "ascent.steps=20"): 5.0,
-        ("das", "ascent.steps=100"): 7.0,
-        ("das_ag", "ascent.steps=20"): 6.0,
-        ("das_ag", "ascent.steps=100"): 8.0,
+        ("das", "steps=20"): 5.0,
+        ("das", "steps=100"): 7.0,
+        ("das_ag", "steps=20"): 6.0,
+        ("das_ag", "steps=100"): 8.0,
     }
-    assert rows["n"].tolist() == [2 if settings == "ascent.steps=20" else 1 for _, settings in rows.index]
+    assert rows["n"].tolist() == [2 if settings == "steps=20" else 1 for _, settings in rows.index]
 
 
 def test_the_sign_of_the_method_is_no_difference_of_settings(store, sample_of, put):
@@ -257,8 +257,8 @@ def test_pairs_are_of_the_same_settings(store, sample_of, put):
     put(store, sample_of(steps=7), 9.0)  # no partner
     rows = paired_differences(table_of(store)).to_dict("records")
     assert {(row["settings"], row["difference"]) for row in rows} == {
-        ("ascent.steps=20", 1.0),
-        ("ascent.steps=100", 3.0),
+        ("steps=20", 1.0),
+        ("steps=100", 3.0),
     }
     (together,) = paired_differences(table_of(store), within=[]).to_dict("records")
     assert (together["difference"], together["n"]) == (2.0, 2)

@@ -11,7 +11,7 @@ from typing import Any
 
 from das_ag.demo.presets import PRESETS, Preset, composed, look_up, plain
 from das_ag.errors import UserError
-from das_ag.experiment.command import UNRECORDED, hydra_value, prompt_overrides
+from das_ag.experiment.command import PLACES, UNRECORDED, hydra_value, prompt_overrides
 from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.prompts import prompt_id_of
 from das_ag.experiment.samples import Sample
@@ -149,19 +149,9 @@ def form_of(sample: Sample) -> Form:
 
 def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of `SETTINGS` that a sample was made with."""
-    moved = {
-        "canvas_px": "pyramid.canvas_px",
-        "gamut": "pyramid.gamut",
-        **{name: f"ascent.{name}" for name in ("steps", "learning_rate", "betas")},
-        "runtime.deterministic": "deterministic",
-        "runtime.precision": "precision",
-        "runtime.compile": "compile",
-        "models.attention": "guide.attention",
-        "models.guide_dropout": "guide.guide_dropout",
-    }
     stored = {**UNRECORDED, **stored}
     for name in SETTINGS:
-        value = look_up(stored, moved.get(name, name))
+        value = look_up(stored, PLACES.get(name, name))
         if value is not None:
             yield name, list(value) if isinstance(value, tuple) else value
         elif not name.startswith("models."):

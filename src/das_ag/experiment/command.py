@@ -15,6 +15,16 @@ _METHODS = {0: "das", 1: "das_ag", -1: "das_rag"}
 _FOLDED = ("family", "aesthetic_sign")
 """Settings that a choice of a group stands for."""
 
+PLACES = {
+    "canvas_px": "pyramid.canvas_px",
+    "gamut": "pyramid.gamut",
+    **{option: f"ascent.{option}" for option in ("steps", "learning_rate", "betas")},
+    **{f"runtime.{option}": option for option in ("precision", "compile", "deterministic")},
+    **{f"models.{option}": f"guide.{option}" for option in ("attention", "guide_dropout")},
+    "models": "guide.family",
+}
+"""Where a sample's settings hold an option of the command line, unless under its own name."""
+
 UNRECORDED = {"compile": False, "deterministic": True}
 """What versions without these settings did, and did not record."""
 

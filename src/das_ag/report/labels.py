@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from das_ag.experiment.command import PLACES
 from das_ag.experiment.samples import Sample
 
 TEXTS = ("prompt", "negative")
@@ -17,16 +18,18 @@ TEXTS = ("prompt", "negative")
 LONGEST_TEXT = 40
 """Characters of a prompt in a label; the whole one stands in scores.csv."""
 
+_OPTIONS = {place: option for option, place in PLACES.items()}
 _NONE, _ABSENT = "none", "–"
 _PIECES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^",]|,(?! [\w.]+=))+')
 """What stands between ", name=", which a text in quotation marks may hold without being broken."""
 
 
 def labels_of(samples: Sequence[Sample]) -> list[str]:
-    """For each sample, in what it differs from others, for instance 'ascent.steps=100, prompt="a red heart"'.
+    """For each sample, in what it differs from others, for instance 'steps=100, prompt="a red heart"'.
 
-    Settings are named if any two samples differ in them. A text is named where a prompt id has several of them, and
-    beside it wherever else the same text stands. Samples with equal labels differ in method, prompt id and seed alone.
+    Settings are named, as on the command line, if any two samples differ in them. A text is named where a prompt id has
+    several of them, and beside it wherever else the same text stands. Samples with equal labels differ in method,
+    prompt id and seed alone.
     """
     ids = [sample.prompt_id for sample in samples]
     parts = [
@@ -54,10 +57,10 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
-    flat = [_flatten(value) for value in settings]
+    flat = [{_OPTIONS.get(place, place): item for place, item in _flatten(value).items()} for value in settings]
     # The sign is what makes the method, which has a column of its own.
     names = sorted({*itertools.chain.from_iterable(flat)} - {"objective.aesthetic_sign"})
-    canvas, level = "pyramid.canvas_px", "pyramid.max_level_px"
+    canvas, level = "canvas_px", "pyramid.max_level_px"
     if all(f.get(level) == f.get(canvas) for f in flat):  # as it is unless somebody sets it
         names = [name for name in names if name != level]
     shown = [{name: _shown(value) for name, value in f.items()} for f in flat]

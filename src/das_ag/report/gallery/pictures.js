@@ -127,6 +127,7 @@ function makeCard(sample) {
     withDot(method),
     ` · seed ${sample.seed}`,
   );
+  if (sample.label) what.append(make("span", { className: "label", textContent: sample.label }));
   const second = make("span", { className: "second" });
   const bar = make("i");
   if (score(sample) !== null)
