@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+if sys.platform != "win32":
+    import resource
 
 from das_ag.experiment import environment
 
@@ -47,8 +49,11 @@ def main() -> int:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         seconds = time.perf_counter() - started
     print(done.stdout, end="")
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
-    print(json.dumps({"samples": samples, "seconds": round(seconds, 2), "peak_rss_mb": round(peak)}))
+    figures = {"samples": samples, "seconds": round(seconds, 2)}
+    if sys.platform != "win32":
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+        figures["peak_rss_mb"] = round(peak)
+    print(json.dumps(figures))
     return 0
 
 

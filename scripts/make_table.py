@@ -13,11 +13,13 @@ import sys
 from pathlib import Path
 
 from das_ag.errors import UserError
+from das_ag.experiment import environment
 from das_ag.report import read_scores, write_tables
 
 
 def main() -> int:
     """Prints the table and writes it; returns 1 if a sample was left out."""
+    environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="of experiments")
     parser.add_argument("--evaluator", help="whose scores count; default: the one that scored most samples")

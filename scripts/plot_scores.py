@@ -11,12 +11,14 @@ import sys
 from pathlib import Path
 
 from das_ag.errors import UserError
+from das_ag.experiment import environment
 from das_ag.report import read_scores
 from das_ag.report.plots import write_plots
 
 
 def main() -> int:
     """Writes the figures; returns 1 if a sample had to be left out."""
+    environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of an experiment")
     parser.add_argument("--evaluator", help="whose scores are shown; default: the one that scored most images")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import sys
 
 import pytest
 from reference import ROOT
@@ -39,6 +41,14 @@ def test_without_dotenv_nothing_is_set_but_what_must_be_early(clean):
     before = dict(os.environ)
     environment.prepare()
     assert dict(os.environ) == before | SET
+
+
+def test_a_console_that_lacks_letters_ends_nothing(clean, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", console)
+    environment.prepare()
+    print("mean ↑ 5 × 3", flush=True)
+    assert console.buffer.getvalue().decode("latin-1") == "mean ? 5 × 3\n"
 
 
 @pytest.mark.parametrize("name", SET)

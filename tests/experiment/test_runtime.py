@@ -6,8 +6,10 @@ import dataclasses
 import json
 import os
 import platform
+import sys
 from importlib import metadata
 
+import psutil
 import pytest
 import torch
 
@@ -15,6 +17,9 @@ from das_ag.errors import UserError
 from das_ag.experiment import cores as cores_module
 from das_ag.experiment import runtime as runtime_module
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of, provenance, set_up
+
+FOUR = [(0, 0), (0, 1), (0, 2), (0, 3)]
+"""Processors of a machine: package and core of each."""
 
 SETTINGS = RuntimeSettings(
     deterministic=False, device="cpu", precision="float32", compile=False, threads=1, samples_per_batch=6,
@@ -85,11 +90,20 @@ def test_without_a_number_each_core_that_may_be_used_has_a_thread(settings, mach
 
 def test_a_machine_that_tells_nothing_of_its_cores_is_asked_for_their_number(settings, machine, monkeypatch):
     machine([], [0])
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: None if logical else 6)
     assert settings(threads=None).cpu_threads == 6
 
 
-FOUR = [(0, 0), (0, 1), (0, 2), (0, 3)]
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_elsewhere_than_on_linux_cores_are_counted_without_their_second_threads(
+    settings, machine, monkeypatch, platform
+):
+    machine(FOUR)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 6 if logical else 3)
+    assert settings(threads=None).cpu_threads == 3
+
+
 V2, V1, V1_TWO = "sys/fs/cgroup", "sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"
 
 
@@ -196,12 +210,13 @@ def test_provenance_tells_where_a_sample_was_made(settings):
 
 @pytest.mark.parametrize(
     ("cuda", "mps", "chosen"),
-    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "cpu"), (False, False, "cpu")],
 )
-def test_auto_takes_the_first_device_that_is_there(monkeypatch, cuda, mps, chosen):
+def test_auto_takes_cuda_where_it_is_and_mps_only_if_asked(monkeypatch, cuda, mps, chosen):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert choose_device("auto").type == chosen
+    assert not mps or choose_device("mps").type == "mps"
     assert choose_device("cpu").type == "cpu"
 
 

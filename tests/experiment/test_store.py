@@ -249,6 +249,19 @@ def test_what_a_dead_process_of_this_machine_left_half_written_is_cleared_at_onc
     assert contents(store.root) == before
 
 
+def test_where_folders_cannot_be_opened_samples_are_stored_all_the_same(store, sample_of, put, monkeypatch):
+    def refuse(path, *_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)  # which the store calls for folders alone
+    with pytest.raises(StoreError):
+        put(store, sample_of(), 6.5)
+    monkeypatch.setattr(sys, "platform", "win32")
+    put(store, sample_of(), 6.5)
+    (record,) = store.records()[0]
+    assert record.scores["embedded"]["score"] == 6.5
+
+
 @pytest.mark.parametrize("is_file", [False, True], ids=["folder", "file"])
 def test_what_others_are_writing_is_cleared_after_an_hour(store, dead_pid, is_file):
     owners = [(socket.gethostname(), os.getpid()), (socket.gethostname(), os.getppid()), ("elsewhere", dead_pid)]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-import resource
 import sys
 from pathlib import Path
+
+import psutil
+
+if sys.platform != "win32":
+    import resource
 
 
 def peak_rss_mb() -> float:
@@ -15,5 +19,6 @@ def peak_rss_mb() -> float:
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
         if found:
             return int(found[1]) * 1024 / 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    if sys.platform != "win32":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    return psutil.Process().memory_info().peak_wset / 1e6

@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 _ROOT = Path("/")
 
@@ -22,6 +25,8 @@ def count_cores() -> int:
 
 
 def _cores_of_machine() -> int:
+    if sys.platform != "linux":
+        return _cores_by_number()
     topology = _ROOT / "sys/devices/system/cpu"
     names = ("physical_package_id", "core_id")
     try:
@@ -31,8 +36,12 @@ def _cores_of_machine() -> int:
                 for cpu in os.sched_getaffinity(0)
             }
         )
-    except (AttributeError, OSError):  # not Linux
-        return os.cpu_count() or 1
+    except OSError:  # hidden, as in some sandboxes
+        return _cores_by_number()
+
+
+def _cores_by_number() -> int:
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1
 
 
 def _shares() -> Iterator[float]:

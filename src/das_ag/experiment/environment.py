@@ -1,8 +1,10 @@
-"""What must be settled before torch is imported. This module therefore imports nothing of the kind."""
+"""What a program settles first, before torch is imported. This module therefore imports nothing of the kind."""
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from pathlib import Path
 
 from dotenv import load_dotenv
@@ -17,6 +19,9 @@ _DETERMINISTIC = (":4096:8", ":16:8")
 
 def prepare() -> None:
     """Reads `.env`, and sets what else must be set early; neither overrules the environment."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console without “↑” shows “?” and ends nothing
     load_dotenv(DOTENV)
     # cuBLAS reads it when CUDA starts and never again.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)

@@ -9,12 +9,14 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from das_ag.errors import UserError
@@ -34,7 +36,7 @@ class RuntimeSettings:
 
     Attributes:
         deterministic: whether only algorithms may be used that give the same bytes each time.
-        device: one of `DEVICES`; `auto` takes the first of cuda, mps, cpu that is there.
+        device: one of `DEVICES`; `auto` takes cuda where it is there, else cpu.
         precision: of the guide's image tower, a key of `PRECISIONS`.
         compile: whether torch compiles the guide's image tower.
         threads: of the CPU; None for as many as it has cores that may be used.
@@ -101,14 +103,14 @@ def dtype_of(precision: str, option: str) -> torch.dtype:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name.
+    """The device of that name; `mps` only where it is asked for, since nobody has tried it (note/reproducibility.md).
 
     Raises:
         UserError: it is not there.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(device for device in there if there[device]))
+        return torch.device("cuda" if there["cuda"] else "cpu")
     if not there[name]:
         found = ", ".join(device for device in there if there[device])
         raise UserError(f"runtime.device: expected {name}, but torch finds only {found} here; use runtime.device=auto.")
@@ -119,7 +121,7 @@ def memory_bytes(device: torch.device) -> int:
     """Memory of the device, all of it."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return psutil.virtual_memory().total
 
 
 def set_up(settings: RuntimeSettings) -> None:
@@ -151,6 +153,8 @@ def _keep_freed_memory() -> None:
 
     Without it a step of the embedded models takes some percent longer (note/benchmarks.md).
     """
+    if sys.platform != "linux":
+        return
     with contextlib.suppress(OSError, AttributeError):  # another C library
         libc = ctypes.CDLL(None)
         for option, size in _MALLOC.items():
