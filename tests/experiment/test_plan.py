@@ -306,6 +306,15 @@ def test_prompts_of_a_file_that_cannot_be_planned_are_told_by_their_line(plan_of
     assert str(told.value) == sentence.format(path=path)
 
 
+def test_seeds_that_no_prompt_takes_are_told(plan_of, tmp_path, caplog):
+    path = tmp_path / "prompts.csv"
+    path.write_text("prompt,seed\na red circle,7\na blue ring,8\n", encoding="utf-8")
+    assert len(plan_of("prompts=file", f"prompts.path={path}").samples) == 2
+    assert caplog.messages == []
+    assert len(plan_of("prompts=file", f"prompts.path={path}", "seeds=[1,2]").samples) == 2
+    assert caplog.messages == ["seeds: 2 of them are not used, since every prompt has a seed of its own"]
+
+
 FOURTEEN = ("runtime.samples_per_batch=4", "seeds=[1,2]", "prompts=pairs", "+prompts.positive.seventh=a red ring")
 """Seven prompts with two seeds in batches of 4, 4, 4 and 2."""
 

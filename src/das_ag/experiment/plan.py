@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from das_ag.experiment.samples import Sample
 from das_ag.experiment.typed import build, check_names
 from das_ag.models.compiled import check_compiler
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
+
+log = logging.getLogger(__name__)
 
 OUTPUTS = Path("outputs")
 LEAST_PX = 8
@@ -248,6 +251,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
 
 def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:
     """Every prompt with every seed, those with a seed of their own with that alone."""
+    if len(seeds) > 1 and all(prompt.seed is not None for prompt in prompts):
+        log.warning("seeds: %d of them are not used, since every prompt has a seed of its own", len(seeds))
     pairs = [(prompt, seed) for seed in seeds for prompt in prompts if prompt.seed is None]
     pairs += [(prompt, prompt.seed) for prompt in prompts if prompt.seed is not None]
     places: dict[tuple[str, int], str] = {}
