@@ -13,7 +13,7 @@ import pytest
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
 from das_ag.report import METHODS, method_summary, paired_differences, score_table
-from das_ag.report.statistics import coverage, evaluators_of, is_guided_by, least_p
+from das_ag.report.statistics import COLUMNS, coverage, evaluators_of, is_guided_by, least_p
 
 
 @pytest.fixture
@@ -68,6 +68,16 @@ def test_rows_are_ordered_by_method_then_prompt_then_seed(store, sample_of, put)
     for _, rows in table.groupby("method"):
         assert list(zip(rows["prompt_id"], rows["seed"], strict=True)) == [("heart", 9), ("heart", 10), ("star", 1)]
     assert list(method_summary(table)["method"]) == ["das", "das_ag", "das_rag", "other"]
+
+
+def test_numbers_in_settings_and_names_are_ordered_by_their_values(store, sample_of, put):
+    for steps in (100, 20, 5):
+        for prompt_id in ("p10", "p2", "p1.5"):
+            put(store, sample_of(prompt_id, steps=steps), 5.0)
+    table = table_of(store)
+    assert list(dict.fromkeys(table["settings"])) == ["steps=5", "steps=20", "steps=100"]
+    assert table["prompt_id"].tolist() == ["p1.5", "p2", "p10"] * 3
+    assert list(table.columns) == list(COLUMNS)
 
 
 def test_mean_and_standard_deviation_by_hand(store, sample_of, put):
