@@ -238,6 +238,15 @@ def test_trajectories_show_mean_and_band(n, low, high):
     assert {axes.get_xlabel() for axes in figure.axes} == {"step of the optimiser"}
 
 
+def test_a_group_looks_the_same_in_all_plots(tmp_path, sample_of, put):
+    store = Store(tmp_path)
+    for steps in (100, 5, 20):
+        for method in ("das_ag", "das"):
+            put(store, sample_of(method=method, steps=steps), 6.0)
+    records = store.records()[0]
+    assert groups_of(trace_table(store, records)[0]) == groups_of(score_table(records, "embedded"))
+
+
 def test_traces_of_a_store_are_one_table_and_damage_is_named(tmp_path, sample_of, put):
     store = Store(tmp_path)
     for seed in range(3):

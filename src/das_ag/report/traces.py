@@ -23,18 +23,18 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
         `positive` and `negative` are cosines; a term that was not recorded is NaN. And a sentence for each trace that
         is damaged, and therefore left out.
     """
-    scores = score_table(records, "")
-    settings = dict(zip(scores["key"], scores["settings"], strict=True))
+    scores = score_table(records, "")  # whose order gives each group the same look in all plots
+    of_key = {record.sample.key: record for record in records}
     parts, damaged = [], []
-    for record in records:
+    for key, settings in zip(scores["key"], scores["settings"], strict=True):
+        record = of_key[key]
         try:
             trace = _checked(store, record)
         except UserError as error:
             damaged.append(str(error))
             continue
         s = record.sample
-        parts.append(trace.assign(method=s.method, prompt_id=s.prompt_id, seed=s.seed, settings=settings[s.key],
-                                  key=s.key))  # fmt: skip
+        parts.append(trace.assign(method=s.method, prompt_id=s.prompt_id, seed=s.seed, settings=settings, key=key))
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in COLUMNS}), damaged
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)], damaged
