@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError
+from das_ag.experiment.command import overrides_of
 from das_ag.experiment.evaluators import EmbeddedJudgeChoice
 from das_ag.experiment.guides import EmbeddedGuideChoice
 from das_ag.experiment.plan import make_plan
@@ -185,12 +186,24 @@ def test_key_of_each_sample_changes_with(plan_of, override):
 def test_key_changes_with_each_setting_of_pyramid_views_and_objective(compose, plan_of):
     groups = ("pyramid.", "views.", "objective.")
     assert set(IMAGE_SETTINGS) == {name for name in leaves(compose()) if name.startswith(groups)}
-    found = {"default": keys(plan_of())[0]}
+    found = {"default": keys(plan_of("method=das_ag"))[0]}
     for name, value in IMAGE_SETTINGS.items():
-        config = compose()
+        config = compose("method=das_ag")
         OmegaConf.update(config, name, value)
         found[name] = keys(make_plan(config))[0]
     assert len(set(found.values())) == len(found)
+
+
+def test_how_the_aesthetic_score_is_weighed_makes_no_other_image_of_das(plan_of):
+    """Nor when it is made again from its own settings."""
+    weighed = "objective.aesthetic={kind: exponential_decay, start: 1.0, end: 2.0, rate: 0.5}"
+    (usual, other), (guided, other_guided) = (
+        [plan_of(f"method={method}", *more).samples[0] for more in ((), (weighed,))] for method in ("das", "das_ag")
+    )
+    assert usual.key == other.key
+    assert usual.settings["objective"]["aesthetic"] is None
+    assert guided.key != other_guided.key
+    assert plan_of(*overrides_of(other)).samples[0].key == usual.key
 
 
 def test_key_changes_with_text_and_name_of_its_own_prompt_alone(plan_of):

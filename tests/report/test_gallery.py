@@ -270,6 +270,23 @@ def test_pictures_of_several_settings_say_which_in_either_view(tmp_path, sample_
     assert page.locator(".card .label:visible").all_inner_texts() == ["steps=20", "steps=100"]
 
 
+def test_one_picture_of_das_stands_beside_all_that_weigh_the_score_otherwise(tmp_path, plan_of, tiny, put, visit):
+    store = Store(tmp_path / "weights")
+    for method, end in (("das", 1), ("das_ag", 1), ("das_ag", 10)):
+        plan = plan_of(*tiny, "prompts=own", "prompts.positive={a: a ring}", f"method={method}",
+                       f"objective.aesthetic.end={end}")  # fmt: skip
+        put(store, plan.samples[0], 5.0 + end, image=noise(end))
+    gallery(store)
+    page = visit(store.root / "index.html")
+    cells = page.locator(".row").locator(".cell")
+    assert [cells.nth(place).locator(".card").count() for place in range(2)] == [1, 2]
+    assert page.locator(".row .about p").all_inner_texts() == ["seed 42"]
+    assert page.locator(".reward:visible").all_inner_texts() == [f"objective.aesthetic.end={end}.0" for end in (1, 10)]
+    page.locator("label", has_text="Grid").click()
+    assert page.locator(".reward:visible").count() == 0
+    assert page.locator(".label:visible").count() == 2
+
+
 def test_pictures_are_sorted(real_store, visit):
     page = visit(real_store.root / "index.html")
     page.locator("label", has_text="Grid").click()

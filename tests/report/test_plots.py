@@ -131,6 +131,13 @@ def test_settings_are_never_joined_with_each_other():
     assert sorted(round(float(line[:, 0].mean())) for line in lines_of(axes)) == [1, 1, 4, 4]
 
 
+def test_one_image_of_das_is_joined_with_all_that_weigh_the_score_otherwise():
+    weights = tuple(f"objective.aesthetic.end={end}" for end in (1.0, 10.0))
+    (axes,) = scores_figure(pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights)]), "judge").axes
+    lines = lines_of(axes)
+    assert [[round(x) for x, _ in line] for line in lines] == [[0, 1, 2], [0, 1, 2]]
+
+
 def test_images_of_different_texts_are_never_joined(store_of_two_texts):
     """Of the four images by two methods, two have the same prompt and negative prompt."""
     scores = score_table(store_of_two_texts.records()[0], "embedded")

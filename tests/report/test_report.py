@@ -156,7 +156,7 @@ def test_an_image_removed_after_scoring_is_left_out_and_named(store, sample_of):
     table, (sentence,) = report(store)
     assert str(gone.folder) in sentence
     assert cells_of(table)[0][1] == "2"
-    assert "DAS-AG: 2 pairs of 1 prompt and 1 without partner" in table
+    assert "2 pairs of 1 prompt and 1 without partner in each row" in table
 
 
 def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):

@@ -260,6 +260,29 @@ def test_without_pairs_there_is_no_difference(store, sample_of, put, samples):
     assert paired_differences(table_of(store))["difference"].dropna().empty
 
 
+def test_one_image_of_das_is_the_partner_of_all_that_weigh_the_score_otherwise(store, sample_of, put):
+    def weighing(method, end, steps, seed):
+        sample = sample_of(method=method, steps=steps, seed=seed)
+        reward = None if method == "das" else {"start": 0.0, "end": end}
+        settings = {**sample.settings, "objective": {**sample.settings["objective"], "aesthetic": reward}}
+        return dataclasses.replace(sample, settings=settings)
+
+    for steps, seed in itertools.product((20, 100), (1, 2)):
+        put(store, weighing("das", None, steps, seed), 5.0 + steps / 100 + seed)
+        for end in (1.0, 10.0):
+            put(store, weighing("das_ag", end, steps, seed), 5.0 + steps / 100 + seed + end / 10)
+    table = table_of(store)
+    assert set(table.loc[table["method"] == "das", "settings"]) == {"steps=20", "steps=100"}
+    rows = paired_differences(table)
+    # the scores above differ by end / 10 alone
+    assert [(row.settings, round(row.difference, 9), row.n, row.unpaired) for row in rows.itertuples()] == [
+        ("objective.aesthetic.end=1.0, steps=20", 0.1, 2, 0),
+        ("objective.aesthetic.end=1.0, steps=100", 0.1, 2, 0),
+        ("objective.aesthetic.end=10.0, steps=20", 1.0, 2, 0),
+        ("objective.aesthetic.end=10.0, steps=100", 1.0, 2, 0),
+    ]
+
+
 def test_pairs_are_of_the_same_settings(store, sample_of, put):
     for steps, (das, das_ag) in ((20, (1.0, 2.0)), (100, (5.0, 8.0))):
         put(store, sample_of(steps=steps), das)

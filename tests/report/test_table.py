@@ -84,7 +84,9 @@ def test_the_caption_says_of_how_many_prompts():
     text = " ".join(caption(results(several(6, 2)), "A judge", guided=False))
     assert "draws whole prompts, with all their seeds, out of 6 (9,999" in text
     assert "over 6 it holds the mean about 87 % of the time, and p is never below 0.031." in text
-    assert "12 pairs of 6 prompts" in text
+    assert "negative prompt and seed (DAS-AG: 12 pairs of 6 prompts)." in text
+    text = " ".join(caption(results(several(6, 2, ("das", "das_ag", "das_rag"))), "A judge", guided=False))
+    assert "negative prompt and seed (12 pairs of 6 prompts in each row)." in text
     assert "for this prompt only" not in text
     text = " ".join(caption(results(several(10, 1)), "A judge", guided=False))
     assert "out of 10" in text

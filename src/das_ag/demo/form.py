@@ -154,7 +154,7 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         value = look_up(stored, PLACES.get(name, name))
         if value is not None:
             yield name, list(value) if isinstance(value, tuple) else value
-        elif not name.startswith("models."):
+        elif not name.startswith(("models.", "objective.aesthetic.")):  # which not all networks, and methods, have
             raise KeyError(name)
 
 

@@ -56,7 +56,7 @@ def overrides_of(sample: Sample) -> list[str]:
         *_group("models", settings["guide"]),
         *_group("pyramid", settings["pyramid"]),
         *_group("views", settings["views"]),
-        *_group("objective", settings["objective"]),
+        *_group("objective", {name: value for name, value in settings["objective"].items() if value is not None}),
         *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
         f"runtime.precision={settings['precision']}",
         *(["runtime.compile=true"] if settings["compile"] else []),

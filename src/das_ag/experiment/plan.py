@@ -230,7 +230,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download
     _check_words(prompts, guide)
-    identity = _plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    identity = _identity(settings, weights)
     samples = [
         Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
         for prompt, seed in _seeded(prompts, seeds)
@@ -247,6 +247,14 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
     )
+
+
+def _identity(settings: Settings, weights: Mapping[str, str]) -> dict[str, Any]:
+    """What determines an image, prompt and seed aside."""
+    identity: dict[str, Any] = _plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    if settings.objective.aesthetic_sign == 0:
+        identity["objective"]["aesthetic"] = None  # nothing is weighed by it: DAS is made once, whatever it is
+    return identity
 
 
 def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:

@@ -15,6 +15,9 @@ from das_ag.experiment.samples import Sample
 TEXTS = ("prompt", "negative")
 """Names of those pairs of a label that are no settings: they tell different texts of one prompt id apart."""
 
+_REWARD, _SIGN = "objective.aesthetic", "objective.aesthetic_sign"
+"""How much the aesthetic score weighs at each step; and 0 in DAS, which does without."""
+
 LONGEST_TEXT = 40
 """Characters of a prompt in a label; the whole one stands in scores.csv."""
 
@@ -29,7 +32,7 @@ def labels_of(samples: Sequence[Sample]) -> list[str]:
 
     Settings are named, as on the command line, if any two samples differ in them. A text is named where a prompt id has
     several of them, and beside it wherever else the same text stands. Samples with equal labels differ in method,
-    prompt id and seed alone.
+    prompt id and seed alone. How the aesthetic score is weighed is no setting of DAS, and not in its labels.
     """
     ids = [sample.prompt_id for sample in samples]
     parts = [
@@ -52,6 +55,16 @@ def divide(label: str) -> tuple[str, str]:
     return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
 
 
+def divide_reward(label: str) -> tuple[str, str]:
+    """What a label has in common with that of DAS under the same settings, and how the aesthetic score is weighed."""
+    pairs = pairs_of(label)
+    return _joined(p for p in pairs if not _is_reward(p[0])), _joined(p for p in pairs if _is_reward(p[0]))
+
+
+def _is_reward(name: str) -> bool:
+    return name == _REWARD or name.startswith(f"{_REWARD}.")
+
+
 def _joined(pairs: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name}={value}" if value else name for name, value in pairs)
 
@@ -59,13 +72,19 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
     flat = [{_OPTIONS.get(place, place): item for place, item in _flatten(value).items()} for value in settings]
     # The sign is what makes the method, which has a column of its own.
-    names = sorted({*itertools.chain.from_iterable(flat)} - {"objective.aesthetic_sign"})
+    names = sorted({*itertools.chain.from_iterable(flat)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"
     if all(f.get(level) == f.get(canvas) for f in flat):  # as it is unless somebody sets it
         names = [name for name in names if name != level]
-    shown = [{name: _shown(value) for name, value in f.items()} for f in flat]
-    differing = [name for name in names if len({s.get(name, _ABSENT) for s in shown}) > 1]
-    return [[(name, _short(s.get(name, _ABSENT))) for name in differing] for s in shown]
+
+    def concerns(name: str, f: Mapping[str, Any]) -> bool:
+        return f.get(_SIGN) != 0 or not _is_reward(name)
+
+    def shown(name: str, f: Mapping[str, Any]) -> str:
+        return _shown(f[name]) if name in f else _ABSENT
+
+    differing = [name for name in names if len({shown(name, f) for f in flat if concerns(name, f)}) > 1]
+    return [[(name, _short(shown(name, f))) for name in differing if concerns(name, f)] for f in flat]
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

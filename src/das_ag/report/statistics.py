@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from das_ag.errors import UserError
 from das_ag.experiment.samples import Record
-from das_ag.report.labels import labels_of
+from das_ag.report.labels import divide_reward, labels_of
 
 METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
 """Names of the methods as tables and plots write them, in their order."""
@@ -28,8 +28,15 @@ COLUMNS = (
 """Columns of scores.csv. `settings` says what differs where a store holds several settings, or several texts of one
 prompt id, and is empty else."""
 
-PAIRED_BY = ("prompt_id", "prompt", "negative", "seed", "settings")
-"""What images of two methods have in common where they are compared as a pair; their random numbers follow from it."""
+_PAIRED_BY = ("prompt_id", "prompt", "negative", "seed")
+
+
+def pair_keys(scores: pd.DataFrame) -> pd.DataFrame:
+    """What images of two methods have in common where they are compared as a pair; their random numbers follow from it.
+
+    One image of DAS is the partner of all that differ in how much the aesthetic score weighs.
+    """
+    return scores[[*_PAIRED_BY]].assign(settings=[divide_reward(label)[0] for label in scores["settings"]])
 
 
 def evaluators_of(records: Sequence[Record]) -> dict[str, str]:
@@ -127,34 +134,36 @@ def paired_differences(
     Raises:
         UserError: several samples of a method could be the partner.
     """
-    pairs = _pairs(scores.dropna(subset="aesthetic_score"))
-    groups = [((), pairs)] if not within else pairs.groupby(list(within), sort=False)
+    compared = _compared(scores.dropna(subset="aesthetic_score"), baseline)
     rows = []
-    for values, group in groups:
-        for method in [name for name in METHODS if name in group and name != baseline and baseline in group]:
-            differences = (group[method] - group[baseline]).dropna()
-            if len(differences):
-                ids, unpaired = (
-                    group.loc[differences.index, "prompt_id"],
-                    group[method].notna().sum() - len(differences),
-                )
-                low, high = _interval_of_mean(differences.to_numpy(), ids)
-                numbers = (differences.mean(), low, high, _permutation_p(differences.to_numpy(), ids))
-                rows.append((method, *values, *numbers, len(differences), ids.nunique(), int(unpaired)))
+    for values, group in compared.groupby(["method", *within], sort=False):
+        differences = group["difference"].dropna().to_numpy()
+        if len(differences):
+            ids = group.loc[group["difference"].notna(), "prompt_id"]
+            low, high = _interval_of_mean(differences, ids)
+            numbers = (differences.mean(), low, high, _permutation_p(differences, ids))
+            rows.append((*values, *numbers, len(differences), ids.nunique(), len(group) - len(differences)))
     columns = ["method", *within, "difference", "low", "high", "p", "n", "prompts", "unpaired"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _pairs(scored: pd.DataFrame) -> pd.DataFrame:
-    """A row for each combination of `PAIRED_BY`, with the score of each method in a column of its name."""
-    found = scored.set_index([*PAIRED_BY, "method"])["aesthetic_score"]
-    if found.index.has_duplicates:
-        row = dict(zip(found.index.names, found.index[found.index.duplicated()][0], strict=True))
+def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """The samples of the other methods of `METHODS`, with the `difference` of each to its partner (NaN without one)."""
+    twice = scored.duplicated(["method", *_PAIRED_BY, "settings"])
+    if twice.any():
+        row = scored[twice].iloc[0]
         raise UserError(
             f"scores: expected one sample for each method, prompt, seed and settings, got several by {row['method']} "
             f"for {row['prompt_id']} with seed {row['seed']}; compare each experiment by itself."
         )
-    return found.unstack("method").reset_index()
+    keys = pd.MultiIndex.from_frame(pair_keys(scored))
+    is_partner, is_other = (
+        scored["method"] == baseline,
+        scored["method"].isin([*METHODS]) & (scored["method"] != baseline),
+    )
+    partners = pd.Series(scored.loc[is_partner, "aesthetic_score"].to_numpy(), index=keys[is_partner])
+    others = scored[is_other]
+    return others.assign(difference=others["aesthetic_score"] - partners.reindex(keys[is_other]).to_numpy())
 
 
 def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[float, float]:

@@ -136,10 +136,7 @@ def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool) -> list[
     rows = table.to_dict("records")
     compared = [row for row in rows if not math.isnan(row["difference"])]
     if compared:
-        sentences.append(
-            "− DAS: mean difference over the same prompt, negative prompt and seed "
-            f"({'; '.join(map(_pairs, compared))})."
-        )
+        sentences.append(f"− DAS: mean difference over the same prompt, negative prompt and seed ({_pairs(compared)}).")
     sentences += _about_intervals(rows, compared)
     if (table["n"] == 1).any():
         sentences.append("One sample has neither standard deviation nor interval, and one pair has no test.")
@@ -177,11 +174,16 @@ def _span(counts: Sequence[int]) -> str:
     return f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(min(counts))
 
 
-def _pairs(row: dict[str, Any]) -> str:
-    pairs, prompts, unpaired = (int(row[name]) for name in ("pairs", "paired_prompts", "unpaired"))
-    name = " ".join(filter(None, [row.get("experiment"), row["method"], row["settings"]]))
-    text = f"{name}: {_counted(pairs, 'pair')} of {_counted(prompts, 'prompt')}"
-    return text + (f" and {unpaired} without partner" if unpaired else "")
+def _pairs(compared: Sequence[dict[str, Any]]) -> str:
+    counts = []
+    for row in compared:
+        pairs, prompts, unpaired = (int(row[name]) for name in ("pairs", "paired_prompts", "unpaired"))
+        counts.append(f"{_counted(pairs, 'pair')} of {_counted(prompts, 'prompt')}")
+        counts[-1] += f" and {unpaired} without partner" if unpaired else ""
+    if len(counts) > 1 and len(set(counts)) == 1:
+        return f"{counts[0]} in each row"
+    names = [" ".join(filter(None, [row.get("experiment"), row["method"], row["settings"]])) for row in compared]
+    return "; ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
 
 
 def _counted(n: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from das_ag.experiment.command import command_of
 from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
+from das_ag.report.labels import divide_reward
 from das_ag.report.statistics import METHODS, evaluators_of, is_guided_by, method_summary
 
 _NUMBERS = {
@@ -101,6 +102,8 @@ def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, pictu
     """A sample as the page knows it, with the numbers of those columns; links relative to the page."""
     sample = record.sample
     made = record.provenance
+    label = row.get("settings") or ""
+    shared, reward = divide_reward(label)
     return {
         "key": sample.key,
         "method": sample.method,
@@ -108,7 +111,9 @@ def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, pictu
         "prompt": list(sample.positive),
         "negative": list(sample.negative),
         "seed": str(sample.seed),  # as a text, since JavaScript's numbers end at 2**53
-        "label": row.get("settings") or "",
+        "label": label,
+        "shared": shared,
+        "reward": reward,
         "numbers": {name: _number(row[name]) for name in columns},
         "image": quote(record.image.as_posix()),
         "thumbnail": quote(picture.thumbnail),

@@ -127,6 +127,7 @@ function makeCard(sample) {
     withDot(method),
     ` · seed ${sample.seed}`,
   );
+  const reward = make("span", { className: "reward", textContent: sample.reward });
   if (sample.label) what.append(make("span", { className: "label", textContent: sample.label }));
   const second = make("span", { className: "second" });
   const bar = make("i");
@@ -137,6 +138,7 @@ function makeCard(sample) {
     { className: "under" },
     make("span", { className: "score", textContent: written(SCORE, score(sample)) }),
     second,
+    reward,
     make("span", { className: "gauge" }, bar),
     what,
   );
@@ -164,12 +166,14 @@ function makeCard(sample) {
   return { sample, element, second, words, visible: true };
 }
 
-/** A row for each prompt and seed (and settings, where they differ), with a cell for each method. */
+/** A row for each prompt and seed (and settings, where they differ), with a cell for each method.
+ *
+ * How much the aesthetic score weighs makes no row of its own: one image of DAS stands beside all of them. */
 function makeRows() {
   const found = new Map();
   for (const card of cards) {
     const s = card.sample;
-    const name = JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed, s.label]);
+    const name = JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed, s.shared]);
     if (!found.has(name)) found.set(name, { sample: s, cards: [] });
     found.get(name).cards.push(card);
   }
@@ -182,7 +186,7 @@ function makeRows() {
     });
     const which = `${isLong(s) ? `${named(s)} · ` : ""}seed ${s.seed}`;
     row.about = make("div", { className: "about" }, title, make("p", { textContent: which }));
-    if (s.label) row.about.append(make("p", { textContent: s.label }));
+    if (s.shared) row.about.append(make("p", { textContent: s.shared }));
     row.cells = content.methods.map(() => make("div", { className: "cell" }));
     row.element = make(
       "section",

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import Group, caption, draw_points, groups_of, head, say, tidy, unscored
-from das_ag.report.statistics import PAIRED_BY
+from das_ag.report.statistics import pair_keys
 
 FEWEST_FOR_A_BOX = 10
 """Points that a box needs to say more than they do themselves."""
@@ -60,16 +60,17 @@ def _spread(n: int) -> np.ndarray:
 
 
 def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
-    """Joins the methods' images of the same prompts, seed and settings where each method has one.
+    """Joins the methods' images of the same prompts, seed and settings where each group of these settings has one.
 
     Returns:
         How many are joined, and of how many that could be.
     """
-    methods = placed["method"].nunique()
+    methods, keys = placed["method"].nunique(), pair_keys(placed)
+    alike = placed.groupby(keys["settings"])["place"].nunique()  # groups that can be joined
     lines = [
         part.sort_values("place")[["x", "aesthetic_score"]].to_numpy()
-        for _, part in placed.groupby(list(PAIRED_BY), sort=True)
-        if len(part) == part["method"].nunique() == methods > 1
+        for (*_, settings), part in placed.groupby([keys[name] for name in keys], sort=True)
+        if len(part) == alike[settings] and part["method"].nunique() == methods > 1
     ]
     shown = lines
     if len(lines) > MOST_LINES:  # evenly out of all
