@@ -105,6 +105,16 @@ def test_the_caption_of_one_prompt_is_about_its_seeds():
     assert "95 %" not in " ".join(caption(results(several(1, 1)), "A judge", guided=False))
 
 
+def test_the_caption_warns_of_the_fewest_and_of_tests_only_where_they_are_few():
+    few = several(3, 1, ["das_rag"]).assign(seed=7)  # without partners
+    text = " ".join(caption(results(pd.concat([several(12, 1), few])), "A judge", guided=False))
+    assert "out of 3 to 12" in text
+    assert text.endswith("interval is too narrow: over 3 it holds the mean about 75 % of the time.")
+    seeds = several(1, 4, ["das_rag"])
+    text = " ".join(caption(results(pd.concat([several(12, 1), seeds.assign(prompt="b")])), "A judge", guided=False))
+    assert "Over fewer than 10 seeds an interval is too narrow: over 4 it" in text
+
+
 def test_an_evaluator_that_guided_is_told():
     assert "guided none" not in " ".join(caption(results(THREE), "A judge", guided=True))
     assert warning("A judge").startswith("A judge ALSO GUIDED images of this table")
