@@ -350,6 +350,7 @@ def test_an_evaluator_that_guided_is_known_by_its_weights(store, sample_of, put)
     (record,), _ = store.records()
     store.write_score(record, "judge", 3.5, "x", weights={"judge": "b" * 64})
     store.write_score(record, "guide", 3.5, "x", weights={"head": "a" * 64})
+    put(store, sample_of(seed=7))  # scored by none
     records, _ = store.records()
     assert not is_guided_by(records, "embedded")
     assert not is_guided_by(records, "judge")

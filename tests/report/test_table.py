@@ -121,8 +121,14 @@ def test_an_evaluator_that_guided_is_told():
 
 
 def test_without_das_there_is_no_difference():
-    table = set_results(results(THREE[THREE["method"] != "das"]))
-    assert table.heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    found = results(THREE[THREE["method"] != "das"])
+    assert set_results(found).heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    assert "− DAS" not in " ".join(caption(found, "A judge", guided=False))
+
+
+@pytest.mark.parametrize(("p", "cell"), [(0.0009, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])
+def test_a_p_is_said_to_be_below_a_thousandth_where_it_is(p, cell):
+    assert set_results(results(THREE).assign(p=p)).rows[1][-1] == cell
 
 
 def test_published_figures_stand_beside():
@@ -157,12 +163,19 @@ def test_experiments_have_a_column_and_pairs_of_their_own():
 
 def test_a_row_for_each_prompt():
     table = set_prompts(prompt_results(THREE))
-    assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑", "DAS-rAG ↑"]
+    assert (table.heads, table.words) == (["prompt", "DAS ↑", "DAS-AG ↑", "DAS-rAG ↑"], 1)
     assert table.rows == [
         ["heart", "4.500 ± 0.707 (n = 2)", "6.000 ± 1.414 (n = 2)", "3.250 (n = 1)"],
         ["star", "9.000 (n = 1)", "–", "–"],
         ["ring", "–", "6.000 (n = 1)", "–"],
     ]
+
+
+def test_some_rows_of_scores_make_a_table_of_prompts_too():
+    both = pd.concat([THREE.assign(settings="ascent.steps=20"), THREE.assign(settings="ascent.steps=100")])
+    some = both.reset_index(drop=True)[lambda table: table["settings"] == "ascent.steps=100"]
+    assert set_prompts(prompt_results(some)).heads[:2] == ["prompt", "DAS ascent.steps=100 ↑"]
+    assert set_prompts(prompt_results(some)).rows == set_prompts(prompt_results(THREE)).rows
 
 
 def test_texts_of_one_prompt_have_rows_of_their_own(store_of_two_texts, sample_of, put):
@@ -182,7 +195,7 @@ def test_a_bar_in_a_text_does_not_end_its_cell():
 
 
 def test_latex_is_booktabs_with_everything_escaped():
-    text = latex(Table(["prompt_id", "mean ↑"], [["50 % {a} & $b$ #1 ~^\\", "−1.5 … < 2"]], 1), ["n − 1 “x” …"])
+    text = latex(Table(["prompt_id", "mean ↑"], [["50 % {a} & $b$ #1 ~^\\", "−1.5 … < 2"]], 1), ["n − 1 “x” > 1 ± 1 …"])
     assert r"\begin{tabular}{lr}" in text
     assert r"prompt\_id & mean $\uparrow$ \\" in text
     assert (
@@ -190,7 +203,7 @@ def test_latex_is_booktabs_with_everything_escaped():
         in text
     )
     assert text.count("rule") == 3
-    assert r"\caption{n $-$ 1 ``x'' \ldots{}}" in text
+    assert r"\caption{n $-$ 1 ``x'' $>$ 1 $\pm$ 1 \ldots{}}" in text
 
 
 @pytest.mark.skipif(

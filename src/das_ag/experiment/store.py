@@ -220,9 +220,9 @@ class Store:
         if not path.is_file():
             return []
         try:
-            with np.load(path) as arrays:
+            with np.load(io.BytesIO(path.read_bytes())) as arrays:  # it would leave a damaged file open
                 return [arrays[name].astype(np.float32) for name in sorted(arrays.files, key=int)]
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{path}: expected the levels of a pyramid, could not read them ({error}); delete the file."
             ) from error
