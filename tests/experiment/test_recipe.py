@@ -210,6 +210,7 @@ FORMS = {
     "empty": (lambda _: "", "Expecting value"),
     "no JSON": (lambda _: "a red heart, seed 42", "Expecting value"),
     "cut off": (lambda whole: json.dumps(whole)[:-5], "delimiter: line 1"),
+    "too deep": (lambda _: "[" * 100_000, "recursion"),
     "a list": (lambda whole: [whole], "list indices must be integers"),
     "a number": (lambda _: 42, "'int' object is not subscriptable"),
     "no sample": (lambda whole: {"placement": whole["placement"]}, "'sample'"),
