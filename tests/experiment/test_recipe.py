@@ -96,6 +96,7 @@ def test_an_image_says_what_it_is(made, prompt_id, prompt, negative, seed):
         "Key": record.sample.key,
         "Command": command_of(record.sample),
     }
+    assert all(json.dumps(text, ensure_ascii=False) in whole for text in record.sample.positive)  # as people read it
     assert json.loads(whole) == {
         "sample": record.sample.identity(),
         "placement": {name: record.provenance[name] for name in NAMES},

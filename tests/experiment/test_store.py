@@ -85,6 +85,13 @@ def test_what_is_written_is_read_again(store, sample_of):
     assert entry["trace_sha256"] == hashlib.sha256((folder / "trace.csv").read_bytes()).hexdigest()
 
 
+def test_text_stands_in_the_image(store, sample_of):
+    image, trace, text = np.zeros((3, 3, 3), np.uint8), [{"step": 0.0, "loss": 9.0}], {"Prompt": "a red “heart”"}
+    store.write(sample_of(), image, trace, RESULT, {}, text=text)
+    with Image.open(store.root / sample_of().folder / "image.png") as opened:
+        assert opened.info == text
+
+
 def test_a_sample_is_finished_once_it_is_written(store, sample_of, put):
     sample, other = sample_of(), sample_of(seed=43)
     assert not store.is_finished(sample)

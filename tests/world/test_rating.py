@@ -43,12 +43,13 @@ RED, CYAN, BLUE, GREEN, MAGENTA = (1, 0, 0), (0, 1, 1), (0, 0, 1), (0, 1, 0), (1
         (WHITE, BLACK, 1.0),
         (GREY, BLACK, 0.5339),  # CIELAB of RGB 0.5: L = 53.39
         (GREY, WHITE, 0.4661),
+        ((0.04,) * 3, BLACK, 0.0280),  # both formulas' linear parts: Y = 0.04 / 12.92 = 0.003096, L = 903.3 · Y = 2.80
         (RED, WHITE, 1.0),  # CIELAB of red: 53.24, 80.09, 67.20; a distance of 114.6 counts as 100
         (GREY, GREY, 0.0),
     ],
 )
 def test_contrast(figure, ground, contrast):
-    assert term("contrast", painted(figure, ground)) == pytest.approx(contrast, abs=2e-3)
+    assert term("contrast", painted(figure, ground)) == pytest.approx(contrast, abs=1e-3)
 
 
 @pytest.mark.parametrize(
