@@ -61,6 +61,9 @@ def test_contrast(figure, ground, contrast):
         (RED, BLUE, 0.004),  # 93.7°
         (RED, GREEN, 0.011),  # 96.0°
         (GREEN, MAGENTA, 0.956),  # 192.2°
+        # Mauve is L, a, b = 52.82, 19.37, -8.03, yellow 97.14, -21.55, 94.48: Δh 125.4°; mauve's chroma of 20.97 weighs
+        # 20.97 / 40.
+        ((0.6, 0.45, 0.55), (1, 1, 0), 0.651),
         (RED, RED, 1.0),
         (RED, GREY, 1.0),  # grey has no chroma
         (WHITE, BLUE, 1.0),
