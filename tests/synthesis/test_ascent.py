@@ -374,3 +374,7 @@ def test_errors(changes, message):
     values = {"steps": 200, "learning_rate": 0.05, "betas": (0.5, 0.99)}
     with pytest.raises(UserError, match=message):
         AscentSettings(**(values | changes))
+
+
+def test_the_ends_of_the_ranges_are_allowed():
+    assert AscentSettings(1, 1000.0, (0.0, 0.0)).learning_rate_at(0) == 1000.0
