@@ -190,6 +190,28 @@ def test_any_folder_of_pictures_can_be_scored(pictures, judge):
     assert sentence.startswith(f"{pictures / 'broken.jpeg'}: expected a picture, could not read it (")
 
 
+def test_evaluators_of_a_folder_have_a_column_each_and_name_a_broken_picture_once(pictures):
+    scores, complaints = score_pictures(pictures, {"one": JUDGE["embedded"], "other": JUDGE["embedded"]}, CPU)
+    assert scores.columns.tolist() == ["image", "one", "other"]
+    assert len(scores) == 5
+    assert scores["one"].tolist() == scores["other"].tolist()
+    assert len(complaints) == 1
+
+
+def test_a_picture_with_damaged_exif_is_named_and_does_not_stop_the_others(pictures):
+    """The orientation can be read, but beside it stands a text under 0x0106, which takes a number."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "hello"
+    path = pictures / "a.JPG"
+    Image.fromarray(picture(2)).save(path, exif=exif)
+    path.write_bytes(path.read_bytes().replace(b"\x01\x0e\x00\x02", b"\x01\x06\x00\x02"))
+    scores, complaints = score_pictures(pictures, JUDGE, CPU)
+    assert scores["image"].tolist() == ["b.png", "clear.png", "sub/c.webp", "turned.png"]
+    assert [sentence.partition(": expected a picture")[0] for sentence in complaints] == [
+        str(path), str(pictures / "broken.jpeg"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("make", [True, False])
 def test_a_folder_without_pictures_is_told(tmp_path, make):
     folder = tmp_path / "empty"

@@ -96,6 +96,7 @@ def test_an_image_says_what_it_is(made, prompt_id, prompt, negative, seed):
         "Key": record.sample.key,
         "Command": command_of(record.sample),
     }
+    assert all(json.dumps(text, ensure_ascii=False) in whole for text in record.sample.positive)  # as people read it
     assert json.loads(whole) == {
         "sample": record.sample.identity(),
         "placement": {name: record.provenance[name] for name in NAMES},
@@ -210,6 +211,7 @@ FORMS = {
     "empty": (lambda _: "", "Expecting value"),
     "no JSON": (lambda _: "a red heart, seed 42", "Expecting value"),
     "cut off": (lambda whole: json.dumps(whole)[:-5], "delimiter: line 1"),
+    "too deep": (lambda _: "[" * 100_000, "recursion"),
     "a list": (lambda whole: [whole], "list indices must be integers"),
     "a number": (lambda _: 42, "'int' object is not subscriptable"),
     "no sample": (lambda whole: {"placement": whole["placement"]}, "'sample'"),

@@ -85,6 +85,13 @@ def test_what_is_written_is_read_again(store, sample_of):
     assert entry["trace_sha256"] == hashlib.sha256((folder / "trace.csv").read_bytes()).hexdigest()
 
 
+def test_text_stands_in_the_image(store, sample_of):
+    image, trace, text = np.zeros((3, 3, 3), np.uint8), [{"step": 0.0, "loss": 9.0}], {"Prompt": "a red “heart”"}
+    store.write(sample_of(), image, trace, RESULT, {}, text=text)
+    with Image.open(store.root / sample_of().folder / "image.png") as opened:
+        assert opened.info == text
+
+
 def test_a_sample_is_finished_once_it_is_written(store, sample_of, put):
     sample, other = sample_of(), sample_of(seed=43)
     assert not store.is_finished(sample)
@@ -181,6 +188,46 @@ def test_a_flipped_bit_in_the_head_of_an_image_is_told_if_it_matters(store, samp
             assert str(path) in str(told)  # noqa: PT017
         else:
             np.testing.assert_array_equal(pixels, np.full((5, 7, 3), 42))
+
+
+def test_levels_are_kept_from_coarse_to_fine(store, sample_of):
+    """By their sides in pixels, which are no words: 2 comes before 16."""
+    levels = [np.full((3, side, side), side / 3, np.float32) for side in (1, 2, 16)]
+    image, trace = np.zeros((3, 3, 3), np.uint8), [{"step": 0.0, "loss": 9.0}]
+    store.write(sample_of(), image, trace, RESULT, {}, levels=levels)
+    read = store.read_levels(store.records()[0][0])
+    assert [level.dtype for level in read] == [np.float32] * 3
+    for level, kept in zip(read, levels, strict=True):
+        np.testing.assert_array_equal(level, kept.astype(np.float16))
+
+
+def test_levels_that_were_not_kept_are_none(store, sample_of, put):
+    put(store, sample_of())
+    assert store.read_levels(store.records()[0][0]) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:0],
+        lambda data: data[:0] + b"no levels",
+        lambda data: data[:100],
+        lambda data: data.replace(b"PK\x01\x02", b"PK\x01\x03"),
+        # Of the directory's first entry: the version that it takes to read it, 10.9, and that it is encrypted.
+        lambda data: data.replace(b"PK\x01\x02\x2d\x03\x2d", b"PK\x01\x02\x2d\x03\x6d"),
+        lambda data: data.replace(b"PK\x01\x02\x2d\x03\x2d\x00\x00", b"PK\x01\x02\x2d\x03\x2d\x00\x01"),
+    ],
+    ids=["empty", "no archive", "cut off", "no directory", "another version", "encrypted"],
+)
+def test_damaged_levels_are_named(store, sample_of, damage):
+    levels, trace = [np.zeros((3, 1, 1), np.float32)], [{"step": 0.0, "loss": 9.0}]
+    store.write(sample_of(), np.zeros((3, 3, 3), np.uint8), trace, RESULT, {}, levels=levels)
+    path = store.root / sample_of().folder / "levels.npz"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    assert path.read_bytes() != whole
+    with pytest.raises(UserError, match=r"expected the levels of a pyramid, could not read them .*; delete the file"):
+        store.read_levels(store.records()[0][0])
 
 
 def test_scores_are_kept_by_evaluator(store, sample_of, put):

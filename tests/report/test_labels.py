@@ -39,6 +39,22 @@ def test_different_texts_have_different_labels(sample_of, first, second):
     assert max(len(one), len(other)) < 60
 
 
+def test_a_text_of_more_than_forty_characters_is_cut_to_forty(sample_of):
+    labels = labels_of([sample_of(negative=("x" * length,)) for length in (40, 41)])
+    assert labels == [f'negative="{"x" * 40}"', f'negative="{"x" * 39}…"']
+
+
+def test_texts_that_are_cut_to_the_same_are_numbered_from_one_in_their_order(sample_of):
+    """Of ten, since a set of few may lie in order by chance."""
+    labels = labels_of([sample_of(negative=("x" * 60 + str(digit),)) for digit in reversed(range(10))])
+    assert labels == [f'negative="{"x" * 39}… ({place})"' for place in range(10, 0, -1)]
+
+
+def test_a_text_that_ends_in_a_number_is_no_other_text_with_that_number(sample_of):
+    texts = ["a  heart", "a heart", "a heart (1)"]  # the first two are written alike, and therefore numbered
+    assert len(set(labels_of([sample_of(negative=(text,)) for text in texts]))) == 3
+
+
 def test_a_setting_that_one_sample_lacks_is_a_difference(sample_of):
     sample = sample_of()
     samples = [with_settings(sample), with_settings(sample, compile=None), with_settings(sample, compile="null")]
@@ -69,6 +85,13 @@ def test_settings_have_the_names_of_the_command_line(plan_of, tiny):
     assert {f"{name}={value}" for name, value in told.items()} == {*changes} - {"runtime=fast"}
     again = plan_of(*tiny, "prompts=own", "prompts.positive={a: a red heart}", *(f"{n}={v}" for n, v in told.items()))
     assert {**again.samples[0].settings, "deterministic": False} == changed.samples[0].settings
+
+
+def test_letters_beyond_ascii_stand_as_they_are(sample_of):
+    sample = sample_of(negative=())
+    samples = [with_settings(sample, note="größer"), dataclasses.replace(sample, negative=("größer",), settings={})]
+    assert labels_of(samples) == ["note=größer, negative=none", 'note=–, negative="größer"']
+    assert 'note="größer, als"' in labels_of([with_settings(sample, note="größer, als"), sample])[0]
 
 
 def test_a_label_can_be_taken_apart(sample_of):

@@ -32,7 +32,7 @@ from das_ag.report.plots import (
 from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
 from das_ag.report.plots.resize import widen
 from das_ag.report.plots.style import STYLES, groups_of
-from das_ag.report.traces import trace_table
+from das_ag.report.traces import COLUMNS, trace_table
 from das_ag.synthesis.resize import resize
 
 VECTOR = ("scores", "fidelity", "guide", "trajectories")
@@ -264,10 +264,25 @@ def test_traces_of_a_store_are_one_table_and_damage_is_named(tmp_path, sample_of
     found, (sentence,) = trace_table(store, store.records()[0])
     assert gone.name in sentence
     assert sorted(found["seed"]) == [0, 0, 2]
+    assert list(found.index) == [0, 1, 2]
     assert found.loc[found["key"] == other.key, "settings"].tolist() == ["steps=50"]
     assert found["loss"].tolist() == [1.5] * 3
     assert found["l1"].isna().all()
     assert "not recorded" in words_of(trajectories_figure(found))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "step,loss\n", "step,loss\n0,\n", "step,loss\n,1\n", "loss\n1\n", "step,loss\n0,1\n0,2\n"]
+)
+def test_a_trace_without_a_loss_for_each_step_is_named_and_left_out(tmp_path, sample_of, put, text):
+    store = Store(tmp_path)
+    folder = put(store, sample_of())
+    (folder / "trace.csv").write_text(text)
+    found, (sentence,) = trace_table(store, store.records()[0])
+    assert sentence.startswith(str(folder))
+    assert found.empty
+    assert list(found.columns) == list(COLUMNS)
+    assert trace_table(store, [])[1] == []
 
 
 def test_the_sheet_has_prompts_down_and_methods_across():

@@ -107,14 +107,30 @@ def test_the_caption_of_one_prompt_is_about_its_seeds():
     assert "95 %" not in " ".join(caption(results(several(1, 1)), "A judge", guided=False))
 
 
+def test_the_caption_warns_of_the_fewest_and_of_tests_only_where_they_are_few():
+    few = several(3, 1, ["das_rag"]).assign(seed=7)  # without partners
+    text = " ".join(caption(results(pd.concat([several(12, 1), few])), "A judge", guided=False))
+    assert "out of 3 to 12" in text
+    assert text.endswith("interval is too narrow: over 3 it holds the mean about 75 % of the time.")
+    seeds = several(1, 4, ["das_rag"])
+    text = " ".join(caption(results(pd.concat([several(12, 1), seeds.assign(prompt="b")])), "A judge", guided=False))
+    assert "Over fewer than 10 seeds an interval is too narrow: over 4 it" in text
+
+
 def test_an_evaluator_that_guided_is_told():
     assert "guided none" not in " ".join(caption(results(THREE), "A judge", guided=True))
     assert warning("A judge").startswith("A judge ALSO GUIDED images of this table")
 
 
 def test_without_das_there_is_no_difference():
-    table = set_results(results(THREE[THREE["method"] != "das"]))
-    assert table.heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    found = results(THREE[THREE["method"] != "das"])
+    assert set_results(found).heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    assert "− DAS" not in " ".join(caption(found, "A judge", guided=False))
+
+
+@pytest.mark.parametrize(("p", "cell"), [(0.0009, "< 0.001"), (0.001, "0.001"), (1.0, "1.000")])
+def test_a_p_is_said_to_be_below_a_thousandth_where_it_is(p, cell):
+    assert set_results(results(THREE).assign(p=p)).rows[1][-1] == cell
 
 
 def test_published_figures_stand_beside():
@@ -147,12 +163,19 @@ def test_experiments_have_a_column_and_pairs_of_their_own():
 
 def test_a_row_for_each_prompt():
     table = set_prompts(prompt_results(THREE))
-    assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑", "DAS-rAG ↑"]
+    assert (table.heads, table.words) == (["prompt", "DAS ↑", "DAS-AG ↑", "DAS-rAG ↑"], 1)
     assert table.rows == [
         ["heart", "4.500 ± 0.707 (n = 2)", "6.000 ± 1.414 (n = 2)", "3.250 (n = 1)"],
         ["star", "9.000 (n = 1)", "–", "–"],
         ["ring", "–", "6.000 (n = 1)", "–"],
     ]
+
+
+def test_some_rows_of_scores_make_a_table_of_prompts_too():
+    both = pd.concat([THREE.assign(settings="steps=20"), THREE.assign(settings="steps=100")])
+    some = both.reset_index(drop=True)[lambda table: table["settings"] == "steps=100"]
+    assert set_prompts(prompt_results(some)).heads[:2] == ["prompt", "DAS steps=100 ↑"]
+    assert set_prompts(prompt_results(some)).rows == set_prompts(prompt_results(THREE)).rows
 
 
 def test_texts_of_one_prompt_have_rows_of_their_own(store_of_two_texts, sample_of, put):
@@ -172,7 +195,7 @@ def test_a_bar_in_a_text_does_not_end_its_cell():
 
 
 def test_latex_is_booktabs_with_everything_escaped():
-    text = latex(Table(["prompt_id", "mean ↑"], [["50 % {a} & $b$ #1 ~^\\", "−1.5 … < 2"]], 1), ["n − 1 “x” …"])
+    text = latex(Table(["prompt_id", "mean ↑"], [["50 % {a} & $b$ #1 ~^\\", "−1.5 … < 2"]], 1), ["n − 1 “x” > 1 ± 1 …"])
     assert r"\begin{tabular}{lr}" in text
     assert r"prompt\_id & mean $\uparrow$ \\" in text
     assert (
@@ -180,7 +203,7 @@ def test_latex_is_booktabs_with_everything_escaped():
         in text
     )
     assert text.count("rule") == 3
-    assert r"\caption{n $-$ 1 ``x'' \ldots{}}" in text
+    assert r"\caption{n $-$ 1 ``x'' $>$ 1 $\pm$ 1 \ldots{}}" in text
 
 
 @pytest.mark.skipif(

@@ -27,6 +27,7 @@ from das_ag.synthesis import (
     to_bytes,
 )
 from das_ag.synthesis.pyramid import as_rgb
+from das_ag.synthesis.views import ViewGeometry
 
 CANVAS, BORDER, IMAGE, DIM = 13, 2, 8, 16
 ZERO, SMALL = Schedule("linear", 0.0, 0.0, 0.5), Schedule("linear", 0.1, 0.05, 0.5)
@@ -259,6 +260,20 @@ def test_going_on_from_a_state_gives_the_bytes_of_an_unbroken_run(started, broke
         assert torch.equal(value, getattr(unbroken.result(), name))
 
 
+def test_published_numbers_are_drawn_as_the_program_draws_them():
+    """Shifts first, right before down; then offset before gain; then noise on all of the canvas, border included."""
+    geometry, own = ViewGeometry(4, 4), torch.Generator().manual_seed(5)
+    numbers = PublishedNumbers(5, own.get_state())
+    assert numbers.step(ViewSettings(2, 3, ZERO, ZERO, augment=False), geometry, ()).views is None
+    drawn = numbers.step(ViewSettings(2, 3, ZERO, ZERO, augment=True), geometry, ()).views
+    dx_dy = [int(torch.randint(-3, 4, (1,), generator=own)) for _ in range(4)]
+    assert drawn.shift_px.tolist() == [[[dx_dy[1], dx_dy[0]], [dx_dy[3], dx_dy[2]]]]
+    offset, gain = (torch.rand(1, 2, 3, 1, 1, generator=own) * 2 - 1 for _ in range(2))
+    assert torch.equal(drawn.offset, offset)
+    assert torch.equal(drawn.gain, gain)
+    assert torch.equal(drawn.noise, torch.randn(1, 2, 3, 10, 10, generator=own)[..., 3:7, 3:7])
+
+
 def test_a_state_is_loaded_without_a_file_and_by_a_run_that_has_gone_further():
     """Back to where it was: the same steps again."""
     run = sample_run()
@@ -374,3 +389,7 @@ def test_errors(changes, message):
     values = {"steps": 200, "learning_rate": 0.05, "betas": (0.5, 0.99)}
     with pytest.raises(UserError, match=message):
         AscentSettings(**(values | changes))
+
+
+def test_the_ends_of_the_ranges_are_allowed():
+    assert AscentSettings(1, 1000.0, (0.0, 0.0)).learning_rate_at(0) == 1000.0

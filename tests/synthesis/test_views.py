@@ -161,6 +161,10 @@ def test_a_sample_draws_the_same_numbers_whatever_its_batch(place, geometry):
             assert torch.equal(values[place : place + 1], getattr(alone, name)), name
 
 
+def test_a_view_that_is_not_augmented_is_the_only_one():
+    assert (settings(augment=True).views_in_step, settings(augment=False).views_in_step) == (4, 1)
+
+
 @pytest.mark.parametrize(("size", "border", "image_size_px"), [(11, 2, 7), (9, 0, 12), (256, 16, 224)])
 def test_plain_view_is_the_middle_resized(size, border, image_size_px):
     pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))

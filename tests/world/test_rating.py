@@ -43,12 +43,13 @@ RED, CYAN, BLUE, GREEN, MAGENTA = (1, 0, 0), (0, 1, 1), (0, 0, 1), (0, 1, 0), (1
         (WHITE, BLACK, 1.0),
         (GREY, BLACK, 0.5339),  # CIELAB of RGB 0.5: L = 53.39
         (GREY, WHITE, 0.4661),
+        ((0.04,) * 3, BLACK, 0.0280),  # both formulas' linear parts: Y = 0.04 / 12.92 = 0.003096, L = 903.3 · Y = 2.80
         (RED, WHITE, 1.0),  # CIELAB of red: 53.24, 80.09, 67.20; a distance of 114.6 counts as 100
         (GREY, GREY, 0.0),
     ],
 )
 def test_contrast(figure, ground, contrast):
-    assert term("contrast", painted(figure, ground)) == pytest.approx(contrast, abs=2e-3)
+    assert term("contrast", painted(figure, ground)) == pytest.approx(contrast, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,9 @@ def test_contrast(figure, ground, contrast):
         (RED, BLUE, 0.004),  # 93.7°
         (RED, GREEN, 0.011),  # 96.0°
         (GREEN, MAGENTA, 0.956),  # 192.2°
+        # Mauve is L, a, b = 52.82, 19.37, -8.03, yellow 97.14, -21.55, 94.48: Δh 125.4°; mauve's chroma of 20.97 weighs
+        # 20.97 / 40.
+        ((0.6, 0.45, 0.55), (1, 1, 0), 0.651),
         (RED, RED, 1.0),
         (RED, GREY, 1.0),  # grey has no chroma
         (WHITE, BLUE, 1.0),

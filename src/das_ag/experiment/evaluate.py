@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from das_ag.errors import UserError, first_line
@@ -23,6 +24,8 @@ from das_ag.experiment.store import Store
 log = logging.getLogger(__name__)
 
 PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp"])
+_DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+"""Pillow has many words for a damaged file; `struct.error` stands for EXIF."""
 
 
 def evaluate(
@@ -101,7 +104,7 @@ def score_pictures(
         for path in tqdm(paths, desc=choice.title, unit="image", disable=None):
             try:
                 score = float(evaluator.rate_images([_read_picture(path)])[0])
-            except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            except _DAMAGED as error:
                 complaints.append(f"{path}: expected a picture, could not read it ({first_line(error)}); replace it.")
                 continue
             rows.setdefault(path, {"image": path.relative_to(folder).as_posix()})[name] = score

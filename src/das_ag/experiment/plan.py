@@ -36,8 +36,8 @@ _EXAMPLES = {
     "prompts.path": "prompts.path=prompts.csv",
 }
 """Of settings that have no default."""
-_METHOD = ("name", "aesthetic_sign")
-"""Names in a configuration, and in its group `method`, which no dataclass describes."""
+_METHOD, _OBJECTIVE = ("name", "aesthetic_sign"), ("aesthetic", "clip", "total_variation", "l1")
+"""Names in a configuration, and in its groups `method` and `objective`, which no dataclass describes."""
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], op
     Raises:
         UserError: it is not.
     """
-    if name not in choices:
+    if not isinstance(name, str) or name not in choices:
         raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
-    return str(name)
+    return name
 
 
 def output_folder(name: object) -> Path:
@@ -192,6 +192,7 @@ def output_folder(name: object) -> Path:
 def _make_plan(values: dict[str, Any]) -> Plan:
     check_names(values, _OPTIONS, "")
     check_names(values["method"], _METHOD, "method")
+    check_names(values["objective"], _OBJECTIVE, "objective")
     runtime = choose_runtime(values["runtime"])
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]

@@ -72,7 +72,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         whole = json.loads(text)
         return Recipe(Sample.from_identity(whole["sample"]), build(Placement, whole["placement"], "placement"))
-    except (KeyError, TypeError, ValueError) as error:  # UserError is a ValueError
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # UserError is a ValueError
         raise UserError(
             f"{path}: expected a recipe that this version understands, got “{first_line(error)}”; use the version of "
             "das-ag that made it."

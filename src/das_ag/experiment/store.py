@@ -142,7 +142,7 @@ class Store:
     def pack(self) -> dict[str, bytes]:
         """Samples and failures as files by path relative to the store, to be sent to another."""
         paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*") if path.is_file()]
-        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in sorted(paths)}
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
 
     def receive(self, files: Mapping[str, bytes]) -> None:
         """Adds what another store has packed; samples that stand here already stay as they are.
@@ -220,9 +220,9 @@ class Store:
         if not path.is_file():
             return []
         try:
-            with np.load(path) as arrays:
+            with np.load(io.BytesIO(path.read_bytes())) as arrays:  # it would leave a damaged file open
                 return [arrays[name].astype(np.float32) for name in sorted(arrays.files, key=int)]
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{path}: expected the levels of a pyramid, could not read them ({error}); delete the file."
             ) from error

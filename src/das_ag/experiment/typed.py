@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -69,7 +70,8 @@ def _convert(kind: Any, value: object, where: str) -> object:
             )
         return tuple(_convert(part, item, where) for part, item in zip(parts, value, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f"{where}: expected {_KINDS[kind]}, got {value!r}; see python run.py --cfg job.")
     return value

@@ -119,13 +119,17 @@ def _differing_texts(name: str, ids: Sequence[str], texts: Sequence[tuple[str, .
 
 
 def _abbreviated(texts: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Each text short and in quotation marks; those that are cut to the same are numbered."""
+    """Each text short and in quotation marks; those that are cut to the same are numbered.
+
+    One that ends as if it were numbered is numbered too, so that it is not taken for another.
+    """
     alike = defaultdict(list)
     for text in sorted(texts):
         words = " ".join(" | ".join(text).split())
         alike[words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 1].rstrip() + "…"].append(text)
+    numbered = {short for short, same in alike.items() if len(same) > 1 or re.search(r" \(\d+\)$", short)}
     return {
-        text: json.dumps(short + (f" ({place})" if len(same) > 1 else ""), ensure_ascii=False) if text else _NONE
+        text: json.dumps(short + (f" ({place})" if short in numbered else ""), ensure_ascii=False) if text else _NONE
         for short, same in alike.items()
         for place, text in enumerate(same, start=1)
     }

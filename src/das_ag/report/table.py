@@ -156,18 +156,18 @@ def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str
     text += f" p: two-sided paired permutation test{exchanged}." if tests else ""
     if len(several) < len(means) + len(tests):
         text += " Where a row has one prompt, they are over its seeds and hold for this prompt only."
-    fewest = min(_drawn(*counts) for counts in [*means, *tests])
+    fewest, noun = min(_drawn(*counts) for counts in [*means, *tests])
     if fewest < FEW:
-        noun = "prompts" if several else "seeds"
         text += f" Over fewer than {FEW} {noun} an interval is too narrow: over {fewest} it holds the mean about "
         text += f"{coverage(fewest):.0%} of the time".replace("%", " %")
-        text += f", and p is never below {_p(least_p(min(_drawn(*counts) for counts in tests)))}." if tests else "."
+        fewest, _ = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
+        text += f", and p is never below {_p(least_p(fewest))}." if fewest < FEW else "."
     return [text]
 
 
-def _drawn(prompts: int, n: int) -> int:
-    """How many things are drawn from: prompts, or images of a single one."""
-    return prompts if prompts > 1 else n
+def _drawn(prompts: int, n: int) -> tuple[int, str]:
+    """How many things are drawn from, and what they are: prompts, or the seeds of a single one."""
+    return (prompts, "prompts") if prompts > 1 else (n, "seeds")
 
 
 def _span(counts: Sequence[int]) -> str:

@@ -125,4 +125,4 @@ def as_rgb(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "b
     if gamut == "full":
         return (canvas + 1) / 2
     mean, std = clip_statistics(canvas)
-    return (canvas * std + mean).clamp(0, 1)
+    return canvas * std + mean  # mean ± std lie within 0…1
