@@ -51,6 +51,15 @@ def test_command_line_and_form_make_the_same_sample(with_a_compiler, changes, po
     assert form_of(sample) == form
 
 
+def test_a_sample_of_das_comes_back_without_the_weight_that_it_does_not_have():
+    form = dataclasses.replace(FORM, methods=("das",), settings=CHANGES)
+    (plan,) = form.plans()
+    kept = {name: value for name, value in CHANGES.items() if name != "objective.aesthetic.end"}
+    again = form_of(plan.samples[0])
+    assert again == dataclasses.replace(form, settings=kept)
+    assert again.plans()[0].samples[0].key == plan.samples[0].key
+
+
 def test_a_sample_of_a_version_that_never_compiled_comes_back(compose):
     """As its command line does, which says so too."""
     (plan,) = FORM.plans()
@@ -110,6 +119,9 @@ def test_a_sample_of_another_version_is_told(sample_of):
     (plan,) = FORM.plans()
     with pytest.raises(UserError, match="got 'mine'"):
         form_of(dataclasses.replace(plan.samples[0], method="mine"))
+    settings = {**plan.samples[0].settings, "objective": {**plan.samples[0].settings["objective"], "aesthetic": None}}
+    with pytest.raises(UserError, match=r"found no 'objective\.aesthetic\.kind'"):
+        form_of(dataclasses.replace(plan.samples[0], settings=settings))
     settings = {**plan.samples[0].settings, "guide": {"family": "other"}}
     with pytest.raises(UserError, match=r"models\.family: expected models that this version has"):
         form_of(dataclasses.replace(plan.samples[0], settings=settings))

@@ -150,11 +150,13 @@ def form_of(sample: Sample) -> Form:
 def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of `SETTINGS` that a sample was made with."""
     stored = {**UNRECORDED, **stored}
+    is_das = stored["objective"]["aesthetic_sign"] == 0
+    not_everywhere = ("models.", "objective.aesthetic.") if is_das else ("models.",)
     for name in SETTINGS:
         value = look_up(stored, PLACES.get(name, name))
         if value is not None:
             yield name, list(value) if isinstance(value, tuple) else value
-        elif not name.startswith(("models.", "objective.aesthetic.")):  # which not all networks, and methods, have
+        elif not name.startswith(not_everywhere):
             raise KeyError(name)
 
 
