@@ -18,8 +18,9 @@ from das_ag.experiment import environment
 environment.prepare()
 
 from das_ag.benchmark.steps import random_weights, time_steps
+from das_ag.experiment.choices import choose_evaluators, choose_guide
 from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import choose_evaluators, choose_guide, make_plan
+from das_ag.experiment.plan import make_plan
 from das_ag.experiment.readiness import (
     KNOWN_ANSWER,
     KNOWN_TEXTS,

@@ -19,9 +19,9 @@ from das_ag.experiment import environment
 
 environment.prepare()
 
+from das_ag.experiment.choices import choose_evaluators, choose_runtime
 from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.evaluate import evaluate, score_pictures
-from das_ag.experiment.plan import choose_evaluators, choose_runtime
 from das_ag.experiment.runtime import choose_device, set_up
 from das_ag.experiment.store import Store
 

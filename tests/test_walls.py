@@ -28,7 +28,14 @@ ALLOWED = {
 # Packages that only some modules may import; a folder stands for all within.
 ONLY_IN = {
     "hydra": ("run", "das_ag.experiment.configuration", "das_ag.sweep", "hydra_plugins"),
-    "omegaconf": ("run", "das_ag.experiment.configuration", "das_ag.experiment.plan", "das_ag.sweep", "das_ag.demo"),
+    "omegaconf": (
+        "run",
+        "das_ag.experiment.configuration",
+        "das_ag.experiment.plan",
+        "das_ag.experiment.choices",
+        "das_ag.sweep",
+        "das_ag.demo",
+    ),
     "streamlit": ("das_ag.demo",),
     "matplotlib": ("das_ag.report",),
     "clip": ("das_ag.models",),

@@ -183,10 +183,10 @@ def finish(jobs: Sequence[DictConfig], started: float) -> int:
     """
     if jobs[0].dry_run:
         return 0
+    from das_ag.experiment.choices import choose_evaluators, choose_runtime
     from das_ag.experiment.claims import Claims
     from das_ag.experiment.evaluate import evaluate
     from das_ag.experiment.guides import release_guide
-    from das_ag.experiment.plan import choose_evaluators, choose_runtime
     from das_ag.experiment.runtime import choose_device, set_up
     from das_ag.experiment.store import Store
     from das_ag.report import write_report

@@ -12,7 +12,7 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.experiment import environment
-from das_ag.experiment.plan import choose_evaluators, choose_guide
+from das_ag.experiment.choices import choose_evaluators, choose_guide
 
 VARIABLES = ("CLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_PATH", "SIGLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_V2_5_PATH")
 SET = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}

@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 
 from das_ag.errors import UserError
+from das_ag.experiment.choices import choose_evaluators
 from das_ag.experiment.evaluate import evaluate, score_pictures
 from das_ag.experiment.evaluators import AestheticV25Choice, EmbeddedJudgeChoice
-from das_ag.experiment.plan import choose_evaluators
 from das_ag.experiment.store import Store
 from das_ag.models.embedded import EmbeddedJudge
 

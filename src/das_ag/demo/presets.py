@@ -12,9 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError
 from das_ag.experiment import readiness
+from das_ag.experiment.choices import choose_evaluators, choose_guide
 from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.guides import GuideChoice
-from das_ag.experiment.plan import choose_evaluators, choose_guide
 
 
 @dataclass(frozen=True)

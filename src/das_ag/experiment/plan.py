@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from das_ag.errors import UserError
-from das_ag.experiment.evaluators import EVALUATORS, EvaluatorChoice
-from das_ag.experiment.guides import GUIDES, GuideChoice
+from das_ag.experiment.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
+from das_ag.experiment.evaluators import EvaluatorChoice
+from das_ag.experiment.guides import GuideChoice
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.samples import Sample
@@ -129,53 +130,6 @@ def make_plan(config: DictConfig) -> Plan:
     return _make_plan(cast(dict[str, Any], values))
 
 
-def choose_guide(values: object) -> GuideChoice:
-    """The networks of the group `models`.
-
-    Raises:
-        UserError: there is no such family, or an option is wrong.
-    """
-    values = _plain(values)
-    family = check_choice(values.get("family") if isinstance(values, dict) else values, GUIDES, "models.family")
-    return build(GUIDES[family], values, "models")
-
-
-def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
-    """The predictors of the group `evaluator`, options by name.
-
-    Raises:
-        UserError: there is no such predictor, or an option is wrong.
-    """
-    values = _plain(values)
-    if not isinstance(values, Mapping) or not values:
-        raise UserError(f"evaluator: expected one of {', '.join(EVALUATORS)}, got {values!r}; choose one of them.")
-    chosen: dict[str, EvaluatorChoice] = {}
-    for name, options in values.items():
-        check_choice(name, EVALUATORS, "evaluator")
-        chosen[str(name)] = build(EVALUATORS[name], options, f"evaluator.{name}")
-    return chosen
-
-
-def choose_runtime(values: object) -> RuntimeSettings:
-    """The group `runtime`.
-
-    Raises:
-        UserError: an option is wrong.
-    """
-    return build(RuntimeSettings, _plain(values), "runtime")
-
-
-def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], option: str) -> str:
-    """Returns the name if it is one of the choices.
-
-    Raises:
-        UserError: it is not.
-    """
-    if not isinstance(name, str) or name not in choices:
-        raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
-    return name
-
-
 def output_folder(name: object) -> Path:
     """Where the results of the experiment of that name lie.
 
@@ -252,7 +206,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
 
 def _identity(settings: Settings, weights: Mapping[str, str]) -> dict[str, Any]:
     """What determines an image, prompt and seed aside."""
-    identity: dict[str, Any] = _plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    identity: dict[str, Any] = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
     if settings.objective.aesthetic_sign == 0:
         identity["objective"]["aesthetic"] = None  # nothing is weighed by it: DAS is made once, whatever it is
     return identity
@@ -311,12 +265,3 @@ def _check_words(prompts: Sequence[Prompt], guide: GuideChoice) -> None:
             f"{places[text]}: expected words that the {guide.family} models know, got only unknown ones in {text!r}; "
             "use words like “a red circle on a blue background”."
         )
-
-
-def _plain(value: Any) -> Any:
-    """Plain values of a part of a configuration; tuples as lists, as JSON gives them back."""
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
