@@ -343,6 +343,7 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("views.cuont=3", ["got 'views.cuont'; did you mean views.count? "]),
         ("views.noise={knd: constant}", ["got 'views.noise.knd'; did you mean views.noise.kind? "]),
         ("prompts.positive={mine: a red heart}", ["got 'prompts.positive.mine'; own texts need prompts=own, "]),
+        ("prompts.negatve=[a cross]", ["got 'prompts.negatve'; did you mean prompts.negative? "]),
         ("prompts.path=prompts.csv", ["got 'prompts.path'; ", "a file of them prompts=file; see python run.py"]),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
         (

@@ -62,6 +62,19 @@ def made(plan, tmp_path_factory):
     return {record.sample.prompt_id: store.root / record.image for record in store.records()[0]}
 
 
+def test_a_sample_of_das_with_a_weight_that_it_does_not_have_can_be_made_again(plan_of, tiny, made):
+    """Earlier versions wrote one down."""
+    (das, *_), (guided, *_) = (plan_of(*tiny, *THREE, f"method={name}").samples for name in ("das", "das_ag"))
+    weight = guided.settings["objective"]["aesthetic"]
+    older = dataclasses.replace(
+        das, settings={**das.settings, "objective": {**das.settings["objective"], "aesthetic": weight}}
+    )
+    assert older.key != das.key
+    recipe = read_recipe(made["heart"])
+    images = [regenerate(dataclasses.replace(recipe, sample=sample), CPU).image for sample in (das, older)]
+    np.testing.assert_array_equal(*images)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_every_sample_comes_out_in_its_bytes_again(plan_of, tiny, tmp_path, way):
     overrides, placed = WAYS[way]

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from das_ag.report.labels import divide, labels_of, pairs_of
+from das_ag.report.labels import divide, labels_of, pairs_of, settings_order
 
 
 def with_settings(sample, **settings):
@@ -92,6 +92,19 @@ def test_letters_beyond_ascii_stand_as_they_are(sample_of):
     samples = [with_settings(sample, note="größer"), dataclasses.replace(sample, negative=("größer",), settings={})]
     assert labels_of(samples) == ["note=größer, negative=none", 'note=–, negative="größer"']
     assert 'note="größer, als"' in labels_of([with_settings(sample, note="größer, als"), sample])[0]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["rate=1e-05", "rate=0.0001", "rate=0.02", "rate=0.1", "rate=1.0", "rate=10.0"],
+        ["x=-10.0", "x=-2.0", "x=0.5"],
+        ["p01", "p1", "p1.5", "p2", "p10", "p10-a"],
+        ["", "steps=2", "objective.aesthetic.end=1.0, steps=2", "objective.aesthetic.end=5.0, steps=2", "steps=10"],
+    ],
+)
+def test_labels_are_ordered_by_the_numbers_in_them_and_what_das_shares_first(labels):
+    assert sorted(sorted(labels), key=settings_order) == labels
 
 
 def test_a_label_can_be_taken_apart(sample_of):

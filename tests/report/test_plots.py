@@ -136,6 +136,10 @@ def test_one_image_of_das_is_joined_with_all_that_weigh_the_score_otherwise():
     (axes,) = scores_figure(pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights)]), "judge").axes
     lines = lines_of(axes)
     assert [[round(x) for x, _ in line] for line in lines] == [[0, 1, 2], [0, 1, 2]]
+    one_more = table(1, ("das_ag",), ("objective.aesthetic.end=5.0",))
+    scores = pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights), one_more])
+    (axes,) = scores_figure(scores, "judge").axes
+    assert [[round(x) for x, _ in line] for line in lines_of(axes)] == [[0, 1, 2, 3], [0, 1, 3]]
 
 
 def test_images_of_different_texts_are_never_joined(store_of_two_texts):
@@ -164,7 +168,7 @@ def test_a_long_label_is_broken_within_the_figure():
     figure.draw_without_rendering()
     legend = figure.axes[0].get_legend()
     assert legend.get_window_extent().x1 <= figure.bbox.x1
-    assert " ".join(legend_of(figure.axes[0])[0].split("\n")) == f"DAS, {label}, n = 1"
+    assert " ".join(legend_of(figure.axes[0])[1].split("\n")) == f"DAS, {label}, n = 1"
 
 
 def test_many_pairs_are_thinned_and_that_is_said():

@@ -270,27 +270,50 @@ def test_without_pairs_there_is_no_difference(store, sample_of, put, samples):
     assert paired_differences(table_of(store))["difference"].dropna().empty
 
 
-def test_one_image_of_das_is_the_partner_of_all_that_weigh_the_score_otherwise(store, sample_of, put):
-    def weighing(method, end, steps, seed):
-        sample = sample_of(method=method, steps=steps, seed=seed)
-        reward = None if method == "das" else {"start": 0.0, "end": end}
-        settings = {**sample.settings, "objective": {**sample.settings["objective"], "aesthetic": reward}}
-        return dataclasses.replace(sample, settings=settings)
+def weighing(sample, **schedule):
+    """The sample with that weight of the aesthetic score; None where nothing is given."""
+    objective = {**sample.settings["objective"], "aesthetic": schedule or None}
+    return dataclasses.replace(sample, settings={**sample.settings, "objective": objective})
 
+
+def test_one_image_of_das_is_the_partner_of_all_that_weigh_the_score_otherwise(store, sample_of, put):
     for steps, seed in itertools.product((20, 100), (1, 2)):
-        put(store, weighing("das", None, steps, seed), 5.0 + steps / 100 + seed)
+        put(store, weighing(sample_of(steps=steps, seed=seed)), 5.0 + steps / 100 + seed)
         for end in (1.0, 10.0):
-            put(store, weighing("das_ag", end, steps, seed), 5.0 + steps / 100 + seed + end / 10)
+            guided = sample_of(method="das_ag", steps=steps, seed=seed)
+            put(store, weighing(guided, start=0.0, end=end), 5.0 + steps / 100 + seed + end / 10)
     table = table_of(store)
     assert set(table.loc[table["method"] == "das", "settings"]) == {"steps=20", "steps=100"}
     rows = paired_differences(table)
     # the scores above differ by end / 10 alone
     assert [(row.settings, round(row.difference, 9), row.n, row.unpaired) for row in rows.itertuples()] == [
         ("objective.aesthetic.end=1.0, steps=20", 0.1, 2, 0),
-        ("objective.aesthetic.end=1.0, steps=100", 0.1, 2, 0),
         ("objective.aesthetic.end=10.0, steps=20", 1.0, 2, 0),
+        ("objective.aesthetic.end=1.0, steps=100", 0.1, 2, 0),
         ("objective.aesthetic.end=10.0, steps=100", 1.0, 2, 0),
     ]
+
+
+def test_images_of_das_that_differ_in_that_weight_alone_count_once(store, sample_of, put):
+    """Earlier versions took it for a setting of DAS; what this one made is kept, or else the first."""
+    for end in (1.0, 10.0):
+        put(store, weighing(sample_of(seed=1), start=0.0, end=end), 5.0)
+        put(store, weighing(sample_of(method="das_ag", seed=1), start=0.0, end=end), 5.0 + end / 10)
+    table = table_of(store)
+    assert method_summary(table)["n"].tolist() == [1, 1, 1]
+    assert paired_differences(table)["difference"].round(9).tolist() == [0.1, 1.0]
+    new = weighing(sample_of(seed=1))
+    put(store, new, 6.0)
+    table = table_of(store)
+    assert table.loc[table["method"] == "das", "key"].tolist() == [new.key]
+    assert paired_differences(table)["difference"].round(9).tolist() == [-0.9, 0.0]
+
+
+def test_weights_of_a_baseline_that_has_some_pair_with_their_like(store, sample_of, put):
+    for end in (1.0, 10.0):
+        put(store, weighing(sample_of(method="das_ag"), start=0.0, end=end), 5.0 + end)
+        put(store, weighing(sample_of(method="das_rag"), start=0.0, end=end), 4.0)
+    assert paired_differences(table_of(store), "das_ag")["difference"].tolist() == [-2.0, -11.0]
 
 
 def test_pairs_are_of_the_same_settings(store, sample_of, put):

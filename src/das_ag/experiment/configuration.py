@@ -73,9 +73,9 @@ def describe(error: HydraException) -> str:
 
 
 def _advice(unknown: str) -> str:
-    if unknown.startswith("prompts."):
+    if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
         return "own texts need prompts=own, and a file of them prompts=file; "
-    near = difflib.get_close_matches(unknown, _names(), n=1)
+    near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
     return f"did you mean {near[0]}? " if near else ""
 
 

@@ -18,7 +18,7 @@ from das_ag.experiment.evaluators import EvaluatorChoice
 from das_ag.experiment.guides import GuideChoice
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
-from das_ag.experiment.samples import Sample
+from das_ag.experiment.samples import Sample, without_weight
 from das_ag.experiment.typed import build, check_names
 from das_ag.models.compiled import check_compiler
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
@@ -185,7 +185,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download
     _check_words(prompts, guide)
-    identity = _identity(settings, weights)
+    # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
+    identity = without_weight(plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights}))
     samples = [
         Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
         for prompt, seed in _seeded(prompts, seeds)
@@ -202,14 +203,6 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
     )
-
-
-def _identity(settings: Settings, weights: Mapping[str, str]) -> dict[str, Any]:
-    """What determines an image, prompt and seed aside."""
-    identity: dict[str, Any] = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
-    if settings.objective.aesthetic_sign == 0:
-        identity["objective"]["aesthetic"] = None  # nothing is weighed by it: DAS is made once, whatever it is
-    return identity
 
 
 def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:

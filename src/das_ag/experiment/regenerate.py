@@ -21,7 +21,7 @@ from das_ag.experiment.files import encode_csv, encode_png
 from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.recipe import RECIPE, Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
-from das_ag.experiment.samples import Placement, Sample
+from das_ag.experiment.samples import Placement, Sample, without_weight
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,11 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
     runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
     plan = make_plan(compose_config([*settings, *runtime, *overrides]))
     (sample,) = plan.samples
-    if sample.key != recipe.sample.key:
+    asked = dataclasses.replace(recipe.sample, settings=without_weight(recipe.sample.settings))
+    if sample.key != asked.key:
         raise UserError(
-            f"{recipe.sample.name}: expected to make key {recipe.sample.key[:12]}, got {sample.key[:12]} for "
-            f"{', '.join(_differences(recipe.sample, sample))}; use the version and the weights that made it."
+            f"{recipe.sample.name}: expected to make key {asked.key[:12]}, got {sample.key[:12]} for "
+            f"{', '.join(_differences(asked, sample))}; use the version and the weights that made it."
         )
     return plan
 

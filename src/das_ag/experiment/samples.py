@@ -18,6 +18,14 @@ SAMPLES = "samples"
 IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
 
 
+def without_weight(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which nothing is said of how the aesthetic score is weighed where it is not, as in DAS."""
+    objective = settings.get("objective")
+    if not isinstance(objective, Mapping) or objective.get("aesthetic_sign") != 0 or "aesthetic" not in objective:
+        return dict(settings)
+    return {**settings, "objective": {**objective, "aesthetic": None}}
+
+
 @dataclass(frozen=True)
 class Sample:
     """One image to make, or made.

@@ -23,6 +23,7 @@ LONGEST_TEXT = 40
 
 _OPTIONS = {place: option for option, place in PLACES.items()}
 _NONE, _ABSENT = "none", "–"
+_NUMBERS = re.compile(r"((?<![\w.])-\d+(?:\.\d+)?(?:e[+-]?\d+)?|\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 _PIECES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^",]|,(?! [\w.]+=))+')
 """What stands between ", name=", which a text in quotation marks may hold without being broken."""
 
@@ -55,10 +56,22 @@ def divide(label: str) -> tuple[str, str]:
     return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
 
 
+def natural(text: str) -> tuple[list[str | float], str]:
+    """By which texts are sorted as people would, steps=20 before steps=100."""
+    parts: list[str | float] = list(_NUMBERS.split(text))
+    parts[1::2] = map(float, parts[1::2])
+    return parts, text
+
+
 def divide_reward(label: str) -> tuple[str, str]:
     """What a label has in common with that of DAS under the same settings, and how the aesthetic score is weighed."""
     pairs = pairs_of(label)
     return _joined(p for p in pairs if not _is_reward(p[0])), _joined(p for p in pairs if _is_reward(p[0]))
+
+
+def settings_order(label: str) -> tuple[object, ...]:
+    """By which labels are sorted: what is shared with DAS first, then how much the aesthetic score weighs."""
+    return tuple(map(natural, divide_reward(label)))
 
 
 def _is_reward(name: str) -> bool:

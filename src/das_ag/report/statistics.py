@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from das_ag.errors import UserError
-from das_ag.experiment.samples import Record
-from das_ag.report.labels import divide_reward, labels_of
+from das_ag.experiment.samples import Record, without_weight
+from das_ag.report.labels import divide_reward, labels_of, natural, settings_order
 
 METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
 """Names of the methods as tables and plots write them, in their order."""
@@ -62,6 +63,7 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     A sample that the evaluator has not scored has no `aesthetic_score` (NaN). Another evaluator's scores stand in a
     column `score_<name>`.
     """
+    records = _once(records)
     others = [name for name in evaluators_of(records) if name != evaluator]
     labels = labels_of([record.sample for record in records])
     rows = [
@@ -84,15 +86,30 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=[*COLUMNS, *(f"score_{name}" for name in others)])
     order = {method: place for place, method in enumerate(METHODS)}
     place = table["method"].map(lambda method: order.get(method, len(order)))
-    natural = {f"natural_{name}": table[name].map(_natural) for name in ("settings", "prompt_id")}
-    by = ["place", "method", *natural, "seed", "key"]
-    placed = table.assign(place=place, **natural).sort_values(by, kind="stable")
-    return placed.drop(columns=["place", *natural]).reset_index(drop=True)
+    keys = {"settings": settings_order, "prompt_id": natural}
+    ranks = {f"{name}_place": _ranks(table[name], key) for name, key in keys.items()}
+    by = ["place", "method", *ranks, "seed", "key"]
+    placed = table.assign(place=place, **ranks).sort_values(by, kind="stable")
+    return placed.drop(columns=["place", *ranks]).reset_index(drop=True)
 
 
-def _natural(text: str) -> str:
-    """By which texts are sorted as people would, steps=20 before steps=100."""
-    return re.sub(r"\d+(\.\d+)?", lambda number: f"{float(number[0]):040.20f}", text)
+def _ranks(texts: pd.Series, key: Callable[[str], Any]) -> pd.Series:
+    ranks = {text: rank for rank, text in enumerate(sorted(set(texts), key=key))}
+    return texts.map(ranks)
+
+
+def _once(records: Sequence[Record]) -> list[Record]:
+    """Leaves out samples of DAS that differ from another only in a weight that it does not have.
+
+    Versions that took it for a setting of DAS made the same image for each.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        sample = record.sample
+        key = dataclasses.replace(sample, settings=without_weight(sample.settings)).key
+        if key not in found or sample.key == key:
+            found[key] = record
+    return list(found.values())
 
 
 def method_summary(scores: pd.DataFrame, *, by: Sequence[str] = ("method", "settings")) -> pd.DataFrame:
@@ -122,7 +139,8 @@ def paired_differences(
     """Each method against the baseline, over the same prompts, seed, settings and random numbers.
 
     Args:
-        within: columns whose values make a group of its own; an empty list takes all settings together.
+        within: columns whose values make a group of its own; an empty list takes all settings together, and one image
+            of the baseline may then stand in several pairs.
 
     Returns:
         One row for each group and other method that has pairs: `method`, the group's columns, `difference` (mean of the
@@ -156,14 +174,13 @@ def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
             f"scores: expected one sample for each method, prompt, seed and settings, got several by {row['method']} "
             f"for {row['prompt_id']} with seed {row['seed']}; compare each experiment by itself."
         )
-    keys = pd.MultiIndex.from_frame(pair_keys(scored))
-    is_partner, is_other = (
-        scored["method"] == baseline,
-        scored["method"].isin([*METHODS]) & (scored["method"] != baseline),
+    partners = scored[scored["method"] == baseline].set_index([*_PAIRED_BY, "settings"])["aesthetic_score"]
+    others = scored[scored["method"].isin([*METHODS]) & (scored["method"] != baseline)]
+    same, shared = (
+        pd.Series(partners.reindex(pd.MultiIndex.from_frame(keys)).to_numpy(), index=others.index)
+        for keys in (others[[*_PAIRED_BY, "settings"]], pair_keys(others))
     )
-    partners = pd.Series(scored.loc[is_partner, "aesthetic_score"].to_numpy(), index=keys[is_partner])
-    others = scored[is_other]
-    return others.assign(difference=others["aesthetic_score"] - partners.reindex(keys[is_other]).to_numpy())
+    return others.assign(difference=others["aesthetic_score"] - same.fillna(shared))
 
 
 def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[float, float]:

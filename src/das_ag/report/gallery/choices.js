@@ -61,7 +61,8 @@ function comparison(sort, numberOf) {
     compareTexts(a.sample.prompt_id, b.sample.prompt_id) ||
     compareTexts(prompt(a.sample), prompt(b.sample)) ||
     compareTexts(a.sample.seed, b.sample.seed) ||
-    compareTexts(a.sample.label, b.sample.label) ||
+    compareTexts(a.sample.shared, b.sample.shared) ||
+    compareTexts(a.sample.reward, b.sample.reward) ||
     methodOf.get(a.sample.method).place - methodOf.get(b.sample.method).place;
   const by =
     {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -58,7 +59,7 @@ def page_content(store: Store, scores: pd.DataFrame, evaluator_title: str, table
         "numbers": columns,
         "results": _blocks(table or _own_table(scores)),
         # Where the store lies is nobody's business who is sent the folder.
-        "left_out": [text.replace(f"{store.root}/", "") for text in dict.fromkeys([*left_out, *complaints])],
+        "left_out": [text.replace(f"{store.root}{os.sep}", "") for text in dict.fromkeys([*left_out, *complaints])],
         "settings": settings,
         "samples": samples,
     }

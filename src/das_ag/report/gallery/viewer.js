@@ -77,7 +77,7 @@ function writeSiblings(sample) {
   const row = rows.find((candidate) => candidate.cards.some((card) => card.sample === sample));
   const all = row.cards
     .map((card) => card.sample)
-    .sort((a, b) => methodOf.get(a.method).place - methodOf.get(b.method).place);
+    .sort((a, b) => methodOf.get(a.method).place - methodOf.get(b.method).place || compareTexts(a.reward, b.reward));
   $("siblings").hidden = all.length < 2;
   $("siblings").replaceChildren(
     ...all.map((other) => {
@@ -86,7 +86,7 @@ function writeSiblings(sample) {
         "button",
         { type: "button" },
         make("img", { src: other.thumbnail, alt: "" }),
-        `${method.name} ${written(SCORE, score(other))}`,
+        [method.name, other.reward, written(SCORE, score(other))].filter(Boolean).join(" "),
       );
       button.style.setProperty("--method", method.colour);
       if (other === sample) button.setAttribute("aria-current", "true");

@@ -60,17 +60,16 @@ def _spread(n: int) -> np.ndarray:
 
 
 def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
-    """Joins the methods' images of the same prompts, seed and settings where each group of these settings has one.
+    """Joins the methods' images of the same prompts, seed and settings where each method has one.
 
     Returns:
         How many are joined, and of how many that could be.
     """
     methods, keys = placed["method"].nunique(), pair_keys(placed)
-    alike = placed.groupby(keys["settings"])["place"].nunique()  # groups that can be joined
     lines = [
         part.sort_values("place")[["x", "aesthetic_score"]].to_numpy()
-        for (*_, settings), part in placed.groupby([keys[name] for name in keys], sort=True)
-        if len(part) == alike[settings] and part["method"].nunique() == methods > 1
+        for _, part in placed.groupby([keys[name] for name in keys], sort=True)
+        if part["place"].is_unique and part["method"].nunique() == methods > 1
     ]
     shown = lines
     if len(lines) > MOST_LINES:  # evenly out of all

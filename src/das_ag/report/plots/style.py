@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from das_ag.report.labels import pairs_of
+from das_ag.report.labels import pairs_of, settings_order
 from das_ag.report.statistics import METHODS
 
 STYLES = {"das": ("#0072B2", "o"), "das_ag": ("#E69F00", "^"), "das_rag": ("#2B2B2B", "v")}
@@ -73,7 +73,7 @@ def _wrapped(text: str, wide: int) -> list[str]:
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
     """The groups in a table; those of equal settings stand side by side, in the order of the methods."""
-    settings = list(dict.fromkeys(table["settings"]))
+    settings = sorted(set(table["settings"]), key=settings_order)
     methods = sorted(dict.fromkeys(table["method"]), key=lambda m: list(METHODS).index(m) if m in METHODS else 99)
     present = set(zip(table["method"], table["settings"], strict=True))
     return [
