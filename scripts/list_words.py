@@ -1,0 +1,151 @@
+"""Lists the names of things that a text for a classifier can hold.
+
+python scripts/list_words.py          # all groups and classes
+python scripts/list_words.py shark    # those with this word in one of their names
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from das_ag.experiment import environment
+from das_ag.models.words import Thing, class_names, groups, known_names, nearest, read_text
+
+INDENT = "  "
+GAP = 2
+NO_BREAK = "\N{NO-BREAK SPACE}"
+FIRST_COLUMN = 30
+"""Characters for the first names of what is found; a longer one has a line of its own."""
+
+
+def main() -> int:
+    """Prints the names; returns 1 if the word is in none of them."""
+    environment.prepare()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("word", nargs="*", help="in any of a thing's names; several words are one name")
+    word = " ".join(parser.parse_args().word)
+    width = shutil.get_terminal_size().columns
+    found = find(word) if word else ()
+    try:
+        if not word:
+            print(*everything(width), sep="\n")
+        elif found:
+            print(*textwrap.wrap(meaning(word), width), "", *explained(found, width), sep="\n")
+        else:
+            near = nearest(word, count=5)
+            hint = f"The nearest: {', '.join(near)}." if near else "Without a word, this program lists all names."
+            print(f'No name contains "{word}". {hint}')
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, for instance head, has left. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1 if word and not found else 0
+
+
+def everything(width: int) -> Iterator[str]:
+    """Lines with the names of all groups, then of all classes by their first letter."""
+    yield from (f"{len(groups())} groups of classes", "", *columns(list(groups()), width), "")
+    names = sorted((names[0] for names in class_names()), key=str.casefold)
+    yield from (f"{len(names):,} classes", "")
+    for _, alike in itertools.groupby(names, key=lambda name: name[0].casefold()):
+        yield from (*columns(list(alike), width), "")
+    hint = "Their plurals and further names are known too: python scripts/list_words.py WORD shows them."
+    yield from textwrap.wrap(hint, width)
+
+
+def columns(names: Sequence[str], width: int) -> list[str]:
+    """Lines of as many columns as the width holds, in the order of the alphabet from top to bottom."""
+    names = sorted(names, key=str.casefold)
+    for height in range(1, len(names) + 1):
+        parts = [names[start : start + height] for start in range(0, len(names), height)]
+        widths = [max(map(len, part)) for part in parts]
+        if len(INDENT) + sum(widths) + GAP * (len(parts) - 1) <= width:
+            break
+    rows = [[part[row] for part in parts if row < len(part)] for row in range(height)]
+    return [INDENT + (" " * GAP).join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def meaning(word: str) -> str:
+    """A sentence about what a text of just this word or name shows."""
+    reading = read_text(word)
+    if reading.unknown or not reading.things:
+        return f'"{word}" alone is unknown. It is part of these names:'
+    return f'"{word}" means {" and ".join(map(described, reading.things))}.'
+
+
+def described(thing: Thing) -> str:
+    """A thing in a sentence."""
+    if thing.name in groups():
+        return f"the group {thing.name} ({len(thing.classes)} classes)"
+    return " or ".join(first_names(thing))
+
+
+def first_names(thing: Thing) -> list[str]:
+    """Of its classes."""
+    return [class_names()[number][0] for number in thing.classes]
+
+
+def find(word: str) -> list[Thing]:
+    """What the word stands for and what has it in a name; where there is no such, what has it in a word of a name."""
+    by_thing = names_by_thing()
+    for pattern in (rf"\b{re.escape(word)}\b", re.escape(word)):
+        is_in = re.compile(pattern, re.IGNORECASE).search
+        found = [thing for thing, names in by_thing.items() if any(map(is_in, names))]
+        found = list(dict.fromkeys([*(thing for thing in read_text(word).things if thing in by_thing), *found]))
+        if found:
+            return found
+    return []
+
+
+def names_by_thing() -> dict[Thing, list[str]]:
+    """All names of each group and each class, the first name first."""
+    by_group = {group: Thing(group, classes) for group, classes in groups().items()}
+    by_class = [Thing(names[0], (number,)) for number, names in enumerate(class_names())]
+    names_of: dict[Thing, list[str]] = {thing: [thing.name] for thing in (*by_group.values(), *by_class)}
+    for name, meant in known_names().items():
+        things = [meant] if meant.name in by_group else [by_class[number] for number in meant.classes]
+        for thing in things:
+            if name not in names_of[thing]:
+                names_of[thing].append(name)
+    return names_of
+
+
+def explained(found: Sequence[Thing], width: int) -> Iterator[str]:
+    """Lines with each thing's first name, then a group's classes and all further names."""
+    further = {thing: names[1:] for thing, names in names_by_thing().items()}
+    found_groups = [thing for thing in found if thing.name in groups()]
+    if found_groups:
+        yield from ("Groups", "")
+        for thing in found_groups:
+            also = [f"also {', '.join(further[thing])}"] if further[thing] else []
+            yield from entry(thing.name, [", ".join(first_names(thing)), *also], width)
+        yield ""
+    found_classes = [thing for thing in found if thing.name not in groups()]
+    if found_classes:
+        yield from ("Classes", "")
+        for thing in found_classes:
+            yield from entry(thing.name, [", ".join(further[thing])], width)
+        yield ""
+
+
+def entry(name: str, texts: Sequence[str], width: int) -> list[str]:
+    """Lines with a name and, in a second column, lists of names, which are broken at their commas alone."""
+    room = max(width - FIRST_COLUMN, 20)
+    unbroken = [text.replace(" ", NO_BREAK).replace("," + NO_BREAK, ", ") for text in texts]
+    lines = [line for text in unbroken for line in textwrap.wrap(text, room, break_on_hyphens=False)]
+    if not lines or len(name) > FIRST_COLUMN - len(INDENT) - GAP:
+        lines.insert(0, "")
+    firsts = [INDENT + name, *[""] * (len(lines) - 1)]
+    pairs = zip(firsts, lines, strict=True)
+    return [(first.ljust(FIRST_COLUMN) + line).replace(NO_BREAK, " ").rstrip() for first, line in pairs]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
