@@ -1,4 +1,4 @@
-"""Times steps: python scripts/benchmark.py models=embedded [--write].
+"""Times steps: python scripts/benchmark.py models=imagenet [--write].
 
 Arguments are overrides as for run.py. Without more, one optimisation step is timed beside the bare encoder; with
 --against-published, beside the published program's way of doing it; with --scaling, by the size of what it works on.
@@ -49,7 +49,7 @@ PLOTS = ROOT / "note" / "plots"
 def main() -> int:
     """Measures, prints, and writes the note if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="as for run.py, for instance models=embedded")
+    parser.add_argument("overrides", nargs="*", help="as for run.py, for instance models=imagenet")
     parser.add_argument("--repeats", type=int, default=15, help="of all that is compared, in turn")
     parser.add_argument("--write", action="store_true", help="put the figures into note/benchmarks.md")
     parser.add_argument("--random-weights", action="store_true", help="a ViT-L/14 of random numbers as the guide")
@@ -132,7 +132,7 @@ def describe(measured: object, machine: dict[str, Any], command: str, arguments:
 
 def plot_path(arguments: argparse.Namespace) -> Path:
     """Where the plot of an axis goes, without suffix."""
-    guide = "vit_l_14" if arguments.random_weights else "embedded"
+    guide = "vit_l_14" if arguments.random_weights else "imagenet"
     return PLOTS / f"benchmark_{guide}_{arguments.scaling}"
 
 

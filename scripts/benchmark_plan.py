@@ -26,9 +26,9 @@ from das_ag.benchmark.steps import fake_finished
 from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.plan import make_plan
 from das_ag.experiment.store import Store
-from das_ag.world import all_shape_colour_captions
 
 RUN = Path(__file__).parents[1] / "run.py"
+PROMPTS = ("a volcano", "a castle", "a tiger")
 
 
 def main() -> int:
@@ -38,10 +38,9 @@ def main() -> int:
     samples = parser.parse_args().samples
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        captions = [caption for _, _, caption in all_shape_colour_captions()]
-        rows = [f"p{number},{captions[number % len(captions)]} {number}" for number in range(samples)]
+        rows = [f"p{number},{PROMPTS[number % len(PROMPTS)]} {number}" for number in range(samples)]
         Path("prompts.csv").write_text("\n".join(["id,prompt", *rows]) + "\n", encoding="utf-8")
-        overrides = ["prompts=file", "prompts.path=prompts.csv"]
+        overrides = ["models=imagenet", "prompts=file", "prompts.path=prompts.csv"]
         plan = make_plan(compose_config(overrides))
         fake_finished(Store(plan.folder), plan.samples[::2])
         started = time.perf_counter()

@@ -1,7 +1,7 @@
 """Scores images again and again, without generating anything.
 
-python scripts/evaluate.py outputs/embedded                            # a store: scores stand beside the images
-python scripts/evaluate.py outputs/paper evaluator=aesthetic_v2_5,embedded
+python scripts/evaluate.py outputs/wonders                            # a store: scores stand beside the images
+python scripts/evaluate.py outputs/paper evaluator=aesthetic_v2_5,imagenet
 python scripts/evaluate.py ~/pictures --csv scores.csv                 # any folder of PNG, JPEG and WebP
 
 Arguments after the folder are overrides as for run.py; several evaluators with commas.

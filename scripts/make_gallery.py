@@ -1,6 +1,6 @@
 """Writes a page with the images of a finished experiment, index.html in its folder; any browser opens it from the disk.
 
-python scripts/make_gallery.py outputs/embedded
+python scripts/make_gallery.py outputs/wonders
 python scripts/make_gallery.py outputs/a outputs/b      # a page in each
 """
 

@@ -1,6 +1,6 @@
 """Writes the results table from what a store holds: table.md, table.csv, table.tex.
 
-python scripts/make_table.py outputs/embedded
+python scripts/make_table.py outputs/wonders
 python scripts/make_table.py outputs/a outputs/b --to outputs/comparison     # a column for the experiment
 
 Several experiments have to be scored by the same evaluator; --evaluator chooses one where there are several.

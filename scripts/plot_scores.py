@@ -1,6 +1,6 @@
 """Draws the figures of a store anew, into its folder plots/, without computing or writing anything else.
 
-python scripts/plot_scores.py outputs/embedded
+python scripts/plot_scores.py outputs/wonders
 python scripts/plot_scores.py outputs/paper --evaluator aesthetic_v2_5 --to figures
 """
 

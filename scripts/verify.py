@@ -1,6 +1,6 @@
 """Makes some finished samples of an experiment again and compares them with what is stored, to the byte.
 
-    python scripts/verify.py outputs/embedded
+    python scripts/verify.py outputs/wonders
     python scripts/verify.py outputs/paper --samples 1 runtime.device=cuda
 
 Ends with 0 if all are the same, 1 if one differs, 2 if none differs but one could not be made again.
@@ -24,7 +24,7 @@ from das_ag.experiment.verify import verify
 def main() -> int:
     """Prints a verdict for each sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of an experiment, for instance outputs/embedded")
+    parser.add_argument("folder", type=Path, help="of an experiment, for instance outputs/wonders")
     parser.add_argument("overrides", nargs="*", help="for instance runtime.device=cpu")
     parser.add_argument("--samples", type=int, default=3, metavar="K", help="how many, drawn at random; default 3")
     parser.add_argument("--draw", type=int, metavar="SEED", help="of that draw; default: another each time")

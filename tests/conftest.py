@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from das_ag.experiment.store import Store
 
 ROOT = Path(__file__).parents[1]
+TINY_MODELS = ("models=tiny", "evaluator=tiny", "prompts=shapes", "name=tiny")
+"""Overrides under which a configuration needs no weights; see tiny_models.py."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # As environment.prepare() does; the package itself is imported later, so that its annotations are checked.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # For the tiny models and their configuration, in programs that tests start and in all that these start.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
     # OmegaConf's DictConfig derives from typing.MutableMapping, of which beartype warns wherever it stands in a
     # signature. The modules of the package are therefore imported below, after this has been said.
     config.addinivalue_line("filterwarnings", "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning")
@@ -43,11 +47,19 @@ def conf_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., DictConfig]:
-    """The real configuration with overrides."""
+    """The real configuration with the tiny models and with overrides."""
     from das_ag.experiment.configuration import compose_config
 
     composed = functools.cache(compose_config)  # a tenth of a second each
-    return lambda *overrides: copy.deepcopy(composed(overrides))
+    return lambda *overrides: copy.deepcopy(composed((*TINY_MODELS, *overrides)))
+
+
+@pytest.fixture(scope="session")
+def compose_paper() -> Callable[..., DictConfig]:
+    """The published experiment with overrides."""
+    from das_ag.experiment.configuration import compose_config
+
+    return lambda *overrides: compose_config(("experiment=paper", *overrides))
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +79,7 @@ def with_a_compiler(monkeypatch):
 def tiny() -> tuple[str, ...]:
     """Overrides under which a step takes milliseconds; they also hold what defaults may come to be."""
     return (
+        *TINY_MODELS,
         "canvas_px=32",
         "steps=3",
         "learning_rate=0.4",
@@ -118,7 +131,7 @@ def sample_of() -> Callable[..., Sample]:
     ) -> Sample:
         values = {"positive": (f"a red {prompt_id}",), "negative": (), **changes}
         sign = {"das": 0, "das_ag": 1, "das_rag": -1}.get(method, 0)
-        settings = {"ascent": {"steps": steps}, "objective": {"aesthetic_sign": sign}, "guide": "embedded"}
+        settings = {"ascent": {"steps": steps}, "objective": {"aesthetic_sign": sign}, "guide": "tiny"}
         return Sample(method=method, prompt_id=prompt_id, seed=seed, settings=settings, **values)  # type: ignore[arg-type]
 
     return sample_of
@@ -136,12 +149,52 @@ def put() -> Callable[..., Path]:
         folder = store.root / sample.folder
         if score is not None:
             sha256 = json.loads((folder / "sample.json").read_text())["image_sha256"]
-            entry = {"score": score, "digest": "d" * 64, "image_sha256": sha256, "title": "Embedded judge"}
-            scores = {"embedded": entry}
+            entry = {"score": score, "digest": "d" * 64, "image_sha256": sha256, "title": "Tiny judge"}
+            scores = {"tiny": entry}
             (folder / "scores.json").write_text(json.dumps(scores))
         return folder
 
     return put
+
+
+@pytest.fixture
+def old_store(tmp_path: Path) -> Store:
+    """A store as version 0.1.0 made it with its embedded models, which are gone."""
+    from das_ag.experiment.samples import Sample
+    from das_ag.experiment.store import Store
+
+    decay = {"kind": "exponential_decay", "rate": 0.03}
+    settings = {
+        "pyramid": {
+            "canvas_px": 128, "levels": "powers_of_two", "max_level_px": 128, "combine": "mean",
+            "initial": "scaled_noise", "interpolation": "bilinear", "gamut": "full",
+        },
+        "views": {
+            "count": 8, "max_shift_px": 16, "noise": {**decay, "start": 0.8, "end": 0.3},
+            "colour_shift": {**decay, "start": 0.1, "end": 0.1}, "augment": True,
+        },
+        "ascent": {"steps": 100, "learning_rate": 0.4, "betas": [0.5, 0.99]},
+        "guide": {"family": "embedded"}, "precision": "float32", "compile": False, "deterministic": True,
+        "randomness": "per_sample", "revision": 4,
+        "weights": {"guide": "c9d60f67a017e39e16dbda5a9ec51c68c3f79e2f7c4790f2b7272cb7077b93f7"},
+    }  # fmt: skip
+    weight = {"kind": "exponential_decay", "start": 0.0, "end": 5.0, "rate": 0.06}
+    judge = {"title": "Embedded judge", "version": "0.1.0", "weights": {"judge": "1eda9bc3" * 8}}
+    provenance = {"device": "cpu", "samples_per_batch": 1, "row": 0, "views_per_pass": 64, "threads": 1}
+    result = {"guide_aesthetic_score": 5.5, "clip_positive": 0.25, "clip_negative": 0.0}
+    trace = [{"step": 0.0, "loss": 1.5, "aesthetic": 0.5, "positive": 0.2, "negative": 0.0}]
+    store = Store(tmp_path / "old")
+    for method, sign in (("das", 0), ("das_ag", 1), ("das_rag", -1)):
+        objective = {
+            "aesthetic": weight if sign else None, "aesthetic_sign": sign, "clip": 5.0, "total_variation": 3.0,
+            "l1": 0.0,
+        }  # fmt: skip
+        sample = Sample(method, "heart", ("a red heart",), (), 42, {**settings, "objective": objective})
+        image = np.full((96, 96, 3), 100 + 50 * sign, dtype=np.uint8)
+        store.write(sample, image, trace, result, provenance)
+    for record in store.records()[0]:
+        store.write_score(record, "embedded", 6.0, "1eda9bc3" * 8, **judge)
+    return store
 
 
 @pytest.fixture

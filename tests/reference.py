@@ -27,12 +27,6 @@ SMALL_CLIP_SHA256 = "dc3d24e2a60c1b9a2e6e32868225e02f1c960353cdd1480343b9af33020
 """Of the file with the random CLIP under which the trajectories were recorded; see `small_clip_state`."""
 LAION_HEAD = "sac+logos+ava1-l14-linearMSE.pth"
 
-SMALL_TOWERS = {
-    "guide": ("residual", {"channels": [8, 8, 12]}),
-    "judge": ("pooling", {"channels": [8, 12]}),
-}
-"""Image towers of the two embedded models, name and options, small enough for tests."""
-
 
 def trajectories():
     """The arrays of `published_v1_trajectories.npz` by name; tests/data/README.md says what they are."""

@@ -31,7 +31,7 @@ FAILING = ("views.noise.start=1e38", "steps=2", "seeds=[1]")
 @pytest.fixture(scope="module")
 def command(tiny):
     """The sweep that the README opens with, in small: six samples, one after the other."""
-    return ("-m", f"method={','.join(METHODS)}", *TWO, *(o for o in tiny if not o.startswith("steps")), *LONG)
+    return ("-m", f"method={','.join(METHODS)}", *(o for o in tiny if not o.startswith("steps")), *TWO, *LONG)
 
 
 @dataclass
@@ -56,12 +56,12 @@ class Run:
 
     @property
     def root(self) -> Path:
-        return self.folder / "outputs" / "embedded"
+        return self.folder / "outputs" / "tiny"
 
 
 def held(folder: Path) -> dict[Path, tuple[int, bytes]]:
     """Time and bytes of every image and trace of a store, by path."""
-    root = folder / "outputs" / "embedded" / "samples"
+    root = folder / "outputs" / "tiny" / "samples"
     paths = sorted(path for name in ("image.png", "trace.csv") for path in root.glob(f"*/[!.]*/{name}"))
     return {path.relative_to(root): (path.stat().st_mtime_ns, path.read_bytes()) for path in paths}
 
@@ -105,7 +105,7 @@ def whole_story(go, command, folder: Path) -> dict[str, Run]:
     is_empty = not list(folder.iterdir())
     first = go(folder, *command)
     # Every new sample fails, in the store that is there and in a new one.
-    failing = go(folder, *command, "name=embedded,other", "method=das", *FAILING)
+    failing = go(folder, *command, "name=tiny,other", "method=das", *FAILING)
     for path in folder.glob("outputs/*/failures/*.json"):
         os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 60))  # the next start comes a while later
     second = go(folder, *command)
@@ -168,12 +168,9 @@ def test_a_sweep_makes_scores_and_reports_every_sample(first):
         assert {path.name for path in folder.iterdir()} == names
         assert len((folder / "trace.csv").read_text().splitlines()) == 1 + 24
         scores = json.loads((folder / "scores.json").read_text())
-        assert 1 <= scores["embedded"]["score"] <= 10
+        assert 1 <= scores["tiny"]["score"] <= 10
     for method in METHODS:
-        assert (
-            f"{method}: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded"
-            in first.process.stdout
-        )
+        assert f"{method}: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/tiny" in first.process.stdout
     table = (first.root / "table.md").read_text(encoding="utf-8")
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:5]] == ["DAS", "DAS-AG", "DAS-rAG"]
     assert table in first.process.stdout
@@ -200,7 +197,7 @@ def test_the_jobs_of_a_sweep_are_named_without_clock_or_level(first):
 
 def test_a_run_leaves_nothing_but_outputs(first):
     assert [path.name for path in first.folder.iterdir()] == ["outputs"]
-    assert "embedded" in [path.name for path in (first.folder / "outputs").iterdir()]
+    assert "tiny" in [path.name for path in (first.folder / "outputs").iterdir()]
 
 
 def test_methods_of_a_sweep_start_from_the_same_image(first):
@@ -212,7 +209,7 @@ def test_methods_of_a_sweep_start_from_the_same_image(first):
 
 def test_each_folder_that_a_sweep_writes_to_is_reported(go, tiny, tmp_path):
     """Whatever gives a job its name."""
-    sweep = ("-m", "method=das,das_ag", "name=by_${method.name}", *TWO, *tiny, "steps=1")
+    sweep = ("-m", "method=das,das_ag", *tiny, "name=by_${method.name}", *TWO, "steps=1")
     run = go(tmp_path, *sweep)
     assert run.process.returncode == 0, run.process.stderr
     for name, title in (("by_das", "DAS"), ("by_das_ag", "DAS-AG")):
@@ -226,7 +223,7 @@ def test_failures_are_listed_and_give_a_status(failing):
     assert failing.process.returncode == 1
     output = failing.process.stdout + failing.process.stderr
     assert "Traceback" not in output
-    assert "das: 0 generated, 0 already there, 2 failed, of 2 samples in outputs/embedded" in output
+    assert "das: 0 generated, 0 already there, 2 failed, of 2 samples in outputs/tiny" in output
     assert "das: 0 generated, 0 already there, 2 failed, of 2 samples in outputs/other" in output
     for name in ("das heart seed 1", "das star seed 1"):
         assert f"{name}: expected a finite loss, got NaN or infinity at step 0" in output
@@ -265,10 +262,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(asked):
     lines = [line for line in asked.process.stdout.splitlines() if not line.startswith("\t#")]
     assert lines == [
         "Launching 3 jobs locally",
-        *(
-            f"{method}: 2 samples, 0 finished, 2 missing, no sample timed yet, in outputs/embedded"
-            for method in METHODS
-        ),
+        *(f"{method}: 2 samples, 0 finished, 2 missing, no sample timed yet, in outputs/tiny" for method in METHODS),
     ]
     assert asked.extra is True  # nothing but the folder itself
 
@@ -277,9 +271,9 @@ def test_a_dry_run_knows_what_is_finished(asked_again):
     assert asked_again.process.returncode == 0
     lines = [line for line in asked_again.process.stdout.splitlines() if line.startswith("das")]
     assert [re.sub(r"about \d+ s", "about … s", line) for line in lines] == [
-        "das: 2 samples, 2 finished, 0 missing, in outputs/embedded",
-        "das_ag: 2 samples, 1 finished, 1 missing, about … s to go, in outputs/embedded",
-        "das_rag: 2 samples, 2 finished, 0 missing, in outputs/embedded",
+        "das: 2 samples, 2 finished, 0 missing, in outputs/tiny",
+        "das_ag: 2 samples, 1 finished, 1 missing, about … s to go, in outputs/tiny",
+        "das_rag: 2 samples, 2 finished, 0 missing, in outputs/tiny",
     ]
     assert asked_again.after == asked_again.before
 
@@ -336,9 +330,12 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
     ("override", "said"),
     [
         ("method=magic", ["method: expected one of das, das_ag, das_rag, got 'magic'", "choose one of them"]),
-        ("prompts=poems", ["prompts: expected one of ", "own", "pairs", "shapes", "got 'poems'", "choose one of them"]),
-        ("models=large", ["models: expected one of ", "embedded", "got 'large'", "choose one of them"]),
-        ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, embedded, got null; choose one of them."]),
+        (
+            "prompts=poems",
+            ["prompts: expected one of ", "file", "own", "published", "got 'poems'", "choose one of them"],
+        ),
+        ("models=large", ["models: expected one of ", "openai_clip", "got 'large'", "choose one of them"]),
+        ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, imagenet, got null; choose one of them."]),
         ("stepz=3", ["got 'stepz'; did you mean steps? see python run.py --help."]),
         ("views.cuont=3", ["got 'views.cuont'; did you mean views.count? "]),
         ("views.noise={knd: constant}", ["got 'views.noise.knd'; did you mean views.noise.kind? "]),
@@ -377,10 +374,10 @@ def test_a_wrong_method_ends_a_sweep_before_it_begins(go, tmp_path, method, got)
 
 
 def test_a_job_that_fails_costs_its_siblings_nothing_and_is_told_once(go, tmp_path, tiny):
-    settings = (*TWO, *(o for o in tiny if not o.startswith("steps")), "runtime.threads=1")
+    settings = (*(o for o in tiny if not o.startswith("steps")), *TWO, "runtime.threads=1")
     run = go(tmp_path, "-m", "method=das", *settings, "steps=-1,2,-2")
     assert run.process.returncode == 1
-    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded" in run.process.stdout
+    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/tiny" in run.process.stdout
     assert (run.root / "table.md").read_text(encoding="utf-8") in run.process.stdout
     assert (
         run.process.stderr.splitlines()[-1] == "Error: steps: expected at least 1, got -1; the published value is 200."
@@ -395,16 +392,16 @@ def test_a_file_named_outputs_is_told_once(go, tmp_path, command):
     assert process.returncode == 1
     job, sentence = process.stderr.splitlines()
     assert job.startswith("Error executing job with overrides: ['method=das', ")  # Hydra names the first that failed
-    assert sentence.startswith("Error: outputs/embedded: expected to write here, got “Not a directory”; ")
+    assert sentence.startswith("Error: outputs/tiny: expected to write here, got “Not a directory”; ")
     assert (tmp_path / "outputs").read_text() == "mine"
 
 
 def test_a_reader_who_leaves_ends_nothing(start_program, tiny, tmp_path):
-    with start_program(tmp_path, *TWO, *tiny) as process:
+    with start_program(tmp_path, *tiny, *TWO) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
-    assert (tmp_path / "outputs" / "embedded" / "table.md").is_file()
+    assert (tmp_path / "outputs" / "tiny" / "table.md").is_file()
 
 
 def test_an_environment_that_is_not_deterministic_is_refused(go, tmp_path):
@@ -424,11 +421,11 @@ def test_a_compiled_guide_gives_the_same_bytes_each_time_and_nearly_the_plain_pi
     for name, compile_ in (("first", "true"), ("second", "true"), ("plain", "false")):
         folder = tmp_path / name
         folder.mkdir()
-        arguments = ("-m", "method=das_ag,das_rag", *TWO, *tiny, f"runtime.compile={compile_}")
+        arguments = ("-m", "method=das_ag,das_rag", *tiny, *TWO, f"runtime.compile={compile_}")
         with start_program(folder, *arguments, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"{name}-compiled")) as process:
             _, stderr = process.communicate(timeout=600)
         assert process.returncode == 0, stderr
-        samples = sorted((folder / "outputs" / "embedded" / "samples").glob("*/*"))
+        samples = sorted((folder / "outputs" / "tiny" / "samples").glob("*/*"))
         assert len(samples) == 4
         settings = [json.loads((sample / "sample.json").read_text())["settings"] for sample in samples]
         assert [of_sample["compile"] for of_sample in settings] == [compile_ == "true"] * 4
@@ -460,8 +457,8 @@ def test_help_names_what_can_be_changed_and_imports_no_torch(imports_of, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_the_default_run_needs_no_package_of_an_extra(imports_of, tiny):
-    _, imported = imports_of(*TWO, *tiny, "steps=1", "runtime.threads=1")
+def test_a_run_needs_no_package_of_an_extra(imports_of, tiny):
+    _, imported = imports_of(*tiny, *TWO, "steps=1", "runtime.threads=1")
     assert "torch" in imported
     papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
     clusters = {"joblib", "submitit", "ray"}

@@ -106,9 +106,9 @@ class Launched:
 @pytest.fixture(scope="module")
 def settings(tiny):
     return (
+        *(override for override in tiny if not override.startswith("steps")),
         "prompts=own",
         "prompts.positive={heart: a red heart, star: a yellow star}",
-        *(override for override in tiny if not override.startswith("steps")),
         "runtime.samples_per_batch=1",
         "runtime.checkpoint_steps=3",
         "runtime.threads=1",
@@ -134,13 +134,13 @@ def serial(run_server, sweep, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serial")
     run = run_server.start(folder, *sweep)
     assert run.wait() == 0, run.said
-    return folder / "outputs" / "embedded"
+    return folder / "outputs" / "tiny"
 
 
 @pytest.fixture(scope="module")
 def launch(start_program):
     def launch(folder: Path, *arguments: str, **variables: str) -> Launched:
-        root = folder / "outputs" / "embedded"
+        root = folder / "outputs" / "tiny"
         before = times_of(root)
         # Two threads, had the jobs no number of their own.
         with start_program(folder, *arguments, OMP_NUM_THREADS="2", **variables) as process:
@@ -160,7 +160,7 @@ def launched(launch, sweep, failing_sweep, serial, tmp_path_factory):
     """Each launcher's sweep and one that fails, two of them at a time."""
     folders = {name: tmp_path_factory.mktemp(name) for name in (*LAUNCHERS, "failing")}
     for path in serial.glob("samples/*/heart-*"):  # one sample of each method is there already
-        shutil.copytree(path, folders["ray_send_back"] / "outputs" / "embedded" / path.relative_to(serial))
+        shutil.copytree(path, folders["ray_send_back"] / "outputs" / "tiny" / path.relative_to(serial))
     programs = slurm_in_small(tmp_path_factory.mktemp("slurm"))
     with ThreadPoolExecutor(3) as pool, tempfile.TemporaryDirectory(dir="/tmp") as short:  # Ray has sockets below it
         variables = {
@@ -236,7 +236,7 @@ def test_a_launcher_leaves_nothing_half_done(launched, name):
     root = launched[name].root
     for folder in (".unfinished", "claims", "checkpoints"):
         assert list(root.glob(f"{folder}/*")) == []
-    assert {path.name for path in root.parent.iterdir()} - {".submitit"} == {"embedded"}
+    assert {path.name for path in root.parent.iterdir()} - {".submitit"} == {"tiny"}
     assert {path.name for path in root.parents[1].iterdir()} == {"outputs"}
 
 
@@ -254,7 +254,7 @@ def test_a_job_that_slurm_preempts_is_queued_again_and_goes_on(launched):
     lines = log.read_text().splitlines()
     assert any("Requeued job 7_0" in line for line in lines)
     assert [line for line in lines if "goes on after" in line] == ["das heart seed 42: goes on after step 3 of 24"]
-    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded" in lines
+    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/tiny" in lines
 
 
 def test_slurm_is_asked_for_what_the_configuration_says(launched):
@@ -269,7 +269,7 @@ def test_slurm_is_asked_for_what_the_configuration_says(launched):
 
 def test_a_failing_job_costs_its_siblings_nothing(failing):
     assert len(list(failing.root.glob("samples/das/*/sample.json"))) == 2
-    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/embedded" in failing.output
+    assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/tiny" in failing.output
     assert (failing.root / "table.md").read_text(encoding="utf-8") in failing.process.stdout
 
 

@@ -50,10 +50,10 @@ STOP = ("das_ag.experiment.checkpoints:Checkpoint.write", "", signal.SIGSTOP)
 @pytest.fixture(scope="module")
 def settings(tiny):
     return (
+        *(override for override in tiny if not override.startswith("steps")),
         "prompts=own",
         "prompts.positive={heart: a red heart, star: a yellow star}",
         "seeds=[1,2]",
-        *(override for override in tiny if not override.startswith("steps")),
         f"steps={STEPS}",
         "runtime.samples_per_batch=2",
         "runtime.checkpoint_steps=5",
@@ -103,7 +103,7 @@ class Story:
 
     @property
     def root(self) -> Path:
-        return self.folder / "outputs" / "embedded"
+        return self.folder / "outputs" / "tiny"
 
     def __str__(self) -> str:
         return "\n".join(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 import warnings
@@ -96,6 +97,8 @@ def run_job(config: DictConfig) -> None:
     """
     environment.prepare()  # for a process that began elsewhere than in run.py
     _enter(Path(HydraConfig.get().runtime.cwd))
+    if "torch" not in sys.modules:
+        log.info("Loading torch and the networks …")  # seconds, on a slow disk many
     from das_ag.experiment.plan import make_plan
     from das_ag.experiment.store import Store
 

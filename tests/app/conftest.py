@@ -7,6 +7,13 @@ import pytest
 from das_ag.experiment import environment
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _tiny_preset() -> None:
+    import tiny_preset
+
+    tiny_preset.put_first()
+
+
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", environment.CUBLAS_WORKSPACE_CONFIG)

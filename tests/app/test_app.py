@@ -10,13 +10,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tiny_models import TinyGuideChoice, TinyJudgeChoice
 
 from das_ag.demo import state, words
 from das_ag.demo.form import METHODS, SETTINGS, Form, settings_of
 from das_ag.demo.jobs import State
 from das_ag.demo.presets import PRESETS
-from das_ag.experiment.evaluators import EmbeddedJudgeChoice
-from das_ag.experiment.guides import EmbeddedGuideChoice
 from das_ag.experiment.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +67,7 @@ def texts(app):
 
 def test_defaults_are_those_of_the_configuration(app):
     assert not app.exception
-    for name, value in settings_of(PRESETS["embedded"]).items():
+    for name, value in settings_of(PRESETS["tiny"]).items():
         if name in app.session_state:
             assert app.session_state[name] == value
     assert app.number_input(key="steps").value == 100
@@ -83,7 +82,7 @@ def test_each_setting_has_a_widget_or_comes_with_another(app):
     assert set(SETTINGS) - keys == set(state.WITHOUT_WIDGET)
     assert state.RESOLUTION in keys  # tells canvas_px
     shown: dict[str, object] = {}
-    state.put(shown, Form("embedded", ("das",), ("a ring",), (), 7, {"runtime.compile": True, "betas": [0.4, 0.9]}))
+    state.put(shown, Form("tiny", ("das",), ("a ring",), (), 7, {"runtime.compile": True, "betas": [0.4, 0.9]}))
     for key, value in shown.items():
         app.session_state[key] = value
     app.run()
@@ -118,7 +117,7 @@ def test_presets_and_reset(app):
     app.number_input(key="steps").set_value(9).run()
     next(button for button in app.button if button.label == "Reset parameters").click().run()
     assert app.session_state["steps"] == paper["steps"]
-    app.selectbox(key="preset").set_value("embedded").run()
+    app.selectbox(key="preset").set_value("tiny").run()
     assert app.session_state["steps"] == 100
     assert not app.exception
 
@@ -140,7 +139,7 @@ def test_errors_are_sentences(small):
     small.text_input(key="positive 0").set_value("unicorns").run()
     small.button(key="generate").click().run()
     told = small.error[0].value.replace("\\", "")
-    assert told.startswith("Prompt: expected words that the embedded models know, got only unknown ones in 'unicorns'")
+    assert told.startswith("Prompt: expected words that the guide knows, got only unknown ones in 'unicorns'")
     assert "prompts.positive" not in told
     small.text_input(key="positive 0").set_value("a red ring").run()
     assert not small.error
@@ -215,7 +214,7 @@ def test_history_uses_settings_again_and_deletes(small):
 
 def test_networks_are_loaded_once(small, monkeypatch):
     generate(small)
-    for choice in (EmbeddedGuideChoice, EmbeddedJudgeChoice):
+    for choice in (TinyGuideChoice, TinyJudgeChoice):
         monkeypatch.setattr(choice, "load", lambda *_: pytest.fail("loaded again"))
     small.number_input(key="seed").set_value(43)
     small.text_input(key="positive 0").set_value("a blue star").run()

@@ -27,7 +27,8 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    program = [sys.executable, "-m", "streamlit", "run", ROOT / "src" / "das_ag" / "app.py", "--server.port", str(port)]
+    streamlit = [sys.executable, Path(__file__).with_name("tiny_preset.py")]
+    program = [*streamlit, "run", ROOT / "src" / "das_ag" / "app.py", "--server.port", str(port)]
     with (folder / "log.txt").open("w") as log:
         process = subprocess.Popen(program, cwd=folder, stdout=log, stderr=log)
         try:
@@ -109,7 +110,7 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     scores = page.locator(".das-scores div:first-child dd").all_inner_texts()
     assert len(scores) == 3
     assert all(re.match(r"\d+\.\d\d", score) for score in scores)
-    page.get_by_role("img", name=re.compile("CLIP similarity")).wait_for()
+    page.get_by_role("img", name=re.compile("similarity")).wait_for()
     page.get_by_role("tab", name="Film").click()
     page.get_by_role("img", name=re.compile("^Film of the ascent")).first.wait_for()
 

@@ -16,7 +16,7 @@ from das_ag.experiment.command import overrides_of
 from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.plan import make_plan
 
-FORM = Form("embedded", ("das_ag",), ("a red heart",), (), 7)
+FORM = Form("tiny", ("das_ag",), ("a red heart",), (), 7)
 CHANGES = {
     "steps": 5,
     "canvas_px": 100,
@@ -72,7 +72,7 @@ def test_a_sample_of_a_version_that_never_compiled_comes_back(compose):
 def test_several_methods_are_a_sweep():
     form = dataclasses.replace(FORM, methods=tuple(METHODS))
     assert [plan.samples[0].method for plan in form.plans()] == ["das", "das_ag", "das_rag"]
-    assert form.command().startswith("uv run python run.py -m method=das,das_ag,das_rag prompts=own ")
+    assert form.command().startswith("uv run python run.py -m method=das,das_ag,das_rag models=tiny evaluator=tiny ")
 
 
 def test_equal_prompts_find_each_other_and_name_no_path():
@@ -83,7 +83,7 @@ def test_equal_prompts_find_each_other_and_name_no_path():
     assert ".." not in evil.samples[0].folder.name
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", ["tiny", *PRESETS])
 def test_a_preset_changes_nothing_but_itself(name):
     settings = settings_of(PRESETS[name])
     assert set(settings) <= set(SETTINGS)
@@ -97,12 +97,12 @@ def test_examples_come_from_the_configuration():
     positive, negative = PRESETS["paper"].examples()["mona lisa"]
     prompts = compose_config(["prompts=published"]).prompts
     assert (positive, negative) == (prompts.positive.mona_lisa, tuple(prompts.negative))
-    assert len(PRESETS["embedded"].examples()) == 12
+    assert len(PRESETS["tiny"].examples()) == 12
 
 
 def test_settings_go_into_a_file():
     entry = json.loads(dataclasses.replace(FORM, settings={"steps": 5}).to_json())
-    assert (entry["preset"], entry["seed"], entry["settings"]["steps"]) == ("embedded", 7, 5)
+    assert (entry["preset"], entry["seed"], entry["settings"]["steps"]) == ("tiny", 7, 5)
     assert entry["command"].endswith("name=demo steps=5")
 
 
@@ -127,8 +127,13 @@ def test_a_sample_of_another_version_is_told(sample_of):
         form_of(dataclasses.replace(plan.samples[0], settings=settings))
 
 
+def test_a_sample_of_models_that_are_gone_is_told_with_the_version_that_had_them(old_store):
+    with pytest.raises(UserError, match=r"version 0\.1\.0 of das-ag made it with models that this version no longer"):
+        form_of(old_store.records()[0][0].sample)
+
+
 def test_models_that_are_missing_are_told(monkeypatch, tmp_path):
-    assert presets.why_not("embedded") is None
+    assert presets.why_not("tiny") is None
     monkeypatch.setenv("CLIP_MODEL_PATH", str(tmp_path / "none.pt"))
     presets._composed.cache_clear()
     assert "expected its weights, found none; point CLIP_MODEL_PATH to it" in (presets.why_not("paper") or "")

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from PIL import Image
+from tiny_models import TinyJudgeChoice
 
 from das_ag.demo import archive, jobs
 from das_ag.demo.film import film_path
@@ -17,7 +18,6 @@ from das_ag.demo.turns import Turns
 from das_ag.demo.unfinished import read_unfinished
 from das_ag.experiment.batch import Stopped
 from das_ag.experiment.claims import Claims
-from das_ag.experiment.evaluators import EmbeddedJudgeChoice
 from das_ag.experiment.generate import generate
 from das_ag.experiment.recipe import read_recipe
 from das_ag.experiment.regenerate import regenerate
@@ -26,7 +26,7 @@ from das_ag.experiment.store import Store
 
 SMALL = {"canvas_px": 32, "views.max_shift_px": 2, "views.count": 2, "steps": 4}
 LONG = {**SMALL, "steps": 100_000}
-FORM = Form("embedded", ("das", "das_ag", "das_rag"), ("a red heart",), (), 7, SMALL)
+FORM = Form("tiny", ("das", "das_ag", "das_rag"), ("a red heart",), (), 7, SMALL)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_bytes_are_those_of_the_command_line(start, tmp_path):
     assert job.progress == 1
     records, damaged = job.store.records()
     assert not damaged
-    assert all(record.scores["embedded"]["score"] for record in records)
+    assert all(record.scores["tiny"]["score"] for record in records)
 
 
 def test_what_is_finished_is_found_at_once(start, monkeypatch):
@@ -165,7 +165,7 @@ def test_an_evaluator_that_is_not_to_be_had_costs_the_score_alone(start, monkeyp
     def broken(*_):
         raise UserError("judge: gone; look for it.")
 
-    monkeypatch.setattr(EmbeddedJudgeChoice, "load", broken)
+    monkeypatch.setattr(TinyJudgeChoice, "load", broken)
     (track,) = wait(start(methods=("das",))).tracks
     assert (track.state, track.message) == (State.FINISHED, "judge: gone; look for it.")
 

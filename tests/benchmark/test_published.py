@@ -10,6 +10,7 @@ from das_ag.benchmark.published import PublishedAscent
 from das_ag.benchmark.scaling import AXES, measure_axis
 from das_ag.benchmark.steps import alternate, measure_against_published, measure_step
 from das_ag.experiment.batch import Run, guide_of
+from das_ag.experiment.plan import make_plan
 from das_ag.models.aesthetic import save_random_head
 
 CPU = torch.device("cpu")
@@ -20,14 +21,14 @@ def overrides(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     save_random_head(folder / "head.pth")
     files = f"models.path={save_small_clip(folder)}", f"models.head_path={folder / 'head.pth'}"
-    return ("experiment=paper", "canvas_px=256", "views.max_shift_px=8", "steps=4", "runtime.device=cpu", *files)
+    return ("canvas_px=256", "views.max_shift_px=8", "steps=4", "runtime.device=cpu", *files)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("method", ["das_ag", "das_rag"])
-def test_the_published_way_sees_the_same_losses(plan_of, overrides, method, frozen):
+def test_the_published_way_sees_the_same_losses(compose_paper, overrides, method, frozen):
     """Same seed, same numbers, to rounding: what is compared in speed is the same computation."""
-    plan = plan_of(*overrides, f"method={method}", "objective.total_variation=0.1", "objective.l1=0.1")
+    plan = make_plan(compose_paper(*overrides, f"method={method}", "objective.total_variation=0.1", "objective.l1=0.1"))
     sample = plan.samples[0]
     guide = guide_of(plan, [sample], CPU)
     ours = [float(iterate.loss[0]) for iterate in Run([sample], plan, guide, CPU)]
@@ -39,8 +40,8 @@ def test_the_published_way_sees_the_same_losses(plan_of, overrides, method, froz
     assert ours == pytest.approx(theirs, abs=2e-5)
 
 
-def test_only_the_published_way_fills_gradients_of_weights(plan_of, overrides):
-    plan = plan_of(*overrides)
+def test_only_the_published_way_fills_gradients_of_weights(compose_paper, overrides):
+    plan = make_plan(compose_paper(*overrides))
     for frozen in (False, True):
         with torch.random.fork_rng(devices=[]):
             published = PublishedAscent(plan, plan.samples[0], CPU, frozen=frozen)
@@ -56,8 +57,8 @@ def test_rounds_to_warm_up_do_not_count():
     assert "".join(calls) == "ab" * 5
 
 
-def test_what_is_measured_is_positive(plan_of, overrides, tiny):
-    measured = measure_against_published(plan_of(*overrides), 1)
+def test_what_is_measured_is_positive(compose_paper, overrides, tiny):
+    measured = measure_against_published(make_plan(compose_paper(*overrides)), 1)
     assert min(measured.ours_s, measured.published_s, measured.faster, measured.faster_than_frozen) > 0
     step = measure_step(tiny, 1)
     assert step.views == 12

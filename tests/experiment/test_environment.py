@@ -90,12 +90,12 @@ def test_another_value_is_refused_unless_the_run_is_to_be_fast(clean, plan_of, m
     assert not plan_of("runtime=fast").settings.deterministic
 
 
-def test_the_example_names_every_variable_that_the_configuration_reads(clean, compose, monkeypatch):
+def test_the_example_names_every_variable_that_the_configuration_reads(clean, compose_paper, monkeypatch):
     names = re.findall(r"^(\w+)=$", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(names) == set(VARIABLES)
     clean.write_text("".join(f"{name}=/somewhere/{name}\n" for name in names))
     environment.prepare()
-    config = compose("experiment=paper")
+    config = compose_paper()
     assert config.models.path == "/somewhere/CLIP_MODEL_PATH"
     assert config.models.head_path == "/somewhere/AESTHETIC_PREDICTOR_PATH"
     assert config.evaluator.aesthetic_v2_5.siglip_path == "/somewhere/SIGLIP_MODEL_PATH"
@@ -106,9 +106,9 @@ def test_the_place_of_dotenv_is_the_projects_root():
     assert environment.DOTENV == ROOT / ".env"
 
 
-def test_a_variable_that_is_empty_is_as_good_as_none(clean, compose):
+def test_a_variable_that_is_empty_is_as_good_as_none(clean, compose_paper):
     clean.write_text("".join(f"{name}=\n" for name in VARIABLES))
     environment.prepare()
-    config = compose("experiment=paper")
+    config = compose_paper()
     assert not any(file.given for file in choose_guide(config.models).files().values())
     assert not any(file.given for file in choose_evaluators(config.evaluator)["aesthetic_v2_5"].files())

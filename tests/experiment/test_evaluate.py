@@ -8,23 +8,25 @@ import logging
 import subprocess
 import sys
 import threading
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_models import TinyJudge, TinyJudgeChoice
 
 from das_ag.errors import UserError
 from das_ag.experiment.choices import choose_evaluators
 from das_ag.experiment.evaluate import evaluate, score_pictures
-from das_ag.experiment.evaluators import AestheticV25Choice, EmbeddedJudgeChoice
+from das_ag.experiment.evaluators import AestheticV25Choice
 from das_ag.experiment.store import Store
-from das_ag.models.embedded import EmbeddedJudge
+from das_ag.models.imagenet import Recognition
+from das_ag.report import method_summary, score_table
 
 CPU = torch.device("cpu")
-JUDGE = {"embedded": EmbeddedJudgeChoice()}
+JUDGE = {"tiny": TinyJudgeChoice()}
+JUDGE_BY_NAME = {"kind": "tiny_models.TinyJudgeChoice"}
 
 
 def picture(seed):
@@ -46,17 +48,17 @@ def store(tmp_path, sample_of, put):
 
 @pytest.fixture
 def judge():
-    return EmbeddedJudge()
+    return TinyJudge()
 
 
 def scores_of(store):
-    return {r.sample.seed: r.scores["embedded"]["score"] for r in store.records()[0] if "embedded" in r.scores}
+    return {r.sample.seed: r.scores["tiny"]["score"] for r in store.records()[0] if "tiny" in r.scores}
 
 
 def edit_scores(store, sample, **changes):
     path = store.root / sample.folder / "scores.json"
     scores = json.loads(path.read_text())
-    scores["embedded"].update(changes)
+    scores["tiny"].update(changes)
     path.write_text(json.dumps(scores))
 
 
@@ -66,8 +68,8 @@ def test_scores_are_the_judges_of_the_stored_pixels(store, judge):
     for record in store.records()[0]:
         with Image.open(store.root / record.image) as image:
             expected[record.sample.seed] = float(judge.rate_images([np.array(image)])[0])
-        entry = record.scores["embedded"]
-        assert entry["digest"] == judge.digest == JUDGE["embedded"].digest()
+        entry = record.scores["tiny"]
+        assert entry["digest"] == judge.digest == JUDGE["tiny"].digest()
         assert entry["image_sha256"] == record.image_sha256
     assert scores_of(store) == expected
     assert len(set(expected.values())) == 3
@@ -78,7 +80,7 @@ def test_an_image_is_scored_once(store, sample_of, monkeypatch):
     evaluate(store, JUDGE, CPU)
     edit_scores(store, sample_of(seed=2), score=1.25)  # shows whether it is computed anew
     before = scores_of(store)
-    monkeypatch.setattr(EmbeddedJudgeChoice, "load", lambda *_: pytest.fail("loaded for nothing"))
+    monkeypatch.setattr(TinyJudgeChoice, "load", lambda *_: pytest.fail("loaded for nothing"))
     assert evaluate(store, JUDGE, CPU) == []
     assert scores_of(store) == before
     assert before[2] == 1.25
@@ -91,7 +93,7 @@ def test_only_new_images_are_scored(store, sample_of, put, caplog):
     with caplog.at_level(logging.INFO):
         evaluate(store, JUDGE, CPU)
     assert set(scores_of(store)) == {1, 2, 3, 4}
-    assert "Embedded judge: 1 image scored" in caplog.text
+    assert "Tiny judge: 1 image scored" in caplog.text
 
 
 def test_scores_by_other_weights_are_made_again(store, sample_of):
@@ -134,10 +136,10 @@ def test_a_score_does_not_depend_on_company(store, sample_of, put, tmp_path):
 def test_a_score_says_by_whom(store):
     evaluate(store, JUDGE, CPU)
     for record in store.records()[0]:
-        entry = record.scores["embedded"]
-        assert entry["title"] == "Embedded judge"
-        assert entry["version"] == metadata.version("das-ag")
-        assert entry["weights"] == {"judge": JUDGE["embedded"].digest()}
+        entry = record.scores["tiny"]
+        assert entry["title"] == "Tiny judge"
+        assert entry["version"] == JUDGE["tiny"].version()
+        assert entry["weights"] == {"judge": JUDGE["tiny"].digest()}
         assert not set(entry["weights"].values()) & set(record.sample.settings.get("weights", {}).values())
 
 
@@ -177,7 +179,7 @@ def pictures(tmp_path):
 def test_any_folder_of_pictures_can_be_scored(pictures, judge):
     scores, complaints = score_pictures(pictures, JUDGE, CPU)
     assert scores["image"].tolist() == ["a.JPG", "b.png", "clear.png", "sub/c.webp", "turned.png"]
-    found = dict(zip(scores["image"], scores["embedded"], strict=True))
+    found = dict(zip(scores["image"], scores["tiny"], strict=True))
     expected = {
         "b.png": picture(1),
         "sub/c.webp": picture(3),
@@ -191,7 +193,7 @@ def test_any_folder_of_pictures_can_be_scored(pictures, judge):
 
 
 def test_evaluators_of_a_folder_have_a_column_each_and_name_a_broken_picture_once(pictures):
-    scores, complaints = score_pictures(pictures, {"one": JUDGE["embedded"], "other": JUDGE["embedded"]}, CPU)
+    scores, complaints = score_pictures(pictures, {"one": JUDGE["tiny"], "other": JUDGE["tiny"]}, CPU)
     assert scores.columns.tolist() == ["image", "one", "other"]
     assert len(scores) == 5
     assert scores["one"].tolist() == scores["other"].tolist()
@@ -224,7 +226,10 @@ def test_a_folder_without_pictures_is_told(tmp_path, make):
 def run_script(*arguments):
     program = Path(__file__).parents[2] / "scripts" / "evaluate.py"
     return subprocess.run(
-        [sys.executable, str(program), *map(str, arguments)], capture_output=True, encoding="utf-8", check=False
+        [sys.executable, str(program), *map(str, arguments), "models=tiny", "evaluator=tiny"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
 
 
@@ -234,7 +239,7 @@ def test_sixteen_bits_are_the_same_picture_as_eight(tmp_path):
     Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "16.png")
     scores, complaints = score_pictures(tmp_path, JUDGE, CPU)
     assert scores["image"].tolist() == ["16.png", "8.png"]
-    assert scores["embedded"].nunique() == 1
+    assert scores["tiny"].nunique() == 1
     assert complaints == []
 
 
@@ -243,7 +248,7 @@ def test_scores_that_are_given_at_the_same_time_are_all_kept(store):
     names = ("one", "other")
     for _ in range(5):
         both = [
-            threading.Thread(target=evaluate, args=(store, {n: JUDGE["embedded"]}, CPU), kwargs={"force": True})
+            threading.Thread(target=evaluate, args=(store, {n: JUDGE["tiny"]}, CPU), kwargs={"force": True})
             for n in names
         ]
         for thread in both:
@@ -258,9 +263,9 @@ def test_scores_that_are_given_at_the_same_time_are_all_kept(store):
 def test_the_script_says_that_there_was_nothing_to_score(store):
     evaluate(store, JUDGE, CPU)
     done = run_script("--force", store.root, "runtime.device=cpu")
-    assert "Embedded judge: 3 images scored" in done.stdout + done.stderr
+    assert "Tiny judge: 3 images scored" in done.stdout + done.stderr
     done = run_script(store.root, "runtime.device=cpu")
-    assert "Embedded judge: all 3 images have their scores" in done.stdout + done.stderr
+    assert "Tiny judge: all 3 images have their scores" in done.stdout + done.stderr
 
 
 def test_pictures_in_a_folder_called_samples_are_no_experiment(pictures, tmp_path):
@@ -288,7 +293,7 @@ def test_the_script_scores_a_store_and_a_folder(store, pictures, tmp_path):
     done = run_script(pictures, "runtime.device=cpu", "--csv", tmp_path / "out.csv")
     assert done.returncode == 1
     assert "broken.jpeg" in done.stderr
-    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "image,embedded"
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == "image,tiny"
     done = run_script(tmp_path / "nowhere")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("Error: ")
@@ -315,5 +320,46 @@ def test_a_v2_5_score_is_made_again_when_any_of_its_files_or_options_changes(tmp
 
 
 def test_several_evaluators_stand_side_by_side(compose):
-    config = compose("evaluator=[embedded,aesthetic_v2_5]")
-    assert list(choose_evaluators(config.evaluator)) == ["embedded", "aesthetic_v2_5"]
+    config = compose("evaluator=[tiny,aesthetic_v2_5]")
+    assert list(choose_evaluators(config.evaluator)) == ["tiny", "aesthetic_v2_5"]
+
+
+def test_one_kind_of_evaluator_may_have_several_names(compose):
+    options = compose("evaluator=aesthetic_v2_5").evaluator.aesthetic_v2_5
+    chosen = choose_evaluators({"usual": {**options, "kind": "aesthetic_v2_5"}, "tiny": JUDGE_BY_NAME})
+    assert chosen == {"usual": choose_evaluators({"aesthetic_v2_5": options})["aesthetic_v2_5"], **JUDGE}
+
+
+class Recogniser(TinyJudge):
+    """Also recognises: the rank is the length of the text, and it knows no heart."""
+
+    def recognise(self, _, texts):
+        if "heart" in texts[0]:
+            return None
+        return Recognition(rank=len(texts[0]), recognised=len(texts[0]) == 1)
+
+
+class Silent(Recogniser):
+    """Rates nothing."""
+
+    def rate_images(self, images):
+        return np.full(len(images), np.nan, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("evaluator", "rates"), [(Recogniser, True), (Silent, False)])
+def test_what_an_evaluator_recognises_stands_beside_its_score(tmp_path, sample_of, put, evaluator, rates):
+    store = Store(tmp_path / "outputs")
+    store.prepare()
+    for text in ("x", "xx", "a heart"):
+        put(store, sample_of(text.replace(" ", "_"), positive=(text,)), image=picture(1))
+    assert evaluate(store, JUDGE, CPU, load=lambda *_: evaluator()) == []
+    records = store.records()[0]
+    found = {r.sample.positive[0]: r.scores["tiny"] for r in records}
+    assert {text: entry.get("rank") for text, entry in found.items()} == {"x": 1, "xx": 2, "a heart": None}
+    assert {text: entry.get("recognised") for text, entry in found.items()} == {"x": True, "xx": False, "a heart": None}
+    assert all((entry["score"] is not None) == rates for entry in found.values())
+    table = score_table(records, "tiny").set_index("prompt")
+    assert table["recognised"].to_dict() == pytest.approx({"x": 1, "xx": 0, "a heart": np.nan}, nan_ok=True)
+    assert table["aesthetic_score"].notna().all() == rates
+    (summary,) = method_summary(table).to_dict("records")
+    assert (summary["recognised"], summary["recognisable"], summary["n"]) == (1, 2, 3 if rates else 2)

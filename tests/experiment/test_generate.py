@@ -1,4 +1,4 @@
-"""Samples of a plan on the real embedded models: only what is missing, shared with others, the same bytes as alone."""
+"""Samples of a plan on the tiny models: only what is missing, shared with others, the same bytes as alone."""
 
 from __future__ import annotations
 

@@ -21,13 +21,13 @@ from reference import (
     save_small_siglip,
     v2_5_head_path,
 )
+from tiny_models import TinyJudgeChoice
 
 from das_ag import sweep
 from das_ag.errors import UserError
 from das_ag.experiment import guides
 from das_ag.experiment.batch import guide_of
 from das_ag.experiment.evaluate import evaluate
-from das_ag.experiment.evaluators import EmbeddedJudgeChoice
 from das_ag.experiment.generate import Outcome, generate
 from das_ag.experiment.guides import load_guide, release_guide
 from das_ag.experiment.plan import make_plan
@@ -56,12 +56,12 @@ def head_path(tmp_path_factory):
 
 
 @pytest.fixture
-def paper(compose, clip_path, head_path):
+def paper(compose_paper, clip_path, head_path):
     """The plan of the paper in small, with other overrides; a random head unless another is given."""
 
     def paper(*overrides, head=head_path, prompts=ONE_PROMPT):
         files = f"models.path={clip_path}", f"models.head_path='{head}'"
-        return make_plan(compose(PAPER, *prompts, *SMALLER, *files, *overrides))
+        return make_plan(compose_paper(*prompts, *SMALLER, *files, *overrides))
 
     return paper
 
@@ -77,9 +77,9 @@ def largest_difference(a, b):
     return np.abs(a.astype(np.float64) - b.astype(np.float64)).max()
 
 
-def test_settings_are_the_published_ones(compose):
+def test_settings_are_the_published_ones(compose_paper):
     """Source: note/experimental_details.md."""
-    config = compose(PAPER)
+    config = compose_paper()
     plain = {
         "canvas_px": 512, "gamut": "clip_normalised", "steps": 200, "learning_rate": 0.05, "betas": [0.5, 0.99],
         "randomness": "published", "name": "paper", "seeds": [42, 43, 44], "published_figures": True,
@@ -87,15 +87,16 @@ def test_settings_are_the_published_ones(compose):
     assert {name: config[name] for name in plain} == plain
     assert config.pyramid.levels == "powers_of_two"
     assert (config.pyramid.combine, config.pyramid.initial) == ("mean", "scaled_noise")
-    assert config.pyramid.interpolation == "bilinear"
+    assert (config.pyramid.interpolation, config.pyramid.initial_scale) == ("bilinear", 1.0)
     decay = {"kind": "exponential_decay"}
     assert config.views == {
         "count": 8, "max_shift_px": 32, "augment": True,
         "noise": {**decay, "start": 0.2, "end": 0.5, "rate": 0.03},
-        "colour_shift": {**decay, "start": 0.05, "end": 0.3, "rate": 0.03},
+        "colour_shift": {**decay, "start": 0.05, "end": 0.3, "rate": 0.03}, "crops": 0.0, "crop_size": [0.4, 0.9],
     }  # fmt: skip
     assert config.objective == {
         "clip": 5.0, "aesthetic": {**decay, "start": 0.0, "end": 3.0, "rate": 0.06}, "total_variation": 1e-8, "l1": 0.0,
+        "highlights": 0.0,
     }  # fmt: skip
     assert (config.models.name, config.models.guide_dropout, config.models.attention) == ("ViT-L/14", True, "sdpa")
     assert config.runtime == {
@@ -108,16 +109,16 @@ def test_settings_are_the_published_ones(compose):
     assert list(config.prompts.negative) == [NEGATIVE]
 
 
-def test_prompts_are_those_of_the_note(compose):
+def test_prompts_are_those_of_the_note(compose_paper):
     note = (ROOT / "note" / "experimental_details.md").read_text(encoding="utf-8")
-    prompts = compose(PAPER).prompts
+    prompts = compose_paper().prompts
     for name, text in prompts.positive.items():
         assert f"- **{name}**: {text}\n" in note
     assert f"Negative, for all: {prompts.negative[0]}\n" in note
 
 
-def test_dropout_is_on_in_the_paper_alone(compose):
-    assert compose(PAPER).models.guide_dropout is True
+def test_dropout_is_on_in_the_paper_alone(compose, compose_paper):
+    assert compose_paper().models.guide_dropout is True
     assert compose("models=openai_clip").models.guide_dropout is False
     assert compose("models=openai_clip").randomness == "per_sample"
 
@@ -250,13 +251,13 @@ def test_one_set_of_networks_is_held_and_its_text_tower_is_gone(paper):
     assert load_guide(plan.guide, ("a cat",), CPU, torch.float32).text_features["a cat"].shape == (768,)
 
 
-def test_missing_files_are_told_before_anything_is_loaded(compose, tmp_path, clip_path):
+def test_missing_files_are_told_before_anything_is_loaded(compose_paper, tmp_path, clip_path):
     with pytest.raises(UserError, match=r"^CLIP \(.*nowhere\.pt\): expected a file at .*; point CLIP_MODEL_PATH to it"):
-        make_plan(compose(PAPER, f"models.path={tmp_path / 'nowhere.pt'}"))
+        make_plan(compose_paper(f"models.path={tmp_path / 'nowhere.pt'}"))
     with pytest.raises(
         UserError, match=r"^LAION aesthetic head: expected a file at .*; point AESTHETIC_PREDICTOR_PATH"
     ):
-        make_plan(compose(PAPER, f"models.path={clip_path}", f"models.head_path={tmp_path / 'nowhere.pth'}"))
+        make_plan(compose_paper(f"models.path={clip_path}", f"models.head_path={tmp_path / 'nowhere.pth'}"))
 
 
 def run_paper(start_program, folder, *arguments, **variables):
@@ -323,15 +324,15 @@ def test_without_an_evaluator_nothing_is_generated(start_program, tmp_path, clip
     assert not (folder / "outputs" / "paper" / "samples").exists()
 
 
-def test_the_guide_is_gone_when_the_evaluator_is_loaded(paper, tmp_path, monkeypatch, compose):
+def test_the_guide_is_gone_when_the_evaluator_is_loaded(paper, tmp_path, monkeypatch, compose_paper):
     """They would not fit on a small card together."""
     monkeypatch.chdir(tmp_path)
-    plan = paper("steps=1", "evaluator=embedded")
+    plan = paper("steps=1", "evaluator=tiny")
     generate(plan, Store(plan.folder))
     assert guides._loaded
-    held, load = [], EmbeddedJudgeChoice.load
-    monkeypatch.setattr(EmbeddedJudgeChoice, "load", lambda *a: (held.append(dict(guides._loaded)), load(*a))[1])
-    config = compose(PAPER, "evaluator=embedded", "runtime.device=cpu", "runtime.threads=1")
+    held, load = [], TinyJudgeChoice.load
+    monkeypatch.setattr(TinyJudgeChoice, "load", lambda *a: (held.append(dict(guides._loaded)), load(*a))[1])
+    config = compose_paper("evaluator=tiny", "runtime.device=cpu", "runtime.threads=1")
     assert sweep.finish([config], 0.0) == 0
     assert held == [{}]
 

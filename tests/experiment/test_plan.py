@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
+from tiny_models import GUIDE_SEED, TinyGuideChoice, TinyJudgeChoice, digest_of
 
 from das_ag.errors import UserError
 from das_ag.experiment.command import overrides_of
-from das_ag.experiment.evaluators import EmbeddedJudgeChoice
-from das_ag.experiment.guides import EmbeddedGuideChoice
 from das_ag.experiment.plan import make_plan
-from das_ag.models import embedded
 from das_ag.synthesis import REVISION
 
 PROMPTS = {
@@ -39,9 +35,13 @@ IMAGE_SETTINGS = {
     "pyramid.initial": "zeros",
     "pyramid.interpolation": "bicubic",
     "pyramid.gamut": "clip_normalised",
+    "pyramid.gamut_gain": 3.5,
+    "pyramid.initial_scale": 0.5,
     "views.count": 7,
     "views.max_shift_px": 7,
     "views.augment": False,
+    "views.crops": 0.25,
+    "views.crop_size": [0.3, 0.8],
     "views.noise.kind": "linear",
     "views.noise.start": 0.51,
     "views.noise.end": 0.21,
@@ -57,6 +57,7 @@ IMAGE_SETTINGS = {
     "objective.aesthetic.rate": 0.051,
     "objective.total_variation": 9.5,
     "objective.l1": 0.53,
+    "objective.highlights": 7.5,
 }
 """Another valid value than the default for each setting of the groups that determine an image."""
 
@@ -76,13 +77,13 @@ def keys(plan):
     return [sample.key for sample in plan.samples]
 
 
-def test_default_plan_is_six_samples_in_order(plan_of):
+def test_a_plan_is_six_samples_in_order(plan_of):
     plan = plan_of()
     assert [(s.method, s.prompt_id, s.positive, s.negative, s.seed) for s in plan.samples] == [
         ("das", prompt_id, (text,), (), 42) for prompt_id, text in PROMPTS.items()
     ]
-    assert plan.folder == Path("outputs/embedded")
-    assert plan.evaluators == {"embedded": EmbeddedJudgeChoice()}
+    assert plan.folder == Path("outputs/tiny")
+    assert plan.evaluators == {"tiny": TinyJudgeChoice()}
 
 
 def test_all_prompts_of_a_seed_come_before_the_next_seed(plan_of):
@@ -107,7 +108,6 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
     overrides = [f"{name}={value}" for name, value in IMAGE_SETTINGS.items()]
     overrides += ["method=das_ag", "steps=150", "learning_rate=0.35", "betas=[0.5,0.99]", "seeds=[3]"]
     sample = plan_of(*overrides, OWN, "prompts.positive={mine: ' a red heart, très joli '}").samples[0]
-    weights = Path(embedded.__file__).parent / "data" / "guide.safetensors"
     by_hand = {
         "method": "das_ag",
         "prompt_id": "mine",
@@ -123,6 +123,8 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
                 "initial": "zeros",
                 "interpolation": "bicubic",
                 "gamut": "clip_normalised",
+                "gamut_gain": 3.5,
+                "initial_scale": 0.5,
             },
             "views": {
                 "count": 7,
@@ -130,6 +132,8 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
                 "noise": {"kind": "linear", "start": 0.51, "end": 0.21, "rate": 0.041},
                 "colour_shift": {"kind": "cosine", "start": 0.22, "end": 0.23, "rate": 0.042},
                 "augment": False,
+                "crops": 0.25,
+                "crop_size": [0.3, 0.8],
             },
             "objective": {
                 "aesthetic": {"kind": "exponential_warmup", "start": 0.52, "end": 2.25, "rate": 0.051},
@@ -137,15 +141,16 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
                 "clip": 4.5,
                 "total_variation": 9.5,
                 "l1": 0.53,
+                "highlights": 7.5,
             },
             "ascent": {"steps": 150, "learning_rate": 0.35, "betas": [0.5, 0.99]},
-            "guide": {"family": "embedded"},
+            "guide": {"family": "tiny"},
             "precision": "float32",
             "compile": False,
             "deterministic": True,
             "randomness": "per_sample",
             "revision": REVISION,
-            "weights": {"guide": hashlib.sha256(weights.read_bytes()).hexdigest()},
+            "weights": {"guide": digest_of(GUIDE_SEED)},
         },
     }
     text = json.dumps(by_hand, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -216,7 +221,7 @@ def test_key_changes_with_text_and_name_of_its_own_prompt_alone(plan_of):
 
 def test_key_changes_with_the_weights(plan_of, monkeypatch):
     before = keys(plan_of())
-    monkeypatch.setattr(EmbeddedGuideChoice, "digests", lambda _: {"guide": "0" * 64})
+    monkeypatch.setattr(TinyGuideChoice, "digests", lambda _: {"guide": "0" * 64})
     assert len({*before, *keys(plan_of())}) == 12
 
 
@@ -253,15 +258,18 @@ def test_every_file_of_the_configuration_composes(compose, conf_folder):
         assert missing == asked.get(choice, []), (group, choice)
 
 
-@pytest.mark.parametrize("group", ["method", "prompts", "pyramid", "runtime"])
-def test_every_choice_can_be_planned(plan_of, conf_folder, tmp_path, group):
-    (tmp_path / "prompts.txt").write_text("a red circle\n")
-    own = {"own": "prompts.positive={mine: a red circle}", "file": f"prompts.path={tmp_path / 'prompts.txt'}"}
+@pytest.mark.parametrize("group", ["method", "pyramid", "runtime"])
+def test_every_choice_can_be_planned(plan_of, conf_folder, group):
     for path in sorted((conf_folder / group).glob("*.yaml")):
-        if path.stem == "published":
-            continue  # prompts for CLIP, which test_paper.py plans
-        plan = plan_of(f"{group}={path.stem}", *([own[path.stem]] if path.stem in own else []))
-        assert len(plan.samples) == (1 if path.stem in own else 6), path
+        assert len(plan_of(f"{group}={path.stem}").samples) == 6, path
+
+
+def test_the_default_guide_knows_all_prompts_that_are_not_for_clip(plan_of, compose, conf_folder):
+    names = {path.stem for path in (conf_folder / "prompts").glob("*.yaml")} - {"own", "file", "published"}
+    for name in names:
+        plan = plan_of("models=imagenet", f"prompts={name}")
+        assert len(plan.samples) == len(compose(f"prompts={name}").prompts.positive) > 1, name
+        assert {sample.settings["guide"]["family"] for sample in plan.samples} == {"imagenet"}
 
 
 def test_a_compiler_is_looked_for_only_where_it_is_needed(plan_of, monkeypatch):
@@ -306,7 +314,7 @@ def test_prompts_from_a_file_become_samples(plan_of, tmp_path):
         ),
         (
             "a,a red circle,\nb,dragon,3\n",
-            "{path}, line 3: expected words that the embedded models know, got only unknown ones in 'dragon'; use "
+            "{path}, line 3: expected words that the guide knows, got only unknown ones in 'dragon'; use "
             "words like “a red circle on a blue background”.",
         ),
     ],
@@ -328,7 +336,7 @@ def test_seeds_that_no_prompt_takes_are_told(plan_of, tmp_path, caplog):
     assert caplog.messages == ["seeds: 2 of them are not used, since every prompt has a seed of its own"]
 
 
-FOURTEEN = ("runtime.samples_per_batch=4", "seeds=[1,2]", "prompts=pairs", "+prompts.positive.seventh=a red ring")
+FOURTEEN = ("runtime.samples_per_batch=4", "seeds=[1,2]", "prompts=shape_pairs", "+prompts.positive.seventh=a red ring")
 """Seven prompts with two seeds in batches of 4, 4, 4 and 2."""
 
 
@@ -362,16 +370,17 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 
 
 ALWAYS_THERE = (
-    "betas", "canvas_px", "dry_run", "gamut", "learning_rate", "method.aesthetic_sign", "method.name", "models.family",
-    "name", "prompts.negative", "prompts.positive", "published_figures", "randomness", "runtime.checkpoint_steps",
-    "runtime.compile", "runtime.deterministic", "runtime.device", "runtime.precision", "runtime.samples_per_batch",
-    "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards", "steps", *IMAGE_SETTINGS,
+    "betas", "canvas_px", "dry_run", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign", "method.name",
+    "models.family", "name", "prompts.negative", "prompts.positive", "published_figures", "randomness",
+    "runtime.checkpoint_steps", "runtime.compile", "runtime.deterministic", "runtime.device", "runtime.precision",
+    "runtime.samples_per_batch", "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards",
+    "steps", *IMAGE_SETTINGS,
 )  # fmt: skip
 
 
 def test_no_setting_is_missing_from_the_list_above(compose):
     found = {name for name in leaves(compose()) if not name.startswith("prompts.positive.")}
-    assert found | {"prompts.positive"} == set(ALWAYS_THERE)
+    assert found | {"prompts.positive"} == {*ALWAYS_THERE, "models.kind", "evaluator.tiny.kind"}
 
 
 @pytest.mark.parametrize("name", ALWAYS_THERE)
@@ -384,6 +393,13 @@ def test_every_setting_is_read(compose, name):
     with pytest.raises(UserError, match=r"expected|not found") as error:
         make_plan(config)
     assert leaf in str(error.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class HalfAGuide:
+    """Has the options of a guide and nothing else."""
+
+    family: str
 
 
 ERRORS = [
@@ -411,12 +427,12 @@ ERRORS = [
     (["seeds=[true]"], ["seeds: ", "whole numbers", "got True"]),
     (["seeds=[one]"], ["seeds: ", "whole numbers", "got 'one'"]),
     (["seeds=[9223372036854775808]"], ["seeds: ", "from 0 below 2**63", "got 9223372036854775808"]),
-    (["evaluator=null"], ["evaluator: ", "one of aesthetic_v2_5, embedded", "got null", "choose one of them"]),
-    (["models=null"], ["models: ", "one of embedded, openai_clip", "got null", "choose one of them"]),
-    (["evaluator=[embedded, 3]"], ["evaluator: ", "one of aesthetic_v2_5, embedded", "got 3", "choose one of them"]),
+    (["evaluator=null"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got null", "choose one of them"]),
+    (["models=null"], ["models: ", "one of imagenet, openai_clip", "got null", "choose one of them"]),
+    (["evaluator=[tiny, 3]"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got 3", "choose one of them"]),
     (["+experiment=true"], ["experiment: ", "one of paper", "got true", "choose one of them"]),
     (["runtime=-1.5e3"], ["runtime: ", "one of deterministic, fast", "got -1.5e3", "choose one of them"]),
-    (["models@models=NULL"], ["models: ", "one of embedded, openai_clip", "got NULL", "choose one of them"]),
+    (["models@models=NULL"], ["models: ", "one of imagenet, openai_clip", "got NULL", "choose one of them"]),
     ([OWN], ["prompts.positive: ", "got none", "command line"]),
     ([OWN, "prompts.positive={}"], ["prompts.positive: ", "named prompts", "got {}", "prompts.positive={mine:"]),
     ([OWN, "prompts.positive=a red circle"], ["prompts.positive: ", "named prompts", "got 'a red circle'"]),
@@ -453,11 +469,21 @@ ERRORS = [
     (["objective.l1=inf"], ["objective.l1: ", "got inf"]),
     (["method.aesthetic_sign=2"], ["aesthetic_sign: ", "-1, 0 or 1", "got 2", "choose a method"]),
     (["method.name=../das"], ["method.name: ", "got '../das'"]),
-    (["models.family=other"], ["models.family: ", "embedded, openai_clip", "got 'other'", "choose"]),
-    (["models.family=[embedded]"], ["models.family: ", "embedded, openai_clip", "got ['embedded']", "choose"]),
-    (["+evaluator.other={}"], ["evaluator: ", "embedded, aesthetic_v2_5", "got 'other'", "choose"]),
-    (["~evaluator.embedded"], ["evaluator: ", "embedded", "got {}", "choose"]),
-    (["+evaluator.embedded.size=3"], ["evaluator.embedded: ", "got size", "--cfg job"]),
+    (["~models.kind", "models.family=other"], ["models.family: ", "imagenet, openai_clip", "got 'other'", "choose"]),
+    (["~models.kind", "models.family=[tiny]"], ["models.family: ", "imagenet, openai_clip", "got ['tiny']"]),
+    (["+evaluator.other={}"], ["evaluator: ", "aesthetic_v2_5, imagenet", "got 'other'", "choose"]),
+    (["models.kind=Guide"], ["models.kind: ", "the dotted name of a class", "got 'Guide'", "module.Class"]),
+    (
+        ["models.kind=nowhere.Guide"],
+        ["models.kind: ", "to import nowhere, got “No module named 'nowhere'”", "PYTHONPATH"],
+    ),
+    (["models.kind=tiny_models.Guide"], ["models.kind: ", "a dataclass Guide in tiny_models, found none"]),
+    (["models.kind=tiny_models.TinyNetwork"], ["models.kind: ", "a dataclass TinyNetwork in tiny_models, found none"]),
+    (["models.kind=test_plan.HalfAGuide"], ["models.kind: ", "a GuideChoice, got test_plan.HalfAGuide", "implement"]),
+    (["evaluator.tiny.kind=null"], ["evaluator.tiny.kind: ", "the dotted name of a class", "got 'None'"]),
+    (["evaluator.tiny.kind=tiny_models.TinyWords"], ["evaluator.tiny.kind: ", "a dataclass TinyWords in tiny_models"]),
+    (["~evaluator.tiny"], ["evaluator: ", "aesthetic_v2_5, imagenet", "got {}", "choose"]),
+    (["+evaluator.tiny.size=3"], ["evaluator.tiny: ", "got size", "--cfg job"]),
     (
         ["evaluator=aesthetic_v2_5", "evaluator.aesthetic_v2_5.attention=fast"],
         ["evaluator.aesthetic_v2_5.attention: ", "sdpa, math, flash_attn", "got 'fast'"],
@@ -538,35 +564,3 @@ def test_bad_input_is_told_in_a_sentence(plan_of, overrides, said):
 def test_cuda_that_is_not_there_is_told_when_planning(plan_of):
     with pytest.raises(UserError, match=r"runtime\.device: expected cuda, .* finds only .*cpu.*runtime\.device=auto"):
         plan_of("runtime.device=cuda")
-
-
-@pytest.fixture
-def copied_weights(tmp_path, monkeypatch):
-    """The embedded models read from a copy; gives its folder."""
-    folder = tmp_path / "data"
-    shutil.copytree(embedded.DATA, folder)
-    for name in ("digest", "load_tokenizer", "load_towers"):
-        monkeypatch.setattr(embedded, name, functools.partial(getattr(embedded, name), folder=folder))
-    return folder
-
-
-def test_copied_weights_are_as_good(plan_of, copied_weights):
-    assert {s.settings["weights"]["guide"] for s in plan_of().samples} == {embedded.digest("guide")}
-
-
-@pytest.mark.parametrize("damage", ["one bit", "end cut off", "empty", "gone"])
-def test_damaged_weights_are_told_when_planning(plan_of, copied_weights, damage):
-    path = copied_weights / "guide.safetensors"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    kept = {"one bit": data, "end cut off": data[: len(data) // 2], "empty": b""}
-    path.unlink()
-    if damage in kept:
-        path.write_bytes(kept[damage])
-    with pytest.raises(UserError) as error:
-        plan_of()
-    sentence = str(error.value)
-    assert "embedded guide: expected " in sentence
-    assert "guide.safetensors" in sentence
-    assert "reinstall the package" in sentence
-    assert ("found none" if damage == "gone" else "truncated, altered") in sentence

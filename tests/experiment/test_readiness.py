@@ -8,11 +8,12 @@ import sys
 
 import pytest
 from reference import ROOT, save_small_clip, save_small_siglip, small_clip
+from tiny_models import TinyGuideChoice, TinyJudgeChoice
 
 from das_ag.errors import UserError
 from das_ag.experiment import readiness
-from das_ag.experiment.evaluators import AestheticV25Choice, EmbeddedJudgeChoice
-from das_ag.experiment.guides import EmbeddedGuideChoice, OpenAIClipChoice
+from das_ag.experiment.evaluators import AestheticV25Choice
+from das_ag.experiment.guides import OpenAIClipChoice
 from das_ag.experiment.readiness import is_known_answer, known_answer, look, sources
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.sources import WeightFile
@@ -65,8 +66,8 @@ def test_an_altered_file_in_its_own_place_is_unusable(tmp_path):
     assert "expected SHA-256 0000" in finding.problem
 
 
-def test_embedded_models_need_no_file():
-    assert list(sources(EmbeddedGuideChoice("embedded"), [EmbeddedJudgeChoice()])) == []
+def test_models_of_ones_own_need_no_file():
+    assert list(sources(TinyGuideChoice("tiny"), [TinyJudgeChoice()])) == []
 
 
 def test_openais_answer_is_known_and_another_is_not():

@@ -137,6 +137,16 @@ def test_another_revision_of_the_algorithm_is_named(plan):
         regenerate(Recipe(other, Placement(1, 0, 64, 1)), CPU)
 
 
+def test_models_that_are_gone_are_told_with_the_version_that_had_them(old_store):
+    record = old_store.records()[0][0]
+    with pytest.raises(UserError) as told:
+        regenerate(Recipe(record.sample, Placement(1, 0, 64, 1)), CPU)
+    assert str(told.value) == (
+        f"{record.sample.name}: version 0.1.0 of das-ag made it with models that this version no longer has; use that "
+        "version."
+    )
+
+
 def test_settings_of_another_version_are_named(plan):
     sample = plan.samples[0]
     without = {name: value for name, value in sample.settings.items() if name != "deterministic"}

@@ -153,6 +153,26 @@ def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "warned"),
+    [
+        ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, True),
+        ({"avx512_bf16": True, "amx_bf16": False}, False),
+        ({"avx512_bf16": False, "amx_bf16": True}, False),
+        ({"neon": True}, False),  # another architecture, of which nothing was measured
+    ],
+)
+def test_bfloat16_that_the_processor_only_imitates_is_warned_of(settings, monkeypatch, caplog, capabilities, warned):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    runtime_module._warn_of_bfloat16.cache_clear()
+    for precision in ("float32", "bfloat16", "bfloat16"):
+        set_up(settings(precision=precision, device="cpu"))
+    messages = [record.getMessage() for record in caplog.records if "bfloat16" in record.getMessage()]
+    assert len(messages) == warned
+    if warned:
+        assert "Use runtime.precision=float32" in messages[0]
+
+
 def flags():
     backends = torch.backends
     return {

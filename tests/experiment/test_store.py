@@ -233,12 +233,12 @@ def test_damaged_levels_are_named(store, sample_of, damage):
 def test_scores_are_kept_by_evaluator(store, sample_of, put):
     put(store, sample_of())
     (record,), _ = store.records()
-    store.write_score(record, "embedded", 6.25, "a" * 64)
+    store.write_score(record, "tiny", 6.25, "a" * 64)
     store.write_score(record, "other", 7.5, "b" * 64)
-    store.write_score(record, "embedded", 6.5, "c" * 64)
+    store.write_score(record, "tiny", 6.5, "c" * 64)
     (record,), _ = store.records()
     assert {name: (s["score"], s["digest"]) for name, s in record.scores.items()} == {
-        "embedded": (6.5, "c" * 64),
+        "tiny": (6.5, "c" * 64),
         "other": (7.5, "b" * 64),
     }
 
@@ -246,17 +246,17 @@ def test_scores_are_kept_by_evaluator(store, sample_of, put):
 def test_scores_of_another_image_do_not_count(store, sample_of, put):
     folder = put(store, sample_of())
     (record,), _ = store.records()
-    store.write_score(record, "embedded", 6.25, "a" * 64)
+    store.write_score(record, "tiny", 6.25, "a" * 64)
     store.write_score(record, "other", 7.5, "b" * 64)
     scores = json.loads((folder / "scores.json").read_text())
-    scores["embedded"]["image_sha256"] = "0" * 64
+    scores["tiny"]["image_sha256"] = "0" * 64
     (folder / "scores.json").write_text(json.dumps(scores))
     (record,), damaged = store.records()
     assert set(record.scores) == {"other"}
     assert damaged == []
 
 
-@pytest.mark.parametrize("text", ["", '{"embedded": {', "[]", '{"embedded": 6.5}', '{"embedded": {"score": 6.5}}'])
+@pytest.mark.parametrize("text", ["", '{"tiny": {', "[]", '{"tiny": 6.5}', '{"tiny": {"score": 6.5}}'])
 def test_damaged_scores_are_told_and_do_not_cost_the_sample(store, sample_of, put, caplog, text):
     path = put(store, sample_of(), 6.5) / "scores.json"
     path.write_text(text)
@@ -265,9 +265,9 @@ def test_damaged_scores_are_told_and_do_not_cost_the_sample(store, sample_of, pu
     assert re.fullmatch(
         rf"{path}: is damaged \(.+\), and counts for nothing; its image is scored again", caplog.messages[0]
     )
-    store.write_score(record, "embedded", 6.25, "a" * 64)
+    store.write_score(record, "tiny", 6.25, "a" * 64)
     (record,), _ = store.records()
-    assert record.scores["embedded"]["score"] == 6.25
+    assert record.scores["tiny"]["score"] == 6.25
 
 
 def unfinished(store, host, pid, *, age_s=0.0, is_file=False):
@@ -306,7 +306,7 @@ def test_where_folders_cannot_be_opened_samples_are_stored_all_the_same(store, s
     monkeypatch.setattr(sys, "platform", "win32")
     put(store, sample_of(), 6.5)
     (record,) = store.records()[0]
-    assert record.scores["embedded"]["score"] == 6.5
+    assert record.scores["tiny"]["score"] == 6.5
 
 
 @pytest.mark.parametrize("is_file", [False, True], ids=["folder", "file"])
@@ -588,7 +588,7 @@ def test_scores_failures_and_preparation_tell_too(store, sample_of, put, monkeyp
     before = contents(store.root)
     new = Store(store.root.parent / "new")
     for act in (
-        lambda: store.write_score(record, "embedded", 7.0, "b" * 64),
+        lambda: store.write_score(record, "tiny", 7.0, "b" * 64),
         lambda: store.failures.write(sample_of("star"), "got NaN"),
         new.prepare,
     ):

@@ -324,6 +324,14 @@ def test_the_script_ends_with_2_if_one_could_not_be_made(script, store, what):
     assert lines[-1] == f"{2 if what == 'row' else 0} of 3 samples have their stored bytes again"
 
 
+def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old_store):
+    status, lines, err = script(old_store.root)
+    assert (status, err) == (2, "")
+    why = "version 0.1.0 of das-ag made it with models that this version no longer has; use that version."
+    assert sorted(lines[:3]) == [f"{name} heart seed 42: {why}" for name in ("das", "das_ag", "das_rag")]
+    assert lines[3:] == ["0 of 3 samples have their stored bytes again"]
+
+
 def test_the_script_ends_with_2_if_a_sample_is_damaged(script, store):
     (store.root / record_of(store).folder / "trace.csv").unlink()
     status, lines, err = script(store.root)

@@ -26,7 +26,7 @@ EVIL = "</script><script>alert(1)</script> \"quoted\" & 'so' <!-- ${x} {{program
 
 
 def gallery(store, table=""):
-    return write_gallery(store.root, score_table(store.records()[0], "embedded"), "Embedded judge", table)
+    return write_gallery(store.root, score_table(store.records()[0], "tiny"), "Tiny judge", table)
 
 
 def content_of(page):
@@ -136,8 +136,8 @@ def test_a_damaged_image_is_left_out_and_named(store, sample_of, damage, caplog)
     if damage != "missing":
         other = store.root / sample_of(seed=2).folder / "image.png"
         path.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "another": other.read_bytes()}[damage])
-    scores = score_table(store.records()[0], "embedded")
-    content = content_of(write_gallery(store.root, scores, "Embedded judge"))
+    scores = score_table(store.records()[0], "tiny")
+    content = content_of(write_gallery(store.root, scores, "Tiny judge"))
     assert len(content["samples"]) == 5
     (sentence,) = content["left_out"]
     assert path.parent.name in sentence
@@ -146,9 +146,9 @@ def test_a_damaged_image_is_left_out_and_named(store, sample_of, damage, caplog)
 
 
 def test_a_sample_that_is_gone_is_left_out_and_named(store, sample_of):
-    scores = score_table(store.records()[0], "embedded")
+    scores = score_table(store.records()[0], "tiny")
     shutil.rmtree(store.root / sample_of(seed=1).folder)
-    content = content_of(write_gallery(store.root, scores, "Embedded judge"))
+    content = content_of(write_gallery(store.root, scores, "Tiny judge"))
     assert len(content["samples"]) == 5
     assert str(sample_of(seed=1).folder) in content["left_out"][0]
 
@@ -169,9 +169,9 @@ def test_without_scores_the_images_are_shown(tmp_path, sample_of, put):
 
 
 def test_later_columns_are_shown(store):
-    scores = score_table(store.records()[0], "embedded")
+    scores = score_table(store.records()[0], "tiny")
     scores = scores.assign(score_other=3.0, blur=0.5, remark="fine", flag=True)
-    names = dict(content_of(write_gallery(store.root, scores, "Embedded judge"))["numbers"])
+    names = dict(content_of(write_gallery(store.root, scores, "Tiny judge"))["numbers"])
     assert list(names) == ["aesthetic_score", "guide_aesthetic_score", "clip_positive", "score_other", "blur"]
 
 
@@ -319,9 +319,7 @@ def test_pictures_are_chosen(real_store, visit):
     page.fill("#lowest", "5")
     page.fill("#highest", "5.45")
     records = real_store.records()[0]
-    assert sorted(visible_keys(page)) == sorted(
-        r.sample.key for r in records if 5 <= r.scores["embedded"]["score"] <= 5.45
-    )
+    assert sorted(visible_keys(page)) == sorted(r.sample.key for r in records if 5 <= r.scores["tiny"]["score"] <= 5.45)
     page.fill("#search", "no such words")
     assert page.locator("#nothing").is_visible()
 
@@ -380,7 +378,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(real_store, visit):
 
 def wide_table():
     """As the report writes it of one folder with several settings."""
-    heads = ["method", "settings", "n", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
+    heads = ["method", "settings", "n", "mean ↑", "95 %", "std", "similarity ↑", "− DAS ↑", "95 %", "p"]
     settings = "learning_rate=0.05 steps=200 objective.total_variation=10.0 views.count=8"
     numbers = ["12", "8.386", "8.226 … 8.536", "0.213", "0.756", "+1.221", "+1.095 … +1.355", "0.031"]
     rows = [[name, settings, *numbers] for name in ("DAS", "DAS-AG", "DAS-rAG")]

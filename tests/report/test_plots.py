@@ -144,7 +144,7 @@ def test_one_image_of_das_is_joined_with_all_that_weigh_the_score_otherwise():
 
 def test_images_of_different_texts_are_never_joined(store_of_two_texts):
     """Of the four images by two methods, two have the same prompt and negative prompt."""
-    scores = score_table(store_of_two_texts.records()[0], "embedded")
+    scores = score_table(store_of_two_texts.records()[0], "tiny")
     (axes,) = scores_figure(scores, "judge").axes
     (line,) = lines_of(axes)
     assert sorted(y for _, y in line) == [5.0, 5.25]
@@ -255,7 +255,7 @@ def test_a_group_looks_the_same_in_all_plots(tmp_path, sample_of, put):
         for method in ("das_ag", "das"):
             put(store, sample_of(method=method, steps=steps), 6.0)
     records = store.records()[0]
-    assert groups_of(trace_table(store, records)[0]) == groups_of(score_table(records, "embedded"))
+    assert groups_of(trace_table(store, records)[0]) == groups_of(score_table(records, "tiny"))
 
 
 def test_traces_of_a_store_are_one_table_and_damage_is_named(tmp_path, sample_of, put):
@@ -317,7 +317,7 @@ def test_the_sheet_shows_every_prompt_with_a_seed_of_its_own():
 
 
 def test_the_sheet_has_a_row_for_each_text_of_a_prompt(store_of_two_texts):
-    scores = score_table(store_of_two_texts.records()[0], "embedded")
+    scores = score_table(store_of_two_texts.records()[0], "tiny")
     figure = images_figure(scores, grey)
     grid = np.array(figure.axes).reshape(3, 2)
     assert [axes.get_title() for axes in grid[0]] == ["DAS", "DAS-AG"]
@@ -438,7 +438,7 @@ def test_figures_of_uncommon_stores_can_be_drawn(scores, tmp_path):
 def plot(store, folder):
     records, damaged = store.records()
     assert damaged == []
-    return write_plots(store, records, score_table(records, "embedded"), "judge", folder)
+    return write_plots(store, records, score_table(records, "tiny"), "judge", folder)
 
 
 def test_all_figures_are_written_and_always_the_same(made, tmp_path):

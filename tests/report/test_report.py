@@ -34,7 +34,7 @@ def fill(root, sample_of, put):
 
 
 def report(store):
-    return write_report(store.root, "embedded")
+    return write_report(store.root, "tiny")
 
 
 def cells_of(table):
@@ -63,7 +63,7 @@ def test_report_lies_beside_the_samples(reported):
         ("DAS", "3", "6.100", "2.646"), ("DAS-AG", "3", "6.200", "2.646"), ("DAS-rAG", "3", "6.000", "2.646"),
     ]  # fmt: skip
     assert r"\toprule" in (store.root / "table.tex").read_text(encoding="utf-8")
-    assert "Embedded judge, which guided none" in table
+    assert "Tiny judge, which guided none" in table
     assert "## By prompt" in table
     assert (store.root / "index.html").is_file()
     summary = pd.read_csv(store.root / "table.csv")
@@ -71,6 +71,16 @@ def test_report_lies_beside_the_samples(reported):
     np.testing.assert_allclose(summary["mean"], [6.1, 6.2, 6.0])
     np.testing.assert_allclose(summary["std"], 7**0.5)
     assert summary["n"].tolist() == [3, 3, 3]
+
+
+def test_a_store_of_version_0_1_0_is_reported(old_store):
+    """Its models are gone, but the report needs only what it holds."""
+    table, left_out = write_report(old_store.root)
+    assert left_out == []
+    assert [(row[0], row[1]) for row in cells_of(table)] == [("DAS", "1"), ("DAS-AG", "1"), ("DAS-rAG", "1")]
+    assert "Embedded judge, which guided none" in table
+    assert "Embedded judge" in (old_store.root / "index.html").read_text(encoding="utf-8")
+    assert {"scores.png", "trajectories.svg"} <= {path.name for path in (old_store.root / "plots").iterdir()}
 
 
 def test_scores_are_written_in_full(reported):
@@ -122,7 +132,7 @@ def test_plots_are_readable_pictures(reported):
 
 def test_every_score_is_a_point_and_axes_say_what_they_show(store):
     records, _ = store.records()
-    figure = scores_figure(score_table(records, "embedded"), "Embedded judge")
+    figure = scores_figure(score_table(records, "tiny"), "Tiny judge")
     assert isinstance(figure, Figure)
     (axes,) = figure.axes
     heights = sorted(
@@ -136,16 +146,16 @@ def test_every_score_is_a_point_and_axes_say_what_they_show(store):
     assert "↑ better" in axes.get_ylabel()
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert labels == ["DAS\nn = 3", "DAS-AG\nn = 3", "DAS-rAG\nn = 3"]
-    assert "Embedded judge" in axes.get_title(loc="left")
+    assert "Tiny judge" in axes.get_title(loc="left")
 
 
 def test_an_evaluator_that_guided_stands_in_the_first_line(store, sample_of, put):
     sample = dataclasses.replace(sample_of(seed=9), settings={"weights": {"guide": "a" * 64}})
     put(store, sample, 5.0)
     (record,) = [r for r in store.records()[0] if r.sample.seed == 9]
-    store.write_score(record, "embedded", 5.0, "d" * 64, title="Embedded judge", weights={"judge": "a" * 64})
+    store.write_score(record, "tiny", 5.0, "d" * 64, title="Tiny judge", weights={"judge": "a" * 64})
     table, _ = report(store)
-    assert table.splitlines()[0].startswith("Embedded judge ALSO GUIDED images of this table")
+    assert table.splitlines()[0].startswith("Tiny judge ALSO GUIDED images of this table")
     assert "guided none" not in table
     assert "ALSO GUIDED" in (store.root / "table.tex").read_text(encoding="utf-8")
 
@@ -214,9 +224,9 @@ def asked_for_published(tmp_path, sample_of):
 
 
 def test_published_figures_stand_beside_scores_of_the_same_predictor_only(asked_for_published):
-    score_all(asked_for_published, "embedded", 7.0)
+    score_all(asked_for_published, "tiny", 7.0)
     score_all(asked_for_published, "aesthetic_v2_5", 3.5)
-    table, _ = write_report(asked_for_published.root, "embedded")
+    table, _ = write_report(asked_for_published.root, "tiny")
     assert "3.406" not in table
     assert "Published" not in table
     assert "published_mean" not in pd.read_csv(asked_for_published.root / "table.csv")
@@ -243,7 +253,7 @@ def test_different_evaluators_share_no_table(tmp_path, sample_of, put):
     to = tmp_path / "to"
     done = make_table(a.root, b.root, "--to", to)
     assert done.returncode == 1
-    assert re.search(r"expected the same one .*, got embedded in .*a, other in .*b; score all", done.stderr)
+    assert re.search(r"expected the same one .*, got tiny in .*a, other in .*b; score all", done.stderr)
     assert not to.exists()
     score_all(a, "other", 4.0)
     put(a, sample_of(seed=1), 5.0)  # so that the first evaluator has scored most

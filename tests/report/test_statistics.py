@@ -24,7 +24,7 @@ def store(tmp_path):
 def table_of(store):
     records, damaged = store.records()
     assert damaged == []
-    return score_table(records, "embedded")
+    return score_table(records, "tiny")
 
 
 def test_columns(store, sample_of, put):
@@ -89,7 +89,8 @@ def test_mean_and_standard_deviation_by_hand(store, sample_of, put):
     put(store, sample_of(method="das_rag"), 3.25)
     summary = method_summary(table_of(store))
     assert list(summary.columns) == [
-        "method", "settings", "mean", "low", "high", "std", "n", "prompts", "similarity"
+        "method", "settings", "mean", "low", "high", "std", "n", "prompts", "similarity", "recognised",
+        "recognisable",
     ]  # fmt: skip
     assert set(summary["similarity"]) == {0.25}
     assert list(summary["n"]) == [3, 2, 1]
@@ -139,7 +140,7 @@ def test_the_sign_of_the_method_is_no_difference_of_settings(store, sample_of, p
 
 
 def test_an_empty_store_gives_empty_tables():
-    table = score_table([], "embedded")
+    table = score_table([], "tiny")
     assert len(table) == 0
     assert len(table.columns) == 13
     assert method_summary(table).empty
@@ -385,11 +386,11 @@ def test_scores_of_several_evaluators_stand_side_by_side(store, sample_of, put):
     records, _ = store.records()
     store.write_score(records[1], "other", 3.5, "d" * 64, title="Another one")
     records, _ = store.records()
-    assert evaluators_of(records) == {"embedded": "Embedded judge", "other": "Another one"}
-    table = score_table(records, "embedded").set_index("seed")
+    assert evaluators_of(records) == {"tiny": "Tiny judge", "other": "Another one"}
+    table = score_table(records, "tiny").set_index("seed")
     assert table["aesthetic_score"].to_dict() == {1: 6.0, 2: 7.0}
     assert table["score_other"].fillna(0).to_dict() == {1: 0.0, 2: 3.5}
-    assert "score_embedded" in score_table(records, "other")
+    assert "score_tiny" in score_table(records, "other")
 
 
 def test_evaluators_stand_by_how_many_samples_they_scored_then_by_name(store, sample_of, put):
@@ -408,6 +409,30 @@ def test_an_evaluator_that_guided_is_known_by_its_weights(store, sample_of, put)
     store.write_score(record, "guide", 3.5, "x", weights={"head": "a" * 64})
     put(store, sample_of(seed=7))  # scored by none
     records, _ = store.records()
-    assert not is_guided_by(records, "embedded")
+    assert not is_guided_by(records, "tiny")
     assert not is_guided_by(records, "judge")
     assert is_guided_by(records, "guide")
+
+
+def recognised_scores(**found):
+    """Scores of DAS images of one prompt each, with what the evaluator said of recognising them."""
+    rows = [
+        {"method": "das", "settings": "", "prompt_id": name, "aesthetic_score": score, "clip_positive": 0.5,
+         "recognised": recognised}
+        for name, (score, recognised) in found.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_recognised_images_are_counted_among_those_that_can_be():
+    nan = math.nan
+    summary = method_summary(recognised_scores(tiger=(6.0, 1.0), castle=(5.0, 0.0), gloomy=(4.0, nan)))
+    (row,) = summary.to_dict("records")
+    assert (row["recognised"], row["recognisable"], row["n"], row["mean"]) == (1, 2, 3, 5.0)
+
+
+def test_an_evaluator_that_only_recognises_has_no_mean():
+    (row,) = method_summary(recognised_scores(tiger=(math.nan, 1.0), castle=(math.nan, 1.0))).to_dict("records")
+    assert (row["recognised"], row["recognisable"], row["n"]) == (2, 2, 2)
+    assert math.isnan(row["mean"])
+    assert math.isnan(row["low"])

@@ -36,7 +36,7 @@ def test_the_table_of_three_methods():
     lines = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in markdown(set_results(results(THREE))).splitlines()
     ]
-    assert lines[0] == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑", "− DAS ↑", "95 %", "p"]
+    assert lines[0] == ["method", "n", "prompts", "mean ↑", "95 %", "std", "similarity ↑", "− DAS ↑", "95 %", "p"]
     assert [row[:3] for row in lines[2:]] == [["DAS", "3", "2"], ["DAS-AG", "3", "2"], ["DAS-rAG", "1", "1"]]
     assert [row[3] for row in lines[2:]] == ["6.000", "6.000", "3.250"]
     assert [row[4] for row in lines[2:]] == ["4.500 … 9.000", "6.000 … 6.000", "–"]
@@ -67,7 +67,7 @@ def test_numbers_are_kept_in_full_for_the_csv():
 
 def test_the_caption_counts_pairs_and_what_has_no_partner():
     text = " ".join(caption(results(THREE), "A judge", guided=False))
-    assert "Aesthetic score by A judge, which guided none of the images; scale 1–10, ↑ better." in text
+    assert "Score by A judge, which guided none of the images; scale 1–10, ↑ better." in text
     assert "DAS-AG: 2 pairs of 1 prompt and 1 without partner; DAS-rAG: 1 pair of 1 prompt)" in text
     assert "9,999 resamples, seed 0" in text
     assert "One sample has neither standard deviation nor interval" in text
@@ -124,7 +124,7 @@ def test_an_evaluator_that_guided_is_told():
 
 def test_without_das_there_is_no_difference():
     found = results(THREE[THREE["method"] != "das"])
-    assert set_results(found).heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    assert set_results(found).heads == ["method", "n", "prompts", "mean ↑", "95 %", "std", "similarity ↑"]
     assert "− DAS" not in " ".join(caption(found, "A judge", guided=False))
 
 
@@ -180,7 +180,7 @@ def test_some_rows_of_scores_make_a_table_of_prompts_too():
 
 def test_texts_of_one_prompt_have_rows_of_their_own(store_of_two_texts, sample_of, put):
     put(store_of_two_texts, sample_of("star"), 3.0)  # has one text, though its negative is that of others
-    table = set_prompts(prompt_results(score_table(store_of_two_texts.records()[0], "embedded")))
+    table = set_prompts(prompt_results(score_table(store_of_two_texts.records()[0], "tiny")))
     assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑"]
     assert sorted(table.rows) == [
         ['heart, prompt="a green triangle", negative=none', "–", "7.000 (n = 1)"],
@@ -232,3 +232,23 @@ def test_the_same_scores_give_the_same_table():
         ]
     )
     assert results(many).equals(results(many.copy()))
+
+
+def test_the_table_says_how_many_images_were_recognised():
+    rows = [
+        {"method": method, "settings": "", "prompt_id": name, "prompt": name, "negative": "", "seed": 1,
+         "aesthetic_score": 5.0, "clip_positive": 0.5, "recognised": recognised}
+        for method, name, recognised in [("das", "tiger", 1.0), ("das", "castle", 0.0), ("das_ag", "tiger", 1.0)]
+    ]  # fmt: skip
+    table = set_results(results(pd.DataFrame(rows)))
+    place = table.heads.index("recognised ↑")
+    assert [cells[place] for cells in table.rows] == ["1 of 2", "1 of 1"]
+
+
+def test_an_evaluator_speaks_for_itself_below_the_table():
+    scores = pd.DataFrame(
+        [{"method": "das", "settings": "", "prompt_id": "tiger", "prompt": "a tiger", "negative": "", "seed": 1,
+          "aesthetic_score": 5.0, "clip_positive": 0.5}]
+    )  # fmt: skip
+    sentences = caption(results(scores), "A judge", guided=False, remark="It rates sharpness alone.")
+    assert sentences[1] == "It rates sharpness alone."

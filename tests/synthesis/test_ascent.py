@@ -100,7 +100,7 @@ def test_steps_are_counted_and_terms_detached():
     run = Run(0, 1)
     iterates = list(run.steps())
     assert [iterate.step for iterate in iterates] == list(range(30))
-    for value in (iterates[0].loss, *vars(iterates[0].terms).values()):
+    for value in (iterates[0].loss, *iterates[0].terms.by_name().values()):
         assert value.shape == (2,)
         assert not value.requires_grad
     assert torch.equal(iterates[5].loss, run.objective.loss(iterates[5].terms, 5, 30))
@@ -110,7 +110,7 @@ def test_an_iterate_holds_what_was_seen_before_the_move():
     run = Run(0, 1, views=PLAIN)
     seen = run.result()
     for iterate in run.steps():
-        for name, value in vars(iterate.terms).items():
+        for name, value in iterate.terms.by_name().items():
             torch.testing.assert_close(value, getattr(seen, name), rtol=0, atol=1e-6)
         seen = run.result()
 
@@ -141,7 +141,7 @@ def test_views_that_pass_in_parts_give_the_same(views, views_per_pass):
     expected = list(whole.steps())
     passes.clear()
     for a, b in zip(expected, parts.steps(views_per_pass=views_per_pass), strict=True):
-        for name, value in vars(a.terms).items():
+        for name, value in a.terms.by_name().items():
             torch.testing.assert_close(getattr(b.terms, name), value, rtol=0, atol=1e-5)
         torch.testing.assert_close(b.loss, a.loss, rtol=0, atol=1e-4)
     for level, other in zip(whole.pyramid.levels, parts.pyramid.levels, strict=True):
@@ -230,7 +230,7 @@ def through_a_file(state):
 
 def bytes_of(iterate):
     """Whatever a step says and leaves, to be compared to the last bit."""
-    tensors = [iterate.loss, *vars(iterate.terms).values(), iterate.finite, *iterate.pyramid.levels]
+    tensors = [iterate.loss, *iterate.terms.by_name().values(), iterate.finite, *iterate.pyramid.levels]
     return [tensor.detach().numpy().tobytes() for tensor in tensors]
 
 
@@ -256,7 +256,7 @@ def test_going_on_from_a_state_gives_the_bytes_of_an_unbroken_run(started, broke
     rest = [(iterate.step, bytes_of(iterate)) for iterate in ascent]
     assert [step for step, _ in rest] == list(range(broken_after, 10))
     assert got + [left for _, left in rest] == expected
-    for name, value in vars(other.result()).items():
+    for name, value in other.result().by_name().items():
         assert torch.equal(value, getattr(unbroken.result(), name))
 
 

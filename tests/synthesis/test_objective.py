@@ -8,13 +8,14 @@ from das_ag.synthesis.objective import (
     Objective,
     ObjectiveSettings,
     Terms,
+    highlights,
     mean_features,
     total_variation,
 )
 from das_ag.synthesis.schedules import Schedule
 
 DIM, SIZE = 6, 4
-TERMS = {"aesthetic": 0.6, "positive": 0.3, "negative": 0.1, "total_variation": 0.4, "l1": 0.2}
+TERMS = {"aesthetic": 0.6, "positive": 0.3, "negative": 0.1, "total_variation": 0.4, "l1": 0.2, "highlights": 0.05}
 
 
 def settings(**changes):
@@ -65,6 +66,7 @@ def test_loss_by_hand(sign, loss):
         ("clip", -0.2),  # -(0.3 - 0.1)
         ("total_variation", 0.4),
         ("l1", 0.2),
+        ("highlights", 0.05),
     ],
 )
 def test_each_weight_reaches_its_own_term(weight, loss):
@@ -157,7 +159,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(place):
     together = Objective(settings(), positive, negative).measure(guide, views)
     one = slice(place, place + 1)
     alone = Objective(settings(), positive[one], negative[one]).measure(guide, views[one])
-    for name, value in vars(together).items():
+    for name, value in together.by_name().items():
         assert value[place].item() == pytest.approx(getattr(alone, name).item(), abs=1e-12), name
 
 
@@ -184,3 +186,19 @@ def test_a_samples_loss_has_no_gradient_in_its_neighbours():
 def test_errors(changes, message):
     with pytest.raises(UserError, match=message):
         settings(**changes)
+
+
+def test_highlights_are_what_exceeds_nine_tenths():
+    rgb = torch.full((2, 3, 2, 2), 0.9)
+    rgb[1, 0, 0, 0], rgb[1, 1, 1, 1], rgb[1, 2, 0, 1] = 1.0, 0.95, 0.5
+    assert highlights(rgb).tolist() == pytest.approx([0, (0.1 + 0.05) / 12], abs=1e-7)
+
+
+def test_a_guide_that_does_not_rate_has_no_aesthetic_term():
+    guide = toy_guide()
+    silent = Guide(SIZE, guide.encode_images, None)
+    objective = Objective(settings(aesthetic_sign=0), random_features(2), random_features(2))
+    terms, rated = (objective.measure(g, random_views(2, 3)) for g in (silent, guide))
+    assert terms.aesthetic is None
+    assert [*terms.by_name()] == ["positive", "negative", "total_variation", "l1"]
+    assert torch.equal(objective.loss(terms, 0, 10), objective.loss(rated, 0, 10))

@@ -204,7 +204,7 @@ def test_the_model_sees_the_normalised_image(gamut):
         ({"combine": "max"}, r"pyramid\.combine: expected one of mean, sum, got 'max'"),
         ({"initial": "ones"}, r"pyramid\.initial: expected one of scaled_noise, zeros, got 'ones'"),
         ({"interpolation": "area"}, r"pyramid\.interpolation: expected one of .*, got 'area'"),
-        ({"gamut": "cmyk"}, r"pyramid\.gamut: expected one of clip_normalised, full, got 'cmyk'"),
+        ({"gamut": "cmyk"}, r"pyramid\.gamut: expected one of clip_normalised, full, decorrelated, got 'cmyk'"),
         ({"canvas_px": 0, "max_level_px": 0}, r"pyramid\.canvas_px: expected at least 1, got 0"),
         ({"max_level_px": 17}, r"pyramid\.max_level_px: expected from 1 to the canvas' 16 px, got 17; lower it"),
         ({"max_level_px": 0}, r"pyramid\.max_level_px: expected from 1 to the canvas' 16 px, got 0"),
@@ -219,3 +219,38 @@ def test_levels_of_other_sizes_are_rejected():
     chosen = settings(max_level_px=4)
     with pytest.raises(ValueError, match=r"levels: expected sizes \(1, 2, 4\), got \(1, 4\)"):
         Pyramid([torch.zeros(1, 3, 1, 1), torch.zeros(1, 3, 4, 4)], chosen)
+
+
+def test_decorrelated_colours_by_hand():
+    """RGB = sigmoid(gain · C · x), written out channel by channel."""
+    chosen = settings(gamut="decorrelated", gamut_gain=3.0, combine="sum", canvas_px=4, max_level_px=4)
+    levels = random_levels(chosen)
+    size = {"size": (4, 4), "mode": "bilinear", "align_corners": False}
+    x = torch.stack([F.interpolate(level, **size) for level in levels]).sum(dim=0)
+    longest = math.sqrt(0.26**2 + 0.27**2 + 0.27**2)  # of the first column
+    rows = ((0.26, 0.09, 0.02), (0.27, 0.0, -0.05), (0.27, -0.09, 0.03))
+    for channel, row in enumerate(rows):
+        expected = torch.sigmoid(3.0 / longest * sum(weight * x[:, place] for place, weight in enumerate(row)))
+        got = as_rgb(Pyramid(levels, chosen).canvas(), "decorrelated")[:, channel]
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-7)  # the basis is float32
+
+
+def test_decorrelated_grey_stays_grey_only_where_no_contrast_is():
+    chosen = settings(gamut="decorrelated", canvas_px=1, max_level_px=1)
+    brightness, contrast = (torch.tensor(v)[None, :, None, None] for v in ([0.5, 0, 0], [0.0, 0.5, 0]))
+    bright, coloured = (as_rgb(Pyramid([x], chosen).canvas(), "decorrelated").flatten() for x in (brightness, contrast))
+    assert bright.max() - bright.min() < 0.01
+    assert coloured[0] > 0.5 > coloured[2]  # red against blue
+
+
+def test_the_initial_scale_multiplies_the_noise():
+    (plain, scaled) = (initial_levels(settings(initial_scale=scale), generators(3)) for scale in (1.0, 0.2))
+    for before, after in zip(plain, scaled, strict=True):
+        torch.testing.assert_close(after, 0.2 * before)
+
+
+@pytest.mark.parametrize("name", ["gamut_gain", "initial_scale"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])
+def test_gain_and_scale_are_positive_numbers(name, value):
+    with pytest.raises(UserError, match=f"{name}: expected a number above 0"):
+        settings(**{name: value})

@@ -155,8 +155,8 @@ def test_a_sample_draws_the_same_numbers_whatever_its_batch(place, geometry):
     seeds = (4, 0, 11)
     in_batch, by_itself = generators(*seeds), generators(seeds[place])
     for _ in range(3):  # steps
-        together = draw_view_numbers(settings(), geometry, in_batch)
-        alone = draw_view_numbers(settings(), geometry, by_itself)
+        together = draw_view_numbers(settings(crops=0.5), geometry, in_batch)
+        alone = draw_view_numbers(settings(crops=0.5), geometry, by_itself)
         for name, values in vars(together).items():
             assert torch.equal(values[place : place + 1], getattr(alone, name)), name
 
@@ -186,4 +186,73 @@ def test_plain_view_is_the_middle_resized(size, border, image_size_px):
 )
 def test_errors(changes, message):
     with pytest.raises(UserError, match=message):
+        settings(**changes)
+
+
+def test_without_crops_no_number_is_drawn_for_them():
+    geometry = ViewGeometry(10, 10)
+    plain, cropped = (draw_view_numbers(settings(crops=share), geometry, generators(7)) for share in (0.0, 0.5))
+    assert plain.crop_px is None
+    assert torch.equal(plain.shift_px, cropped.shift_px)
+    assert torch.equal(plain.noise, cropped.noise)
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "crops"), [(4, 0.5, 2), (4, 1.0, 4), (3, 0.5, 2), (1, 0.25, 0), (8, 0.25, 2)]
+)
+def test_a_share_of_the_views_are_crops(count, share, crops):
+    assert settings(count=count, crops=share).crops_in_step == crops
+
+
+def test_crops_lie_within_the_canvas_and_have_the_sizes_asked_for():
+    canvas_px, s = 160, settings(count=400, max_shift_px=16, crops=1.0, crop_size=(0.4, 0.9))
+    (crops,) = draw_view_numbers(s, ViewGeometry(canvas_px - 32, 8), generators(1)).crop_px
+    side, top, left = crops.T
+    assert (side.min(), side.max()) == (64, 144)  # 0.4 and 0.9 of 160
+    assert not (side % 4).any()
+    for place in (top, left):
+        assert place.min() == 0
+        assert (place + side).max() == canvas_px
+    assert abs(side.float().mean() - 104) < 3  # uniform between them: standard error 1.2
+
+
+def test_a_crop_is_cut_and_resized_as_torch_does_it_then_coloured_then_made_noisy():
+    s, geometry = settings(count=3, max_shift_px=2, crops=0.7, crop_size=(0.5, 0.8)), ViewGeometry(16, 12)
+    numbers = draw_view_numbers(s, geometry, generators(3, 4))
+    canvas = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    views = random_views(canvas, numbers, 0.3, 0.2, geometry)
+    assert views.shape == (2, 3, 3, 12, 12)
+    windows_alone = ViewNumbers(*(getattr(numbers, n)[:, :1] for n in ("shift_px", "gain", "offset", "noise")))
+    assert torch.equal(views[:, :1], random_views(canvas, windows_alone, 0.3, 0.2, geometry))
+    for sample in range(2):
+        for place, (side, top, left) in enumerate(numbers.crop_px[sample].tolist()):
+            view = 1 + place
+            cut = canvas[sample : sample + 1, :, top : top + side, left : left + side]
+            expected = F.interpolate(cut, size=(12, 12), mode="bilinear", align_corners=False)[0]
+            expected = expected * (0.2 * numbers.gain[sample, view]).exp() + 0.2 * numbers.offset[sample, view]
+            expected = expected + 0.3 * numbers.noise[sample, view]
+            torch.testing.assert_close(views[sample, view], expected, rtol=0, atol=2e-6)
+
+
+def test_crops_have_the_gradient_that_differences_give():
+    s, geometry = settings(count=2, max_shift_px=1, crops=1.0, crop_size=(0.5, 1.0)), ViewGeometry(6, 5)
+    numbers = draw_view_numbers(s, geometry, generators(5))
+    numbers = ViewNumbers(
+        numbers.shift_px, numbers.gain.double(), numbers.offset.double(), numbers.noise.double(), numbers.crop_px
+    )
+    canvas = torch.rand(1, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda c: random_views(c, numbers, 0.1, 0.1, geometry), canvas)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"crops": 1.5}, "views.crops: expected a share from 0 to 1, got 1.5"),
+        ({"crop_size": (0.9, 0.4)}, "views.crop_size: expected two shares of the canvas, the smaller first"),
+        ({"crop_size": (0.0, 0.4)}, "views.crop_size"),
+        ({"crop_size": (0.5, 1.1)}, "views.crop_size"),
+    ],
+)
+def test_crops_that_cannot_be_are_refused(changes, words):
+    with pytest.raises(UserError, match=words):
         settings(**changes)

@@ -20,8 +20,8 @@ _FONT = "font-family=\"'Source Sans 3', 'Source Sans Pro', system-ui, sans-serif
 _DASHES = {"das": "none", "das_ag": "7 3", "das_rag": "2 2.5"}
 
 CURVES = {
-    "similarity": ("positive", 1.0, "CLIP similarity, cosine ↑"),
-    "aesthetic": ("aesthetic", 10.0, "Guide’s aesthetic score, 1–10 ↑"),
+    "similarity": ("positive", 1.0, "similarity, cosine ↑"),
+    "aesthetic": ("aesthetic", 10.0, "Guide’s score, 1–10 ↑"),
 }
 """Column of a trace, what brings it to its scale, and the name of the axis."""
 

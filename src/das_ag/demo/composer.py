@@ -42,7 +42,7 @@ def _prompts(kind: str, guide: GuideChoice) -> None:
     for place, number in enumerate(numbers, start=1):
         label = _LABELS[kind] + (f" {place}" if len(numbers) > 1 else "")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            st.text_input(label, key=f"{kind} {number}", live="250ms", placeholder="a red heart on a white background")
+            st.text_input(label, key=f"{kind} {number}", live="250ms", placeholder="a volcano")
             if removable:
                 st.button(
                     "Remove", key=f"remove {kind} {number}", icon=":material/close:", help=f"Remove {label.lower()}",

@@ -12,9 +12,10 @@ from typing import Any
 from das_ag.demo.presets import PRESETS, Preset, composed, look_up, plain
 from das_ag.errors import UserError
 from das_ag.experiment.command import PLACES, UNRECORDED, hydra_value, prompt_overrides
+from das_ag.experiment.guides import check_family
 from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.prompts import prompt_id_of
-from das_ag.experiment.samples import Sample
+from das_ag.experiment.samples import Sample, with_later
 
 METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
 """Choices of `method=` and what they are called."""
@@ -24,15 +25,20 @@ NAME = "demo"
 SCHEDULES = ("views.noise", "views.colour_shift", "objective.aesthetic")
 """Weights that change from step to step."""
 SETTINGS = (
-    "canvas_px", "gamut", "steps", "learning_rate", "betas", "views.count", "views.max_shift_px", "views.augment",
+    "canvas_px", "gamut", "gamut_gain", "steps", "learning_rate", "betas", "views.count", "views.max_shift_px",
+    "views.augment", "views.crops", "views.crop_size",
     *(f"{schedule}.{part}" for schedule in SCHEDULES for part in ("kind", "start", "end", "rate")),
-    "objective.clip", "objective.total_variation", "objective.l1", "pyramid.levels", "pyramid.max_level_px",
-    "pyramid.combine", "pyramid.initial", "pyramid.interpolation", "runtime.deterministic", "runtime.precision",
+    "objective.clip", "objective.total_variation", "objective.l1", "objective.highlights", "pyramid.levels",
+    "pyramid.max_level_px", "pyramid.combine", "pyramid.initial", "pyramid.initial_scale", "pyramid.interpolation",
+    "runtime.deterministic", "runtime.precision",
     "runtime.compile", "randomness", "models.attention", "models.guide_dropout",
 )  # fmt: skip
 """Everything but method, prompt and seed that a form can change, as the configuration calls it."""
 
 _MODES = {True: "runtime=deterministic", False: "runtime=fast"}
+
+
+LEVEL = "pyramid.max_level_px"
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,9 @@ class Form:
     @property
     def all_settings(self) -> dict[str, Any]:
         """Those of the preset with the changes."""
-        values = settings_of(PRESETS[self.preset]) | dict(self.settings)
-        if "pyramid.max_level_px" not in self.settings:
-            values["pyramid.max_level_px"] = values["canvas_px"]
-        return values
+        usual = settings_of(PRESETS[self.preset])
+        values = usual | dict(self.settings)
+        return values | {LEVEL: self.settings.get(LEVEL, _finest_level(usual, values["canvas_px"]))}
 
     def plans(self) -> list[Plan]:
         """A plan of one sample for each method.
@@ -115,8 +120,13 @@ def settings_of(preset: Preset) -> dict[str, Any]:
 def changed(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those settings that differ from the preset's."""
     usual = settings_of(PRESETS[preset])
-    usual["pyramid.max_level_px"] = settings.get("canvas_px", usual["canvas_px"])  # follows the canvas by itself
+    usual[LEVEL] = _finest_level(usual, settings.get("canvas_px", usual["canvas_px"]))
     return {name: value for name, value in settings.items() if name not in usual or usual[name] != value}
+
+
+def _finest_level(usual: Mapping[str, Any], canvas_px: int) -> int:
+    """The finest level where nobody sets it: it follows the canvas, as in the preset."""
+    return max(1, canvas_px * usual[LEVEL] // usual["canvas_px"])
 
 
 def seed_of(preset: str) -> int:
@@ -130,6 +140,7 @@ def form_of(sample: Sample) -> Form:
     Raises:
         UserError: another version made it, or its method is not one of the three.
     """
+    check_family(sample)
     try:
         settings = dict(_settings_of(sample.settings))
         preset = _preset_of(sample.settings["guide"]["family"], settings)
@@ -149,7 +160,7 @@ def form_of(sample: Sample) -> Form:
 
 def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of `SETTINGS` that a sample was made with."""
-    stored = {**UNRECORDED, **stored}
+    stored = with_later({**UNRECORDED, **stored})
     is_das = stored["objective"]["aesthetic_sign"] == 0
     not_everywhere = ("models.", "objective.aesthetic.") if is_das else ("models.",)
     for name in SETTINGS:

@@ -45,7 +45,7 @@ def levels_of(store: Store, record: Record) -> list[Level]:
     if not levels:
         raise UserError(f"{record.sample.name}: expected levels, found none, since an earlier version made it.")
     side_px = store.read_image(record.image).shape[0]
-    parts = contributions(levels, record.sample.settings["pyramid"], side_px)
+    parts = contributions(levels, record.sample.all_settings["pyramid"], side_px)
     return [
         Level(parts.sizes_px[place], _as_bytes(stretch(alone)[0]), _as_bytes(total))
         for place, alone, total in zip(parts.shown, parts.alone, parts.sums, strict=True)

@@ -20,8 +20,8 @@ def show_page() -> None:
     sidebar.show_sidebar()
     st.title("Direct Ascent Synthesis", anchor=False)
     st.caption(
-        "An image is made from a text by gradient ascent on CLIP through a pyramid of pixels, without any generator. "
-        "DAS-AG adds an aesthetic score as a reward, DAS-rAG as a penalty."
+        "No generator paints here. Gradient ascent changes pixels until a frozen network sees what the text asks for. "
+        "DAS-AG adds the score of a predictor as a reward, DAS-rAG as a penalty."
     )
     create, past = st.tabs([history.CREATE, history.HISTORY], key="tab", on_change="rerun")
     with create:

@@ -66,7 +66,7 @@ def _image() -> None:
     st.selectbox("Resolution", sides, format_func=lambda side: f"{side} × {side} px", key=state.RESOLUTION)
     st.number_input("Steps", min_value=1, step=10, key="steps", help="One step of Adam each.")
     _number("learning_rate", "Learning rate", "Of the first step; it falls along a cosine.")
-    _number("objective.clip", "CLIP weight", "Of the similarity to the prompts.")
+    _number("objective.clip", "Similarity weight", "Of the similarity to the prompts.")
 
 
 def _schedule(name: str, label: str) -> None:

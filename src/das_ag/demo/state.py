@@ -22,7 +22,10 @@ DRAWN = 2**31
 ALL_METHODS = "all"
 KINDS_OF_PROMPT = ("positive", "negative")
 
-WITHOUT_WIDGET = ("canvas_px", "betas", "pyramid.max_level_px", "models.attention", "models.guide_dropout")
+WITHOUT_WIDGET = (
+    "canvas_px", "betas", "gamut_gain", "views.crops", "views.crop_size", "objective.highlights",
+    "pyramid.max_level_px", "pyramid.initial_scale", "models.attention", "models.guide_dropout",
+)  # fmt: skip
 """Of `SETTINGS`; the first is told by the resolution, the others come with the settings of a stored sample."""
 CARRIED = "carried"
 """Key of those others."""
@@ -31,8 +34,9 @@ CARRIED = "carried"
 def begin(state: State) -> None:
     """Fills a new session in."""
     if "preset" not in state:
-        positive, negative = next(iter(PRESETS["embedded"].examples().values()))
-        put(state, Form("embedded", tuple(METHODS), (positive,), negative, seed_of("embedded")))
+        preset = next(iter(PRESETS))
+        positive, negative = next(iter(PRESETS[preset].examples().values()))
+        put(state, Form(preset, tuple(METHODS), (positive,), negative, seed_of(preset)))
         state["seed mode"] = "fixed"
 
 

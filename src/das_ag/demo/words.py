@@ -45,7 +45,7 @@ def scores(entry: Entry, best: str | None = None) -> str:
     """
     numbers = [(title, f"{score:.2f}") for title, score in entry.scores.items()]
     numbers.append(("Guide’s score", f"{entry.result['guide_aesthetic_score']:.2f}"))
-    numbers.append(("CLIP similarity", f"{entry.result['clip_positive']:.3f}"))
+    numbers.append(("similarity", f"{entry.result['clip_positive']:.3f}"))
     if entry.sample.negative:
         numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))
     rows = "".join(_number(name, value, best if not place else None) for place, (name, value) in enumerate(numbers))

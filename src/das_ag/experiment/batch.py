@@ -51,7 +51,8 @@ class Made:
     Attributes:
         image: RGB.
         trace: what each step saw, and its loss.
-        result: the guide's numbers for the finished image: guide_aesthetic_score, clip_positive, clip_negative.
+        result: the guide's numbers for the finished image: guide_aesthetic_score (where it rates), clip_positive,
+            clip_negative.
         levels: of the pyramid, coarse to fine.
         error: why it is none; None where it is whole.
     """
@@ -140,7 +141,7 @@ def _made(run: Run, rows: Sequence[list[dict[str, float]]], finite: Bool[Tensor,
     made = []
     for index, trace in enumerate(rows):
         result = {
-            "guide_aesthetic_score": 10 * float(terms.aesthetic[index]),
+            **({} if terms.aesthetic is None else {"guide_aesthetic_score": 10 * float(terms.aesthetic[index])}),
             "clip_positive": float(terms.positive[index]),
             "clip_negative": float(terms.negative[index]),
         }
@@ -178,7 +179,7 @@ def _title(samples: Sequence[Sample]) -> str:
 
 
 def _append_rows(rows: list[list[dict[str, float]]], iterate: Iterate) -> None:
-    columns = {"loss": iterate.loss, **vars(iterate.terms)}
+    columns = {"loss": iterate.loss, **iterate.terms.by_name()}
     table = {name: values.cpu().tolist() for name, values in columns.items()}
     for index, row in enumerate(rows):
         row.append({"step": float(iterate.step), **{name: values[index] for name, values in table.items()}})

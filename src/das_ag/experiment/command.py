@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from das_ag.experiment.samples import Sample
+from das_ag.experiment.samples import Sample, with_later
 
 _METHODS = {0: "das", 1: "das_ag", -1: "das_rag"}
 """The choice of `method=` by its sign."""
@@ -18,6 +18,7 @@ _FOLDED = ("family", "aesthetic_sign")
 PLACES = {
     "canvas_px": "pyramid.canvas_px",
     "gamut": "pyramid.gamut",
+    "gamut_gain": "pyramid.gamut_gain",
     **{option: f"ascent.{option}" for option in ("steps", "learning_rate", "betas")},
     **{f"runtime.{option}": option for option in ("precision", "compile", "deterministic")},
     **{f"models.{option}": f"guide.{option}" for option in ("attention", "guide_dropout")},
@@ -39,13 +40,13 @@ def command_of(sample: Sample) -> str:
     for where the environment says, as always.
     """
     family = sample.settings["guide"]["family"]
-    program = "uv run python run.py" if family == "embedded" else "uv run --extra paper python run.py"
+    program = "uv run --extra paper python run.py" if family == "openai_clip" else "uv run python run.py"
     return " ".join([program, *map(shlex.quote, overrides_of(sample))])
 
 
 def overrides_of(sample: Sample) -> list[str]:
     """What composes to the sample's settings, as Hydra takes it, not yet quoted for a shell."""
-    settings = {**UNRECORDED, **sample.settings}
+    settings = with_later({**UNRECORDED, **sample.settings})
     method = _METHODS[settings["objective"]["aesthetic_sign"]]
     return [
         f"method={method}",

@@ -16,6 +16,10 @@ from das_ag.errors import UserError, first_line
 
 CONFIGURATION = Path(__file__).parents[3] / "conf"
 
+OmegaConf.register_new_resolver(
+    "half", lambda px: max(1, px // 2) if isinstance(px, int) else px, replace=True
+)  # in YAML: ${half:${canvas_px}}
+
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
 """What Hydra reads as nothing, a truth or a number where it stands without quotes."""

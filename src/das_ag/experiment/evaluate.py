@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,7 +51,9 @@ def evaluate(
     claims, unreadable = Claims.of(store), list[str]()
     for name, choice in evaluators.items():
         digest = choice.digest()
-        details = {"title": choice.title, "version": choice.version(), "weights": choice.weights()}
+        details = {
+            "title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark,
+        }  # fmt: skip
         records, damaged = store.records() if only is None else (only, [])
         evaluator, scored, found = None, 0, 0
         for record in tqdm(records, desc=choice.title, unit="image", disable=None):
@@ -63,10 +67,12 @@ def evaluate(
                 claims.forget(_claim_name(record))  # of a process that died between the score and the end of its claim
                 continue
             evaluator = evaluator or load(choice, device)
-            score = float(evaluator.rate_images([image])[0])
+            rated = float(evaluator.rate_images([image])[0])
+            score = None if math.isnan(rated) else rated  # of an evaluator that only recognises
+            found_out = _recognise(evaluator, image, record.sample.positive)
             # Two processes with an evaluator each may be at the same image, whose scores stand in one file.
             with claims.claim(_claim_name(record), wait=True):
-                store.write_score(record, name, score, digest, **details)
+                store.write_score(record, name, score, digest, **details, **found_out)
             scored += 1
         unreadable += damaged
         if scored:
@@ -74,6 +80,12 @@ def evaluate(
         elif only is None and found:
             log.info("%s: all %d images have their scores", choice.title, found)
     return list(dict.fromkeys(unreadable))
+
+
+def _recognise(evaluator: Any, image: UInt8[np.ndarray, "h w 3"], texts: Sequence[str]) -> dict[str, object]:
+    """`recognised` and `rank`, of an evaluator that can tell and texts whose things it knows."""
+    recognition = evaluator.recognise(image, texts) if hasattr(evaluator, "recognise") else None
+    return dataclasses.asdict(recognition) if recognition else {}
 
 
 def _claim_name(record: Record) -> str:

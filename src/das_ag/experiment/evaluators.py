@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 if TYPE_CHECKING:
     import torch
 
-    from das_ag.models import AestheticModel
+    from das_ag.models.contracts import AestheticModel
     from das_ag.models.sources import HubFolder, WeightFile
 
 
@@ -21,9 +21,11 @@ class EvaluatorChoice(Protocol):
 
     Attributes:
         title: how tables call it.
+        remark: what to know about its scores, a sentence or more below the table; may be empty.
     """
 
     title: ClassVar[str]
+    remark: ClassVar[str]
 
     def check(self, device: torch.device) -> None:
         """Raises UserError where the options cannot work on this device."""
@@ -39,36 +41,6 @@ class EvaluatorChoice(Protocol):
 
     def load(self, device: torch.device) -> AestheticModel:
         """The predictor."""
-
-
-@dataclass(frozen=True)
-class EmbeddedJudgeChoice:
-    """The judge among the embedded models."""
-
-    title: ClassVar = "Embedded judge"
-
-    def check(self, device: torch.device) -> None:
-        """See `EvaluatorChoice`."""
-
-    def digest(self) -> str:
-        """See `EvaluatorChoice`."""
-        return self.weights()["judge"]
-
-    def weights(self) -> dict[str, str]:
-        """See `EvaluatorChoice`."""
-        from das_ag.models import embedded
-
-        return {"judge": embedded.digest("judge")}
-
-    def version(self) -> str:
-        """See `EvaluatorChoice`."""
-        return metadata.version("das-ag")
-
-    def load(self, device: torch.device) -> AestheticModel:
-        """See `EvaluatorChoice`."""
-        from das_ag.models.embedded import EmbeddedJudge
-
-        return EmbeddedJudge(device=device)
 
 
 @dataclass(frozen=True)
@@ -89,6 +61,7 @@ class AestheticV25Choice:
     precision: str
 
     title: ClassVar = "Aesthetic Predictor v2.5"
+    remark: ClassVar = ""
 
     def files(self) -> tuple[HubFolder, WeightFile]:
         """Where SigLIP and the head lie."""
@@ -134,8 +107,8 @@ class AestheticV25Choice:
         return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)
 
 
-EVALUATORS: dict[str, type[EmbeddedJudgeChoice] | type[AestheticV25Choice]] = {
-    "embedded": EmbeddedJudgeChoice,
-    "aesthetic_v2_5": AestheticV25Choice,
+EVALUATORS = {
+    "aesthetic_v2_5": "das_ag.experiment.evaluators.AestheticV25Choice",
+    "imagenet": "das_ag.experiment.imagenet.ImagenetJudgeChoice",
 }
-"""Choices of `evaluator`."""
+"""Classes by name of the evaluator, imported when they are chosen."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from das_ag.models import FeatureRater, ImageTextModel
+    from das_ag.experiment.samples import Sample
     from das_ag.models.compiled import Compiler
+    from das_ag.models.contracts import FeatureRater, ImageTextModel
     from das_ag.models.sources import WeightFile
     from das_ag.synthesis import Guide
 
@@ -28,7 +29,15 @@ class GuideChoice(Protocol):
 
     @property
     def family(self) -> str:
-        """Its name, a key of `GUIDES`."""
+        """Its name, which is that of its file in conf/models."""
+
+    @property
+    def rates(self) -> bool:
+        """Whether the networks rate images, which every method but DAS needs."""
+
+    @property
+    def advice(self) -> str:
+        """What to write in place of a text without content: the end of a sentence."""
 
     def identity(self) -> dict[str, Any]:
         """Those options that change an image; not where files lie."""
@@ -53,49 +62,6 @@ class GuideChoice(Protocol):
 
 
 @dataclass(frozen=True)
-class EmbeddedGuideChoice:
-    """The small networks shipped with the package."""
-
-    family: str
-
-    def identity(self) -> dict[str, Any]:
-        """See `GuideChoice`."""
-        return dataclasses.asdict(self)
-
-    def check(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `GuideChoice`."""
-
-    def digests(self) -> dict[str, str]:
-        """See `GuideChoice`."""
-        from das_ag.models import embedded
-
-        return {"guide": embedded.digest("guide")}
-
-    def without_content(self, texts: Sequence[str]) -> list[str]:
-        """See `GuideChoice`."""
-        from das_ag.models import embedded
-
-        tokenizer = embedded.load_tokenizer("guide")
-        return [text for text in texts if not tokenizer.content_words(text)]
-
-    def lost_words(self, text: str) -> tuple[str, ...]:
-        """See `GuideChoice`."""
-        from das_ag.models import embedded
-
-        return embedded.load_tokenizer("guide").lost_words(text)
-
-    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
-        """See `GuideChoice`."""
-        from das_ag.models.embedded import EmbeddedGuide
-
-        guide = EmbeddedGuide(device=device, dtype=dtype)
-        return guide, guide
-
-    def draw_initial_weights(self, image_text: ImageTextModel) -> None:
-        """See `GuideChoice`; the published program knows no such networks."""
-
-
-@dataclass(frozen=True)
 class OpenAIClipChoice:
     """OpenAI's CLIP and the LAION head on its features.
 
@@ -114,6 +80,8 @@ class OpenAIClipChoice:
     attention: str
     guide_dropout: bool
 
+    rates: ClassVar = True
+    advice: ClassVar = "write a text"
     places: ClassVar = ("name", "path", "head_path")
     """Options that only say where weights lie, which their digests tell better."""
 
@@ -183,11 +151,29 @@ class OpenAIClipChoice:
         clip.draw_initial_weights(image_text.architecture)
 
 
-GUIDES: dict[str, type[EmbeddedGuideChoice] | type[OpenAIClipChoice]] = {
-    "embedded": EmbeddedGuideChoice,
-    "openai_clip": OpenAIClipChoice,
+GUIDES = {
+    "imagenet": "das_ag.experiment.imagenet.ImagenetChoice",
+    "openai_clip": "das_ag.experiment.guides.OpenAIClipChoice",
 }
-"""Choices of `models.family`."""
+"""Classes by `models.family`, imported when they are chosen."""
+
+_REMOVED = {"embedded": "0.1.0"}
+"""Families that earlier versions had, and the last version with each."""
+
+
+def check_family(sample: Sample) -> None:
+    """Sees that this version still has the networks that guided a sample.
+
+    Raises:
+        UserError: only an earlier version has them.
+    """
+    guide = sample.settings.get("guide")
+    family = str(guide.get("family")) if isinstance(guide, Mapping) else ""
+    if version := _REMOVED.get(family):
+        raise UserError(
+            f"{sample.name}: version {version} of das-ag made it with models that this version no longer has; use that "
+            "version."
+        )
 
 
 class LoadedGuide:
@@ -209,7 +195,9 @@ class LoadedGuide:
         self.text_features: dict[str, Tensor] = {}
         self.lost_words: dict[str, tuple[str, ...]] = {}
         encode_images = compiler(image_text.encode_images) if compiler else image_text.encode_images
-        self.functions: Guide = Guide(image_text.image_size_px, encode_images, rater.rate_features, rater.dropout)
+        self.functions: Guide = Guide(
+            image_text.image_size_px, encode_images, rater.rate_features if choice.rates else None, rater.dropout
+        )
         self._draw_initial_weights: Callable[[], None] = lambda: choice.draw_initial_weights(image_text)
         self._published_states: dict[int, Tensor] = {}
 

@@ -18,7 +18,7 @@ from das_ag.experiment.evaluators import EvaluatorChoice
 from das_ag.experiment.guides import GuideChoice
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
-from das_ag.experiment.samples import Sample, without_weight
+from das_ag.experiment.samples import Sample, without_later, without_weight
 from das_ag.experiment.typed import build, check_names
 from das_ag.models.compiled import check_compiler
 from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
@@ -29,15 +29,16 @@ OUTPUTS = Path("outputs")
 LEAST_PX = 8
 """Side of an image; a smaller one is a mistake, and no picture to be scored."""
 _OPTIONS = (
-    "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut", "steps",
-    "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard", "shards", "dry_run",
+    "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
+    "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
+    "shards", "dry_run",
 )  # fmt: skip
 _EXAMPLES = {
-    "prompts.positive": """'prompts.positive={mine: "a red heart on a white background"}'""",
+    "prompts.positive": """'prompts.positive={mine: "a castle and a volcano"}'""",
     "prompts.path": "prompts.path=prompts.csv",
 }
 """Of settings that have no default."""
-_METHOD, _OBJECTIVE = ("name", "aesthetic_sign"), ("aesthetic", "clip", "total_variation", "l1")
+_METHOD, _OBJECTIVE = ("name", "aesthetic_sign"), ("aesthetic", "clip", "total_variation", "l1", "highlights")
 """Names in a configuration, and in its groups `method` and `objective`, which no dataclass describes."""
 
 
@@ -179,6 +180,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
+    _check_method(settings, guide)
     if runtime.compile:
         check_compiler("runtime.compile", device)
     for evaluator in evaluators.values():
@@ -186,7 +188,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     weights = guide.digests()  # the first look at files, and perhaps a download
     _check_words(prompts, guide)
     # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
-    identity = without_weight(plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights}))
+    recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    identity = without_later(without_weight(recorded))
     samples = [
         Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
         for prompt, seed in _seeded(prompts, seeds)
@@ -203,6 +206,20 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
     )
+
+
+def _check_method(settings: Settings, guide: GuideChoice) -> None:
+    """Sees that the settings can be combined."""
+    if settings.objective.aesthetic_sign and not guide.rates:
+        raise UserError(
+            "method: expected das, since the networks of models= have no head that rates pictures, got one that needs "
+            "a rating; use method=das, or give models.head=path."
+        )
+    if settings.views.crops and settings.randomness == "published":
+        raise UserError(
+            f"views.crops: expected 0 with randomness=published, whose program has no crops, got "
+            f"{settings.views.crops}; use randomness=per_sample."
+        )
 
 
 def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:
@@ -255,6 +272,5 @@ def _check_words(prompts: Sequence[Prompt], guide: GuideChoice) -> None:
                 places.setdefault(text, where)
     for text in guide.without_content(list(places)):
         raise UserError(
-            f"{places[text]}: expected words that the {guide.family} models know, got only unknown ones in {text!r}; "
-            "use words like “a red circle on a blue background”."
+            f"{places[text]}: expected words that the guide knows, got only unknown ones in {text!r}; {guide.advice}."
         )

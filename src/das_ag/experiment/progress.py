@@ -17,7 +17,7 @@ LINES = 4
 
 
 class Progress:
-    """Shows step, mean loss and mean CLIP similarity of a batch.
+    """Shows step, mean loss and mean similarity of a batch.
 
     Args:
         done: steps that were taken before.
@@ -44,11 +44,11 @@ class Progress:
             return
         loss = iterate.loss.mean().item()
         similarity = iterate.terms.positive.mean().item()
-        self._bar.set_postfix_str(f"loss {loss:.3f}, CLIP similarity {similarity:.3f}", refresh=False)
+        self._bar.set_postfix_str(f"loss {loss:.3f}, similarity {similarity:.3f}", refresh=False)
         if self._bar.disable:
             left = (time.monotonic() - self._started) / (done - self._before) * (self._steps - done)
             log.info(
-                "%s: step %d of %d, loss %.3f, CLIP similarity %.3f, %.0f s left",
+                "%s: step %d of %d, loss %.3f, similarity %.3f, %.0f s left",
                 self._title, done, self._steps, loss, similarity, left,
             )  # fmt: skip
 

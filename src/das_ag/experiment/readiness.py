@@ -56,7 +56,7 @@ class Finding:
 
 
 def sources(guide: GuideChoice, evaluators: list[EvaluatorChoice]) -> Iterator[WeightFile | HubFolder]:
-    """Everything that the networks of an experiment are loaded from; the embedded ones are part of the package."""
+    """Everything that is looked for outside of Python packages and loaded by the networks of an experiment."""
     if isinstance(guide, OpenAIClipChoice):
         yield from guide.files().values()
     for evaluator in evaluators:

@@ -18,6 +18,7 @@ from das_ag.experiment.batch import guide_of, optimise
 from das_ag.experiment.command import overrides_of
 from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.files import encode_csv, encode_png
+from das_ag.experiment.guides import check_family
 from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.recipe import RECIPE, Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
@@ -97,6 +98,7 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
             f"{recipe.sample.name}: expected a row of its batch, got {row} of {recipe.placement.samples_per_batch}; "
             "use the recipe as das-ag wrote it."
         )
+    check_family(recipe.sample)
     try:
         settings = overrides_of(recipe.sample)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -127,6 +127,8 @@ def memory_bytes(device: torch.device) -> int:
 def set_up(settings: RuntimeSettings) -> None:
     """Makes this process compute as the settings ask: its threads, and whether it is deterministic."""
     _warn_of_threads(settings.cpu_threads, count_cores())
+    if settings.precision == "bfloat16" and choose_device(settings.device).type == "cpu":
+        _warn_of_bfloat16()
     # Launchers write numbers of their own into OMP_NUM_THREADS, and sums depend on how they are shared out.
     torch.set_num_threads(settings.cpu_threads)
     _keep_freed_memory()
@@ -144,6 +146,22 @@ def _warn_of_threads(threads: int, cores: int) -> None:
         )  # fmt: skip
 
 
+@functools.cache
+def _warn_of_bfloat16() -> None:
+    if not has_fast_bfloat16():
+        log.warning(
+            "runtime.precision=bfloat16: this processor has neither AVX512-BF16 nor AMX. On such a one a step took 5 "
+            "to 25 times as long as in float32 (note/benchmarks.md). Use runtime.precision=float32."
+        )
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 by itself; what is not known counts as yes."""
+    capabilities = torch.cpu.get_capabilities()
+    known = [capabilities[name] for name in ("avx512_bf16", "amx_bf16") if name in capabilities]
+    return any(known) or not known
+
+
 _MALLOC = {-1: 2**31 - 1, -2: 2**26, -3: 2**25}
 """M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of malloc.h, in bytes; glibc takes no larger values."""
 
@@ -151,7 +169,7 @@ _MALLOC = {-1: 2**31 - 1, -2: 2**26, -3: 2**25}
 def _keep_freed_memory() -> None:
     """Lets glibc keep what is freed: each step asks for it again, and fresh pages must first be filled with zeros.
 
-    Without it a step of the embedded models takes some percent longer (note/benchmarks.md).
+    Without it a step of a small guide takes some percent longer (note/benchmarks.md).
     """
     if sys.platform != "linux":
         return

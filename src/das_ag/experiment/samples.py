@@ -18,6 +18,37 @@ SAMPLES = "samples"
 IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
 
 
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "pyramid": {"gamut_gain": 4.0, "initial_scale": 1.0},
+    "views": {"crops": 0.0, "crop_size": [0.4, 0.9]},
+    "objective": {"highlights": 0.0},
+}
+"""Settings that samples of version 0.1.0 do not record, and the values at which they change nothing.
+
+A sample's key leaves a setting out that has this value, so that older samples keep their keys.
+"""
+
+
+def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those of `LATER` that change nothing."""
+    return {
+        group: {
+            name: value for name, value in values.items() if name not in LATER[group] or value != LATER[group][name]
+        }
+        if group in LATER and isinstance(values, Mapping)
+        else values
+        for group, values in settings.items()
+    }
+
+
+def with_later(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of any version with those of `LATER` filled in."""
+    return {
+        group: {**LATER[group], **values} if group in LATER and isinstance(values, Mapping) else values
+        for group, values in settings.items()
+    }
+
+
 def without_weight(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings in which nothing is said of how the aesthetic score is weighed where it is not, as in DAS."""
     objective = settings.get("objective")
@@ -49,6 +80,11 @@ class Sample:
     def key(self) -> str:
         """SHA-256 of all that determines the image, hexadecimal."""
         return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Its settings with those of `LATER` filled in."""
+        return with_later(self.settings)
 
     @property
     def folder(self) -> Path:

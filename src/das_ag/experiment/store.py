@@ -40,7 +40,7 @@ class Store:
     """The samples of one experiment.
 
     Args:
-        root: its folder, for instance outputs/embedded; made by the first write.
+        root: its folder, for instance outputs/paper; made by the first write.
         elsewhere: beginnings of keys, `KEY_LENGTH` long, of samples that are finished in another store, to which these
             will be sent.
 
@@ -243,7 +243,7 @@ class Store:
                 f"{path}: expected a trace, could not read it ({error}); delete its folder and run again."
             ) from error
 
-    def write_score(self, record: Record, evaluator: str, score: float, digest: str, **details: Any) -> None:
+    def write_score(self, record: Record, evaluator: str, score: float | None, digest: str, **details: Any) -> None:
         """Puts an evaluator's score beside the image.
 
         Args:

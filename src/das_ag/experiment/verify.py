@@ -49,7 +49,7 @@ def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdi
         stored, trace = store.read_image(record.image), (store.root / record.folder / TRACE).read_bytes()
         png = (store.root / record.image).read_bytes()
     except (OSError, UserError) as error:
-        return Verdict(name, None, str(error), ())
+        return Verdict(name, None, str(error).removeprefix(f"{name}: "), ())
     found = []
     if not again.is_in(png):
         found.append(f"image differs: {describe_difference(stored, again.image)}")

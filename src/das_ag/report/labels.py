@@ -37,7 +37,7 @@ def labels_of(samples: Sequence[Sample]) -> list[str]:
     """
     ids = [sample.prompt_id for sample in samples]
     parts = [
-        _differing_settings([sample.settings for sample in samples]),
+        _differing_settings([sample.all_settings for sample in samples]),
         _differing_texts("prompt", ids, [sample.positive for sample in samples]),
         _differing_texts("negative", ids, [sample.negative for sample in samples]),
     ]
@@ -87,7 +87,7 @@ def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tupl
     # The sign is what makes the method, which has a column of its own.
     names = sorted({*itertools.chain.from_iterable(flat)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"
-    if all(f.get(level) == f.get(canvas) for f in flat):  # as it is unless somebody sets it
+    if len({f[level] / f[canvas] for f in flat if canvas in f and level in f}) <= 1:  # it follows the canvas by default
         names = [name for name in names if name != level]
 
     def concerns(name: str, f: Mapping[str, Any]) -> bool:

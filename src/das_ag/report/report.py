@@ -14,7 +14,7 @@ from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
 from das_ag.report import table as tables
 from das_ag.report.published import EVALUATOR
-from das_ag.report.statistics import evaluators_of, is_guided_by, score_table
+from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ def write_tables(several: Sequence[Scored], folder: Path) -> str:
     title = " / ".join(dict.fromkeys(scored.title for scored in several))
     guided = any(is_guided_by(scored.records, scored.evaluator) for scored in several)
     found = tables.results(scores, published=any(scored.published for scored in several))
-    sentences, results = tables.caption(found, title, guided=guided), tables.set_results(found)
+    remark = " ".join(dict.fromkeys(remark_of(scored.records, scored.evaluator) for scored in several))
+    sentences, results = tables.caption(found, title, guided=guided, remark=remark), tables.set_results(found)
     warning = [tables.warning(title)] if guided else []
     text = [*warning, tables.markdown(results), *sentences]
     if len(several) == 1:

@@ -47,6 +47,12 @@ def evaluators_of(records: Sequence[Record]) -> dict[str, str]:
     return {name: str(titles[name]) for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))}
 
 
+def remark_of(records: Sequence[Record], evaluator: str) -> str:
+    """What an evaluator says about its scores; empty where it says nothing."""
+    found = (record.scores[evaluator].get("remark") for record in records if evaluator in record.scores)
+    return next(filter(None, found), "")
+
+
 def is_guided_by(records: Sequence[Record], evaluator: str) -> bool:
     """Whether a sample was guided by weights that also scored it."""
     return any(
@@ -61,7 +67,8 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     """One row for each sample, in the order method, settings, prompt, seed; scores on the 1–10 scale.
 
     A sample that the evaluator has not scored has no `aesthetic_score` (NaN). Another evaluator's scores stand in a
-    column `score_<name>`.
+    column `score_<name>`. Where the evaluator also says whether it recognises what the texts name, `recognised` is 1 or
+    0, or NaN for texts that it does not know.
     """
     records = _once(records)
     others = [name for name in evaluators_of(records) if name != evaluator]
@@ -73,17 +80,19 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
             "prompt": " | ".join(r.sample.positive),
             "negative": " | ".join(r.sample.negative),
             "seed": r.sample.seed,
-            "aesthetic_score": r.scores[evaluator]["score"] if evaluator in r.scores else float("nan"),
+            "aesthetic_score": _score(r, evaluator),
             **r.result,
             "image": r.image.as_posix(),
             "image_sha256": r.image_sha256,
             "key": r.sample.key,
             "settings": label,
-            **{f"score_{name}": r.scores[name]["score"] if name in r.scores else float("nan") for name in others},
+            "recognised": float(r.scores.get(evaluator, {}).get("recognised", float("nan"))),
+            **{f"score_{name}": _score(r, name) for name in others},
         }
         for r, label in zip(records, labels, strict=True)
     ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *(f"score_{name}" for name in others)])
+    recognises = ["recognised"] if any("recognised" in r.scores.get(evaluator, {}) for r in records) else []
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *recognises, *(f"score_{name}" for name in others)])
     order = {method: place for place, method in enumerate(METHODS)}
     place = table["method"].map(lambda method: order.get(method, len(order)))
     keys = {"settings": settings_order, "prompt_id": natural}
@@ -91,6 +100,12 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     by = ["place", "method", *ranks, "seed", "key"]
     placed = table.assign(place=place, **ranks).sort_values(by, kind="stable")
     return placed.drop(columns=["place", *ranks]).reset_index(drop=True)
+
+
+def _score(record: Record, evaluator: str) -> float:
+    """NaN where the evaluator has not scored it, or does not rate."""
+    score = record.scores.get(evaluator, {}).get("score")
+    return float("nan") if score is None else float(score)
 
 
 def _ranks(texts: pd.Series, key: Callable[[str], Any]) -> pd.Series:
@@ -120,17 +135,20 @@ def method_summary(scores: pd.DataFrame, *, by: Sequence[str] = ("method", "sett
 
     Returns:
         `mean`, `low` and `high` (95 % bootstrap interval of the mean, over prompts as `_interval_of_mean` says), `std`
-        (divided by n - 1), `n`, `prompts` (how many there are among the n), and `similarity` (mean cosine of image and
-        positive prompt). Samples without a score do not count; a single sample has neither standard deviation nor
-        interval (NaN).
+        (divided by n - 1), `n`, `prompts` (how many there are among the n), `similarity` (mean cosine of image and
+        positive prompt), and `recognised` of `recognisable` images. Samples that the evaluator has not seen do not
+        count; a single sample has neither standard deviation nor interval (NaN).
     """
+    if "recognised" not in scores:
+        scores = scores.assign(recognised=float("nan"))
     rows = []
-    for values, group in scores.dropna(subset="aesthetic_score").groupby(list(by), sort=False):
-        score, ids = group["aesthetic_score"], group["prompt_id"]
+    for values, group in scores.dropna(subset=["aesthetic_score", "recognised"], how="all").groupby([*by], sort=False):
+        score, ids, recognised = group["aesthetic_score"], group["prompt_id"], group["recognised"]
         low, high = _interval_of_mean(score.to_numpy(), ids)
-        similarity = group["clip_positive"].mean()
-        rows.append((*values, score.mean(), low, high, score.std(), len(group), ids.nunique(), similarity))
-    return pd.DataFrame(rows, columns=[*by, "mean", "low", "high", "std", "n", "prompts", "similarity"])
+        counts = len(group), ids.nunique(), group["clip_positive"].mean(), recognised.sum(), recognised.count()
+        rows.append((*values, score.mean(), low, high, score.std(), *counts))
+    columns = ["mean", "low", "high", "std", "n", "prompts", "similarity", "recognised", "recognisable"]
+    return pd.DataFrame(rows, columns=[*by, *columns])
 
 
 def paired_differences(
@@ -192,7 +210,7 @@ def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) ->
     """
     from scipy.stats import bootstrap  # takes a second to import
 
-    if len(values) < 2:
+    if len(values) < 2 or np.isnan(values).any():
         return float("nan"), float("nan")
     found = bootstrap(
         _units(values, prompt_ids), _mean_of_units, paired=True, vectorized=True, method="percentile",

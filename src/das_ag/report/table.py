@@ -83,8 +83,10 @@ def set_results(table: pd.DataFrame) -> Table:
     """The cells of what `results` gives."""
     words = [name for name in ("experiment", "method", "settings") if name in table and bool((table[name] != "").any())]
     words = words if "method" in words else ["method", *words]
-    heads = [*words, "n", "prompts", "mean ↑", "95 %", "std", "CLIP similarity ↑"]
+    heads = [*words, "n", "prompts", "mean ↑", "95 %", "std", "similarity ↑"]
     has_pairs, has_published = bool(table["difference"].notna().any()), "published_mean" in table
+    recognises = bool(table["recognisable"].any())
+    heads += ["recognised ↑"] if recognises else []
     heads += ["− DAS ↑", "95 %", "p"] if has_pairs else []
     heads += ["published mean ↑", "published std"] if has_published else []
     rows = []
@@ -92,6 +94,7 @@ def set_results(table: pd.DataFrame) -> Table:
         cells = [str(row[name]) for name in words]
         cells += [str(row["n"]), str(row["prompts"]), _number(row["mean"]), _interval(row["low"], row["high"])]
         cells += [_number(row["std"]), _number(row["similarity"])]
+        cells += [f"{row['recognised']:.0f} of {row['recognisable']}"] if recognises else []
         if has_pairs:
             interval = _interval(row["difference_low"], row["difference_high"], sign=True)
             cells += [_number(row["difference"], sign=True), interval, _p(row["p"])]
@@ -125,14 +128,16 @@ def warning(evaluator_title: str) -> str:
     return f"{evaluator_title} ALSO GUIDED images of this table: its scores say nothing about the methods."
 
 
-def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool) -> list[str]:
+def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: str = "") -> list[str]:
     """Sentences that stand below what `results` gives.
 
     Args:
         guided: whether the evaluator also guided.
+        remark: of the evaluator about itself.
     """
     which = "" if guided else ", which guided none of the images"
-    sentences = [f"Aesthetic score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
+    sentences = [f"Score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
+    sentences += [remark] if remark else []
     rows = table.to_dict("records")
     compared = [row for row in rows if not math.isnan(row["difference"])]
     if compared:

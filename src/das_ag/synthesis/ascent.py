@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from das_ag.synthesis.objective import Guide, Objective, Terms
+from das_ag.synthesis.objective import Guide, Objective, Terms, highlights
 from das_ag.synthesis.optimiser import AnnealedAdam, AscentSettings
 from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_rgb
 from das_ag.synthesis.randomness import StepNumbers
@@ -83,18 +84,26 @@ class Ascent:
         step = self._step
         if step == self._settings.steps:
             raise StopIteration
-        numbers = self._draw()
-        seen = self._look(step, numbers)
+        numbers, canvas = self._draw(), self._pyramid.canvas()
+        seen = self._look(step, canvas, numbers)
         self._optimiser.zero_grad()
-        terms = _backward(functools.partial(self._measure, step), seen, numbers.dropout, self._views_per_pass)
+        terms, total = _measure_parts(
+            functools.partial(self._measure, step), seen, numbers.dropout, self._views_per_pass
+        )
+        if weight := self._objective.settings.highlights:
+            bright = highlights(as_rgb(canvas, self._pyramid.settings.gamut))
+            terms, total = dataclasses.replace(terms, highlights=bright.detach()), total + weight * bright.sum()
+        total.backward()
         loss = self._objective.loss(terms, step, self._settings.steps)
         self._optimiser.step(step)
         self._finite = self._finite & loss.isfinite()
         self._step += 1
         return Iterate(step, terms, loss, self._pyramid, self._finite)
 
-    def _look(self, step: int, numbers: StepNumbers) -> Float[Tensor, "batch views 3 image image"]:
-        canvas, views, steps = self._pyramid.canvas(), self._views, self._settings.steps
+    def _look(
+        self, step: int, canvas: Float[Tensor, "batch 3 size size"], numbers: StepNumbers
+    ) -> Float[Tensor, "batch views 3 image image"]:
+        views, steps = self._views, self._settings.steps
         geometry = geometry_of(self._pyramid.settings, views.max_shift_px, self._guide)
         if numbers.views is None:
             return plain_view(canvas, geometry)
@@ -122,13 +131,13 @@ class Ascent:
         self._step, self._finite = state["step"], state["finite"].to(self._finite.device)
 
 
-def _backward(
+def _measure_parts(
     measure: Callable[[slice, Tensor, list[Tensor]], tuple[Terms, Tensor]],
     views: Float[Tensor, "batch views 3 h w"],
     dropout: Sequence[Tensor],
     views_per_pass: int,
-) -> Terms:
-    """Takes the loss' gradient back through the views, some of them at a time, and returns the terms of all.
+) -> tuple[Terms, Float[Tensor, ""]]:
+    """The terms of all views, and a number whose gradient is that of the loss, from some of the views at a time.
 
     Args:
         measure: terms and loss of some samples by some of their views, with those views' part of `dropout`.
@@ -137,17 +146,17 @@ def _backward(
     gradient by itself, and no more than one part's activations are held.
     """
     batch, count = views.shape[:2]
-    terms, gradients = Terms.zeros(views), list[Tensor]()
+    terms, gradients = dict[str, Tensor](), list[Tensor]()
     for rows, columns in _parts(batch, count, views_per_pass):
         share = (columns.stop - columns.start) / count
         part = views[rows, columns].detach().requires_grad_()
         measured, loss = measure(rows, part, [mask[rows, columns] for mask in dropout])
         gradients += torch.autograd.grad((loss * share).sum(), part)
-        terms.add(measured, rows, share)
+        for name, value in measured.by_name().items():
+            terms.setdefault(name, views.new_zeros(batch))[rows] += share * value.detach()
     # The parts follow each other as samples and their views do.
     whole = gradients[0] if len(gradients) == 1 else torch.cat([g.flatten(0, 1) for g in gradients]).view_as(views)
-    _HandOver.apply(views, whole).backward()
-    return terms
+    return Terms(aesthetic=terms.pop("aesthetic", None), **terms), _HandOver.apply(views, whole)
 
 
 class _HandOver(torch.autograd.Function):

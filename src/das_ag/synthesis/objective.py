@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,13 +26,13 @@ class Guide:
         image_size_px: side of the pictures that `encode_images` takes.
         encode_images: CLIP-normalised pixels (N, 3, H, W) → L2-normalised features (N, D).
         rate_features: features (N, D) → aesthetic score of each (N,), on a scale around 1 to 10; where its dropout is
-            left on, what each such layer multiplies with follows.
+            left on, what each such layer multiplies with follows. None where the networks do not rate.
         dropout: width and rate of those layers.
     """
 
     image_size_px: int
     encode_images: Callable[[Tensor], Tensor]
-    rate_features: Callable[..., Tensor]
+    rate_features: Callable[..., Tensor] | None
     dropout: Dropout = ()
 
 
@@ -46,6 +46,7 @@ class ObjectiveSettings:
         clip: λ_clip.
         total_variation: λ_tv.
         l1: λ_l1.
+        highlights: λ_h; 0 in the published settings.
     """
 
     aesthetic: Schedule
@@ -53,6 +54,7 @@ class ObjectiveSettings:
     clip: float
     total_variation: float
     l1: float
+    highlights: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.aesthetic.start, self.aesthetic.end) < 0:
@@ -62,7 +64,7 @@ class ObjectiveSettings:
             )
         if self.aesthetic_sign not in (-1, 0, 1):
             raise UserError(f"aesthetic_sign: expected -1, 0 or 1, got {self.aesthetic_sign}; choose a method.")
-        for name in ("clip", "total_variation", "l1"):
+        for name in ("clip", "total_variation", "l1", "highlights"):
             weight = getattr(self, name)
             if not (math.isfinite(weight) and weight >= 0):
                 raise UserError(f"objective.{name}: expected a weight of at least 0, got {weight}; change it.")
@@ -73,29 +75,24 @@ class Terms:
     """What one step measured, one number for each sample.
 
     Attributes:
-        aesthetic: mean over views of the aesthetic score, over 10.
+        aesthetic: mean over views of the aesthetic score, over 10; None where the guide does not rate.
         positive: mean cosine over views and positive prompts.
         negative: likewise over negative prompts; 0 where there are none.
         total_variation: mean absolute difference along rows plus along columns, of the views as the model sees them.
         l1: mean absolute value of the views.
+        highlights: of the image, see `highlights`; None where its weight is 0.
     """
 
-    aesthetic: Float[Tensor, " batch"]
+    aesthetic: Float[Tensor, " batch"] | None
     positive: Float[Tensor, " batch"]
     negative: Float[Tensor, " batch"]
     total_variation: Float[Tensor, " batch"]
     l1: Float[Tensor, " batch"]
+    highlights: Float[Tensor, " batch"] | None = None
 
-    @classmethod
-    def zeros(cls, views: Float[Tensor, "batch views 3 h w"]) -> Terms:
-        """Nothing of the views measured yet."""
-        return cls(*(views.new_zeros(len(views)) for _ in fields(cls)))
-
-    @torch.no_grad()
-    def add(self, part: Terms, rows: slice, share: float) -> None:
-        """Adds in place what some samples' part of the views contributes to these means."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] += share * getattr(part, field.name)
+    def by_name(self) -> dict[str, Float[Tensor, " batch"]]:
+        """What was measured."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -129,10 +126,13 @@ class Objective:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.settings.l1 > 0):
             l1 = _mean_of_sample(views.abs())
         features = guide.encode_images(views.flatten(0, 1))
-        scores = guide.rate_features(features, *(mask.flatten(0, 1) for mask in dropout)).view(batch, count)
+        aesthetic = None
+        if guide.rate_features:
+            scores = guide.rate_features(features, *(mask.flatten(0, 1) for mask in dropout))
+            aesthetic = scores.view(batch, count).mean(dim=1) / 10
         features = features.view(batch, count, -1)
         return Terms(
-            aesthetic=scores.mean(dim=1) / 10,
+            aesthetic=aesthetic,
             positive=(features @ self.positive[:, :, None]).squeeze(2).mean(dim=1),
             negative=(features @ self.negative[:, :, None]).squeeze(2).mean(dim=1),
             total_variation=variation,
@@ -143,11 +143,21 @@ class Objective:
         """The loss of each sample, linear in the terms. Source: DAS-AG v1."""
         s = self.settings
         return (
-            -s.aesthetic_sign * s.aesthetic(step, steps) * terms.aesthetic
+            (0 if terms.aesthetic is None else -s.aesthetic_sign * s.aesthetic(step, steps) * terms.aesthetic)
             - s.clip * (terms.positive - terms.negative)
             + s.total_variation * terms.total_variation
             + s.l1 * terms.l1
+            + (0 if terms.highlights is None else s.highlights * terms.highlights)
         )
+
+
+HIGHLIGHT = 0.9
+"""From here on a colour counts as one: classifiers like white backgrounds more than people do."""
+
+
+def highlights(rgb: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, " batch"]:
+    """Mean over pixels and channels of what exceeds `HIGHLIGHT`; RGB in 0…1."""
+    return (rgb - HIGHLIGHT).clamp(min=0).flatten(1).mean(dim=1)
 
 
 def total_variation(views: Float[Tensor, "batch views 3 h w"]) -> Float[Tensor, " batch"]:

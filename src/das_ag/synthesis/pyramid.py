@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from das_ag.colour import CLIP_MEAN, CLIP_STD
+from das_ag.colour import CLIP_MEAN, CLIP_STD, COLOUR_BASIS
 from das_ag.errors import UserError
 from das_ag.synthesis.resize import INTERPOLATIONS, sum_resized
 
@@ -17,9 +18,10 @@ LEVELS = ("powers_of_two", "all_resolutions")
 COMBINE = ("mean", "sum")
 INITIAL = ("scaled_noise", "zeros")
 
-GAMUTS = ("clip_normalised", "full")
+GAMUTS = ("clip_normalised", "full", "decorrelated")
 """What the canvas in [-1, 1] means: `clip_normalised`, a pixel as CLIP sees it, so that RGB stays within mean ± std
-(the published pictures); `full`, RGB = (canvas + 1) / 2 (the DAS paper)."""
+(the published pictures); `full`, RGB = (canvas + 1) / 2 (the DAS paper); `decorrelated`, the same RGB, but the levels
+hold brightness and two contrasts of colour, which photographs vary independently, in place of red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class PyramidSettings:
         initial: `scaled_noise`, standard normal over the level's size, or `zeros`.
         interpolation: how a level is brought to the size of the canvas.
         gamut: see `GAMUTS`.
+        gamut_gain: of `decorrelated`: RGB = sigmoid(gain · C · x), C the basis over the length of its longest column.
+        initial_scale: of `scaled_noise`: what it is multiplied with.
     """
 
     canvas_px: int
@@ -43,6 +47,8 @@ class PyramidSettings:
     initial: str
     interpolation: str
     gamut: str
+    gamut_gain: float = 4.0
+    initial_scale: float = 1.0
 
     def __post_init__(self) -> None:
         choices = {"levels": LEVELS, "combine": COMBINE, "initial": INITIAL, "interpolation": INTERPOLATIONS,
@@ -60,6 +66,9 @@ class PyramidSettings:
                 f"pyramid.max_level_px: expected from 1 to the canvas' {self.canvas_px} px, got {self.max_level_px}; "
                 "lower it or raise pyramid.canvas_px."
             )
+        for name in ("gamut_gain", "initial_scale"):
+            if not 0 < (got := getattr(self, name)) < math.inf:
+                raise UserError(f"{name}: expected a number above 0, got {got}; 1 is a place to start.")
 
     @property
     def sizes_px(self) -> tuple[int, ...]:
@@ -79,7 +88,7 @@ def initial_levels(
             level = torch.zeros(len(generators), 3, size, size, device=device)
         else:
             drawn = [torch.randn(3, size, size, generator=g, device=g.device) for g in generators]
-            level = torch.stack(drawn).to(device) / size
+            level = torch.stack(drawn).to(device) / size * settings.initial_scale
         levels.append(level)
     return levels
 
@@ -102,9 +111,17 @@ class Pyramid:
 
     def canvas(self) -> Float[Tensor, "batch 3 size size"]:
         """The levels brought to the canvas' size and combined, then tanh: values in [-1, 1]."""
-        size = self.settings.canvas_px
+        size, gamut = self.settings.canvas_px, self.settings.gamut
         total = sum_resized(self.levels, (size, size), self.settings.interpolation)
-        return (total.div_(len(self.levels)) if self.settings.combine == "mean" else total).tanh_()
+        if self.settings.combine == "mean":
+            total = total.div_(len(self.levels))
+        return (self._mix(total) if gamut == "decorrelated" else total).tanh_()
+
+    def _mix(self, pixels: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:
+        """Decorrelated colours to RGB, both before tanh; 2 · sigmoid(x) - 1 = tanh(x / 2)."""
+        basis = pixels.new_tensor(COLOUR_BASIS)
+        basis = basis / basis.norm(dim=0).max() * (self.settings.gamut_gain / 2)
+        return (basis @ pixels.flatten(2)).view_as(pixels)
 
 
 def clip_statistics(like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
@@ -122,7 +139,7 @@ def seen_colours(gamut: str, like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Floa
 
 def as_rgb(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "batch 3 h w"]:
     """Canvas in [-1, 1] to RGB in 0…1."""
-    if gamut == "full":
-        return (canvas + 1) / 2
-    mean, std = clip_statistics(canvas)
-    return canvas * std + mean  # mean ± std lie within 0…1
+    if gamut == "clip_normalised":
+        mean, std = clip_statistics(canvas)
+        return canvas * std + mean  # mean ± std lie within 0…1
+    return (canvas + 1) / 2

@@ -27,6 +27,9 @@ class ViewSettings:
         noise: standard deviation of the Gaussian noise by step, in CLIP-normalised units.
         colour_shift: half width c of the uniform colour change by step: x·exp(u) + v with u, v in [-c, c].
         augment: False for one view that is cut but neither shifted, changed in colour nor made noisy.
+        crops: share of the views that are random square crops of the canvas instead of windows as large as the image:
+            details get as many pixels of the model's input as the whole has. 0 in the published settings.
+        crop_size: smallest and largest side of a crop, as a share of the canvas' side.
     """
 
     count: int
@@ -34,6 +37,13 @@ class ViewSettings:
     noise: Schedule
     colour_shift: Schedule
     augment: bool
+    crops: float = 0.0
+    crop_size: tuple[float, float] = (0.4, 0.9)
+
+    @property
+    def crops_in_step(self) -> int:
+        """Views of each sample that are crops; they are the last."""
+        return round(self.count * self.crops)
 
     @property
     def views_in_step(self) -> int:
@@ -49,6 +59,15 @@ class ViewSettings:
             schedule: Schedule = getattr(self, name)
             if min(schedule.start, schedule.end) < 0:
                 raise UserError(f"views.{name}: expected start and end of at least 0, got {schedule}; raise them.")
+        if not 0 <= self.crops <= 1:
+            raise UserError(
+                f"views.crops: expected a share from 0 to 1, got {self.crops}; 0.5 makes half of the views."
+            )
+        if not 0 < self.crop_size[0] <= self.crop_size[1] <= 1:
+            raise UserError(
+                f"views.crop_size: expected two shares of the canvas, the smaller first, got {list(self.crop_size)}; "
+                "try [0.4,0.9]."
+            )
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,7 @@ class ViewNumbers:
 
     Attributes:
         shift_px: (dy, dx) by which each view's picture is moved down and right, in [-m, m], on the CPU.
+        crop_px: (side, top, left) of each crop on the canvas, on the CPU; None where no view is one.
         gain: u / c of the colour change, in [-1, 1].
         offset: v / c of the colour change, in [-1, 1].
         noise: standard normal noise on the canvas without its border, as it reaches the model's size.
@@ -66,6 +86,7 @@ class ViewNumbers:
     gain: Float[Tensor, "batch views 3 1 1"]
     offset: Float[Tensor, "batch views 3 1 1"]
     noise: Float[Tensor, "batch views 3 image image"]
+    crop_px: Int[Tensor, "batch crops 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,15 +116,33 @@ def draw_view_numbers(
     """
     b, m, image_px, on = settings.count, settings.max_shift_px, geometry.image_size_px, generators[0].device
     noise = torch.empty(len(generators), b * 3, image_px, image_px, device=on)
-    shifts, colours = [], []
+    canvas_px = geometry.window_px + 2 * m
+    shifts, colours, crops = [], [], []
     for g, own in zip(generators, noise, strict=True):
         shifts.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=on))
         colours.append(torch.rand(2, b, 3, 1, 1, generator=g, device=on))
         fill_with_resized_noise(own, geometry.window_px, geometry.interpolation, g)
+        if settings.crops_in_step:
+            crops.append(_draw_crops(settings, canvas_px, g))
     gain, offset = (torch.stack(colours, dim=1) * 2 - 1).to(device)
     return ViewNumbers(
-        shift_px=torch.stack(shifts).cpu(), gain=gain, offset=offset, noise=noise.unflatten(1, (b, 3)).to(device)
-    )
+        shift_px=torch.stack(shifts).cpu(), gain=gain, offset=offset, noise=noise.unflatten(1, (b, 3)).to(device),
+        crop_px=torch.stack(crops).cpu() if crops else None,
+    )  # fmt: skip
+
+
+_CROP_GRID_PX = 4
+"""Sides of crops are multiples of this, so that few resizing matrices serve them all."""
+
+
+def _draw_crops(settings: ViewSettings, canvas_px: int, generator: Generator) -> Int[Tensor, "crops 3"]:
+    """Side, top and left of one sample's crops: sides uniform, then places uniform among those that fit."""
+    smallest, largest = settings.crop_size
+    size, *place = torch.rand(3, settings.crops_in_step, generator=generator, device=generator.device)
+    side = (canvas_px * (smallest + (largest - smallest) * size) / _CROP_GRID_PX).round().long() * _CROP_GRID_PX
+    side = side.clamp(min(_CROP_GRID_PX, canvas_px), canvas_px)
+    top, left = ((share * (canvas_px - side + 1)).long() for share in place)
+    return torch.stack([side, top, left], dim=1)
 
 
 def random_views(
@@ -129,11 +168,33 @@ def random_views(
     corners = (canvas.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
     scale, offset = seen_colours(geometry.gamut, canvas)
     gain = (numbers.gain * colour_shift).exp()
-    return resized_windows(
-        canvas, corners, geometry.window_px, geometry.image_size_px, geometry.interpolation,
-        gain=gain * scale, offset=torch.addcmul(numbers.offset * colour_shift, gain, offset),
-        noise=numbers.noise, deviation=noise,
+    gain, offset = gain * scale, torch.addcmul(numbers.offset * colour_shift, gain, offset)
+    whole = corners.shape[1] - (0 if numbers.crop_px is None else numbers.crop_px.shape[1])
+    windows = resized_windows(
+        canvas, corners[:, :whole], geometry.window_px, geometry.image_size_px, geometry.interpolation,
+        gain=gain[:, :whole], offset=offset[:, :whole], noise=numbers.noise[:, :whole], deviation=noise,
     )  # fmt: skip
+    if numbers.crop_px is None:
+        return windows
+    crops = resized_crops(canvas, numbers.crop_px, geometry.image_size_px, geometry.interpolation)
+    crops = torch.addcmul(offset[:, whole:], crops, gain[:, whole:])
+    return torch.cat([windows, torch.add(crops, numbers.noise[:, whole:], alpha=noise)], dim=1)
+
+
+def resized_crops(
+    canvas: Float[Tensor, "batch 3 size size"],
+    crop_px: Int[Tensor, "batch crops 3"],
+    image_size_px: int,
+    interpolation: str,
+) -> Float[Tensor, "batch crops 3 image image"]:
+    """Squares of the canvas, given by side, top and left, each resized."""
+    size = (image_size_px, image_size_px)
+    return torch.stack([
+        torch.stack([
+            resize(pixels[:, top : top + side, left : left + side], size, interpolation) for side, top, left in crops
+        ])
+        for pixels, crops in zip(canvas, crop_px.tolist(), strict=True)
+    ])  # fmt: skip
 
 
 def plain_view(

@@ -1,1 +1,1 @@
-"""How the embedded models are made."""
+"""How the quality heads of the ImageNet models are trained."""

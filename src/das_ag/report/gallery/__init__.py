@@ -66,7 +66,7 @@ def _page(content: dict[str, Any]) -> str:
         "title": html.escape(content["title"]),
         "style": _text("page.css"),
         "program": "\n".join(map(_text, PROGRAM)),
-        "content": _embedded(content),
+        "content": _inline_json(content),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _text("page.html"))
 
@@ -75,7 +75,7 @@ def _text(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _embedded(content: dict[str, Any]) -> str:
+def _inline_json(content: dict[str, Any]) -> str:
     """JSON inside a script element, which no text in it can end."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

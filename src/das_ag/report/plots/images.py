@@ -92,7 +92,7 @@ def _show(axes: Axes, image: UInt8[np.ndarray, "h w 3"], score: float) -> None:
 
 
 def _sentences(chosen: pd.DataFrame, further_prompts: int, further_columns: int) -> list[str]:
-    sentences = ["Under each image: aesthetic score by the evaluator, 1–10 (↑ better)."]
+    sentences = ["Under each image: score by the evaluator, 1–10 (↑ better)."]
     if not chosen.empty:
         seeds = chosen["seed"].unique()
         which = f"seed {seeds[0]}" if len(seeds) == 1 else "of the prompt's smallest seed"

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from das_ag.colour import CLIP_MEAN, CLIP_STD
+from das_ag.colour import CLIP_MEAN, CLIP_STD, COLOUR_BASIS
 from das_ag.errors import UserError
 from das_ag.report.plots.resize import widen
 from das_ag.report.plots.style import caption, tidy
@@ -107,7 +107,7 @@ def contributions(
         energies.append((np.mean(np.square(level, dtype=np.float64)), np.mean(np.square(weight * wide))))
         if place in shown:
             alone.append(wide[window])
-            sums.append(as_rgb(np.tanh(total[window]), settings["gamut"]))
+            sums.append(as_rgb(total[window], settings))
     pixel, canvas = np.array(energies, dtype=np.float64).T
     sizes = tuple(int(level.shape[-1]) for level in levels)
     return Contributions(sizes, shown, tuple(alone), tuple(sums), pixel, canvas)
@@ -120,23 +120,27 @@ def chosen_levels(n: int) -> tuple[int, ...]:
     return tuple(int(place) - 1 for place in np.unique(np.geomspace(1, n, MOST_LEVELS - 1).round()))
 
 
-def as_rgb(canvas: Float[np.ndarray, "3 h w"], gamut: str) -> Float[np.ndarray, "h w 3"]:
-    """Canvas in [-1, 1] to RGB in 0…1.
+def as_rgb(total: Float[np.ndarray, "3 h w"], settings: Mapping[str, Any]) -> Float[np.ndarray, "h w 3"]:
+    """Combined levels, before tanh, to RGB in 0…1.
 
     Args:
-        gamut: `full`, or `clip_normalised`, a pixel as CLIP sees it.
+        settings: of the pyramid: `gamut`, and `gamut_gain` if that is `decorrelated`.
 
     Raises:
-        UserError: the gamut is another one.
+        UserError: the gamut is not known.
     """
-    last = np.moveaxis(canvas, 0, -1)
+    last, gamut = np.moveaxis(total, 0, -1), settings["gamut"]
     if gamut == "full":
-        return (last + 1) / 2
+        return (np.tanh(last) + 1) / 2
     if gamut == "clip_normalised":
-        return np.clip(last * np.array(CLIP_STD, last.dtype) + np.array(CLIP_MEAN, last.dtype), 0, 1)
+        return np.clip(np.tanh(last) * np.array(CLIP_STD, last.dtype) + np.array(CLIP_MEAN, last.dtype), 0, 1)
+    if gamut == "decorrelated":
+        basis = np.array(COLOUR_BASIS, last.dtype)
+        basis *= settings["gamut_gain"] / 2 / np.linalg.norm(basis, axis=0).max()
+        return (np.tanh(last @ basis.T) + 1) / 2
     raise UserError(
-        f"pyramid.gamut: expected full or clip_normalised, got {gamut!r}; use the version of das-ag that made the "
-        "sample."
+        f"pyramid.gamut: expected full, clip_normalised or decorrelated, got {gamut!r}; use the version of das-ag that "
+        "made the sample."
     )
 
 

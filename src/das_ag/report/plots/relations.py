@@ -42,7 +42,7 @@ def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     table = scores.assign(x=scores["guide_aesthetic_score"]).dropna(subset=["x", "aesthetic_score"])
     figure, axes = _drawing(table, with_correlation=True)
     has_line = not table.empty and _identity(axes)
-    axes.set_xlabel("aesthetic score by the guide, 1–10 (→ better in its eyes)")
+    axes.set_xlabel("score by the guide, 1–10 (→ better in its eyes)")
     head(axes, f"Score by {evaluator_title} and by the guide", legend=True)
     caption(
         figure,
@@ -67,7 +67,7 @@ def _drawing(table: pd.DataFrame, *, with_correlation: bool) -> tuple[Figure, Ax
         draw_points(axes, rows["x"], rows["aesthetic_score"], group, of=len(table), label=label)
         draw_mean(axes, rows["x"], rows["aesthetic_score"], group)
     axes.margins(0.06)
-    axes.set_ylabel("aesthetic score, 1–10 (↑ better)")
+    axes.set_ylabel("score, 1–10 (↑ better)")
     tidy(axes)
     if not groups:
         say(axes, "no scored image")

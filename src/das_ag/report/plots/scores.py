@@ -38,7 +38,7 @@ def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     names = [f"{group.heading(22)}\nn = {len(group.rows(scored))}" for group in groups]
     axes.set_xticks(range(len(groups)), names, fontsize=8 if any(group.settings for group in groups) else 10)
     axes.set_xlim(-0.5, max(len(groups), 1) - 0.2)
-    axes.set_ylabel("aesthetic score, 1–10 (↑ better)")
+    axes.set_ylabel("score, 1–10 (↑ better)")
     tidy(axes, grid="y")
     head(axes, f"Scores by {evaluator_title}")
     if not groups:

@@ -13,7 +13,7 @@ from das_ag.report.plots.style import Group, caption, groups_of, head, say, tidy
 PANELS = {
     "loss": (1.0, "loss (↓ better)"),
     "positive": (1.0, "similarity to the prompt, cosine (↑ closer)"),
-    "aesthetic": (10.0, "guide's aesthetic score, 1–10 (↑ better)"),
+    "aesthetic": (10.0, "guide's score, 1–10 (↑ better)"),
 }
 """Factor and label of each column that is shown."""
 

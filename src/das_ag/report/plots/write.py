@@ -73,7 +73,7 @@ def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> 
                 continue
             prompt = textwrap.shorten(" | ".join(sample.positive), 100, placeholder=" …")
             title = f"Pyramid of {METHODS.get(sample.method, sample.method)}, “{prompt}”, seed {sample.seed}"
-            return pyramid_figure(levels, sample.settings["pyramid"], store.read_image(record.image), title)
+            return pyramid_figure(levels, sample.all_settings["pyramid"], store.read_image(record.image), title)
         except UserError as error:
             told.append(str(error))
     return None

