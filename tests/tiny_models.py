@@ -140,6 +140,9 @@ class TinyGuideChoice:
     def lost_words(self, text: str) -> tuple[str, ...]:
         return lost_words(text)
 
+    def nearest_words(self, word: str) -> tuple[str, ...]:
+        return ("star",) if word == "stat" else ()
+
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[TinyNetwork, TinyNetwork]:
         network = TinyNetwork(GUIDE_SEED, device, dtype)
         return network, network
@@ -154,6 +157,7 @@ class TinyJudgeChoice:
 
     title: ClassVar = "Tiny judge"
     remark: ClassVar = ""
+    strangers_only: ClassVar = False
 
     def check(self, device: torch.device) -> None:
         pass

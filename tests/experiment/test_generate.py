@@ -688,14 +688,14 @@ def test_generating_leaves_torchs_own_numbers_alone(plan_of, tiny, tmp_path):
 
 def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
     texts = "{heart: a red heart with a dragon, same: a red heart with a dragon, ring: a blue ring}"
-    options = ("prompts.negative=[a glorious star]", "steps=1", "runtime.threads=1")
+    options = ("prompts.negative=[a glorious stat star]", "steps=1", "runtime.threads=1")
     plan = plan_of(*tiny, OWN, f"prompts.positive={texts}", *options)
     with caplog.at_level(logging.INFO):
         generate(plan, Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        "Words that the guide does not see in “a red heart with a dragon”: with, dragon",
-        "Words that the guide does not see in “a glorious star”: glorious",
+        "The guide ignores in “a red heart with a dragon”: with, dragon",
+        "The guide ignores in “a glorious stat star”: glorious, stat (did you mean star?)",
     ]
 
 
@@ -705,7 +705,7 @@ def test_of_many_texts_with_lost_words_only_some_are_named(plan_of, tiny, tmp_pa
     generate(plan_of(*tiny, OWN, f"prompts.positive={{{texts}}}", *options), Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        *(f"Words that the guide does not see in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
+        *(f"The guide ignores in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
         "… and in 2 more texts",
     ]
 

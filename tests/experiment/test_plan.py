@@ -430,7 +430,7 @@ ERRORS = [
     (["evaluator=null"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got null", "choose one of them"]),
     (["models=null"], ["models: ", "one of imagenet, openai_clip", "got null", "choose one of them"]),
     (["evaluator=[tiny, 3]"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got 3", "choose one of them"]),
-    (["+experiment=true"], ["experiment: ", "one of paper", "got true", "choose one of them"]),
+    (["+experiment=true"], ["experiment: ", "one of large, paper", "got true", "choose one of them"]),
     (["runtime=-1.5e3"], ["runtime: ", "one of deterministic, fast", "got -1.5e3", "choose one of them"]),
     (["models@models=NULL"], ["models: ", "one of imagenet, openai_clip", "got NULL", "choose one of them"]),
     ([OWN], ["prompts.positive: ", "got none", "command line"]),

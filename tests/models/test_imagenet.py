@@ -1,5 +1,6 @@
 """The guide and the judge on classifiers of photographs."""
 
+import dataclasses
 import math
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from torch.nn import functional as F
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
+from das_ag.experiment.evaluate import evaluate
 from das_ag.experiment.imagenet import ImagenetChoice, ImagenetJudgeChoice
+from das_ag.experiment.store import Store
 from das_ag.models.classifier import Classifier
 from das_ag.models.imagenet import ImagenetGuide, ImagenetJudge, prepare
 from das_ag.models.words import class_names, groups
@@ -181,3 +184,22 @@ assert plan.samples and all(choice.digest() for choice in plan.evaluators.values
 assert "timm" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+OWN = ("models=imagenet", "prompts=wonders", "evaluator=imagenet", "evaluator.imagenet.name=tf_efficientnet_lite0")
+
+
+def test_a_guide_is_not_planned_to_judge_itself(plan_of):
+    with pytest.raises(UserError, match=r"evaluator\.imagenet: expected other weights than the guide's, got the same"):
+        plan_of("method=das", *OWN)
+
+
+def test_a_judge_refuses_a_store_that_it_guided_and_scores_nothing(tmp_path, sample_of, put):
+    store = Store(tmp_path / "outputs")
+    store.prepare()
+    judge = ImagenetJudgeChoice("tf_efficientnet_lite2", None, None)
+    settings = {**sample_of().settings, "weights": {"classifier": judge.weights()["classifier"]}}
+    put(store, dataclasses.replace(sample_of(), settings=settings))
+    (sentence,) = evaluate(store, {"imagenet": judge}, torch.device("cpu"))
+    assert "which would judge their own images; choose another network with evaluator.imagenet.name=" in sentence
+    assert not store.records()[0][0].scores

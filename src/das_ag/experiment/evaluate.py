@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from das_ag.errors import UserError, first_line
 from das_ag.experiment.claims import Claims
-from das_ag.experiment.evaluators import EvaluatorChoice
+from das_ag.experiment.evaluators import EvaluatorChoice, check_stranger
 from das_ag.experiment.samples import KEY_LENGTH, Record
 from das_ag.experiment.store import Store
 
@@ -39,7 +39,9 @@ def evaluate(
     only: Sequence[Record] | None = None,
     load: Callable[[EvaluatorChoice, torch.device], Any] = lambda choice, device: choice.load(device),
 ) -> list[str]:
-    """Gives each finished image the scores that it does not have yet; returns a sentence for each that cannot be read.
+    """Gives each finished image the scores that it does not have yet.
+
+    Returns a sentence for each image that cannot be read, and for each evaluator that refuses the store.
 
     A score counts for one image and one evaluator: a changed image, other weights or options are scored again.
 
@@ -55,6 +57,12 @@ def evaluate(
             "title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark,
         }  # fmt: skip
         records, damaged = store.records() if only is None else (only, [])
+        try:
+            for record in records:
+                check_stranger(name, choice, record.sample.settings.get("weights", {}))
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
         evaluator, scored, found = None, 0, 0
         for record in tqdm(records, desc=choice.title, unit="image", disable=None):
             try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from das_ag.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -22,10 +25,12 @@ class EvaluatorChoice(Protocol):
     Attributes:
         title: how tables call it.
         remark: what to know about its scores, a sentence or more below the table; may be empty.
+        strangers_only: whether it refuses images that its own weights guided; else their table says so.
     """
 
     title: ClassVar[str]
     remark: ClassVar[str]
+    strangers_only: ClassVar[bool]
 
     def check(self, device: torch.device) -> None:
         """Raises UserError where the options cannot work on this device."""
@@ -62,6 +67,7 @@ class AestheticV25Choice:
 
     title: ClassVar = "Aesthetic Predictor v2.5"
     remark: ClassVar = ""
+    strangers_only: ClassVar = False
 
     def files(self) -> tuple[HubFolder, WeightFile]:
         """Where SigLIP and the head lie."""
@@ -105,6 +111,23 @@ class AestheticV25Choice:
 
         siglip, head = self.files()
         return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)
+
+
+def check_stranger(name: str, choice: EvaluatorChoice, guide_weights: Mapping[str, str]) -> None:
+    """Sees that an evaluator which refuses its own images has not guided.
+
+    Args:
+        name: of the evaluator.
+        guide_weights: SHA-256 of the guide's files.
+
+    Raises:
+        UserError: it has.
+    """
+    if choice.strangers_only and (own := set(choice.weights().values()) & set(guide_weights.values())):
+        raise UserError(
+            f"evaluator.{name}: expected other weights than the guide's, got the same ({min(own)[:12]}…), which would "
+            f"judge their own images; choose another network with evaluator.{name}.name=."
+        )
 
 
 EVALUATORS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import statistics
 import time
@@ -16,7 +17,7 @@ from das_ag.experiment.atomic import StoreError
 from das_ag.experiment.batch import Made, Stopped, Watch, guide_of, optimise, texts_of
 from das_ag.experiment.checkpoints import Checkpoint
 from das_ag.experiment.claims import Claims
-from das_ag.experiment.guides import LoadedGuide
+from das_ag.experiment.guides import GuideChoice, LoadedGuide
 from das_ag.experiment.outlook import clock
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.preflight import check_steps
@@ -127,7 +128,7 @@ class _Worker:
         except UserError as error:  # bad weights, of which the plan could not know
             self._give_up(error)
             return
-        _report_lost_words(guide, self._samples)
+        _report_lost_words(self._plan.guide, guide, self._samples)
         try:
             if self._plan.runtime.deterministic:
                 check_steps(self._plan, self._samples[0], guide, self._device)
@@ -227,9 +228,15 @@ def _claim_name(batch: _Batch) -> str:
     return batch[0].key[:KEY_LENGTH]
 
 
-def _report_lost_words(guide: LoadedGuide, samples: Sequence[Sample]) -> None:
+def _report_lost_words(choice: GuideChoice, guide: LoadedGuide, samples: Sequence[Sample]) -> None:
     lost = {text: words for text in texts_of(samples) if (words := guide.lost_words[text])}
     for text, words in list(lost.items())[:MAX_LINES]:
-        log.warning("Words that the guide does not see in “%s”: %s", text, ", ".join(words))
+        near = {word: " or ".join(choice.nearest_words(word)) for word in words}
+        _warn_once(text, ", ".join(f"{word} (did you mean {near[word]}?)" if near[word] else word for word in words))
     if len(lost) > MAX_LINES:
         log.warning("… and in %d more texts", len(lost) - MAX_LINES)
+
+
+@functools.cache  # and not in every job of a sweep
+def _warn_once(text: str, words: str) -> None:
+    log.warning("The guide ignores in “%s”: %s", text, words)

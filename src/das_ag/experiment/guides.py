@@ -54,6 +54,9 @@ class GuideChoice(Protocol):
     def lost_words(self, text: str) -> tuple[str, ...]:
         """Words of the text that the networks will not see, as far as that is known before they are loaded."""
 
+    def nearest_words(self, word: str) -> tuple[str, ...]:
+        """Known words that a lost one may have been meant for."""
+
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """The networks."""
 
@@ -124,6 +127,10 @@ class OpenAIClipChoice:
             return clip.lost_words(text, clip.VIT_L_14["context_length"])
         except UserError:  # without CLIP's package nothing can be made either, which is told elsewhere
             return ()
+
+    def nearest_words(self, word: str) -> tuple[str, ...]:  # noqa: ARG002  CLIP knows every word, but not so many
+        """See `GuideChoice`."""
+        return ()
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """See `GuideChoice`."""

@@ -88,6 +88,12 @@ class ImagenetChoice:
 
         return read_text(text).unknown
 
+    def nearest_words(self, word: str) -> tuple[str, ...]:
+        """See `GuideChoice`."""
+        from das_ag.models.words import nearest
+
+        return nearest(word)
+
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
         """See `GuideChoice`."""
         from das_ag.models.imagenet import ImagenetGuide
@@ -114,6 +120,7 @@ class ImagenetJudgeChoice:
     checkpoint: str | None
     head: str | None
 
+    strangers_only: ClassVar = True
     title: ClassVar = "ImageNet judge (photographic quality)"
     remark: ClassVar = (
         "It rates photographic quality, not beauty, and cannot be compared with the published table. It recognises an "

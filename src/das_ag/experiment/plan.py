@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from das_ag.errors import UserError
 from das_ag.experiment.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
-from das_ag.experiment.evaluators import EvaluatorChoice
+from das_ag.experiment.evaluators import EvaluatorChoice, check_stranger
 from das_ag.experiment.guides import GuideChoice
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
@@ -186,6 +186,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     for evaluator in evaluators.values():
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download
+    for name, evaluator in evaluators.items():
+        check_stranger(name, evaluator, weights)
     _check_words(prompts, guide)
     # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
     recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
