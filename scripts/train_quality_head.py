@@ -68,7 +68,7 @@ def train(arguments: argparse.Namespace) -> None:
     if arguments.seed < 0:
         raise UserError(f"--seed: expected 0 or more, found {arguments.seed}; give another number.")
     for name in names:
-        check_name(name, "--network")
+        check_name(name, group="--network, as models")
         check_writable(arguments.to or shipped_file(name))
     photos = quality.read_photos(arguments.photos)
     for name in names:

@@ -32,6 +32,7 @@ ONLY_IN = {
         "das_ag.experiment.configuration",
         "das_ag.experiment.plan",
         "das_ag.experiment.choices",
+        "das_ag.experiment.resolvers",
         "das_ag.sweep",
         "das_ag.demo",
     ),

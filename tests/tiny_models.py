@@ -157,7 +157,7 @@ class TinyJudgeChoice:
 
     title: ClassVar = "Tiny judge"
     remark: ClassVar = ""
-    strangers_only: ClassVar = False
+    may_guide: ClassVar = True
 
     def check(self, device: torch.device) -> None:
         pass

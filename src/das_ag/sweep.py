@@ -156,14 +156,17 @@ def _enter(folder: Path) -> None:
 
 
 def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
+    from das_ag.experiment.evaluators import check_not_guide
     from das_ag.experiment.generate import generate
     from das_ag.experiment.outlook import look_ahead
 
     if plan.dry_run:
         log.info("%s: %s, in %s", config.method.name, look_ahead(plan, store), plan.folder)
         return
-    for choice in plan.evaluators.values():
-        choice.digest()  # an evaluator that is not to be had is better known now than after hours
+    for name, choice in plan.evaluators.items():  # better known now than after hours
+        choice.digest()
+        for sample in plan.samples[:1]:
+            check_not_guide(name, choice, sample.settings["weights"])
     if not plan.samples:
         log.info(
             "%s: no batch of this shard; shards are made of whole batches, so lower runtime.samples_per_batch=%d, or "

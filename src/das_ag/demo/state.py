@@ -24,7 +24,8 @@ KINDS_OF_PROMPT = ("positive", "negative")
 
 WITHOUT_WIDGET = (
     "canvas_px", "betas", "gamut_gain", "views.crops", "views.crop_size", "objective.highlights",
-    "pyramid.max_level_px", "pyramid.initial_scale", "models.attention", "models.guide_dropout",
+    "pyramid.max_level_px", "pyramid.initial_scale", "models.name", "models.image_size_px",
+    "models.attention", "models.guide_dropout",
 )  # fmt: skip
 """Of `SETTINGS`; the first is told by the resolution, the others come with the settings of a stored sample."""
 CARRIED = "carried"

@@ -57,7 +57,7 @@ def keep_unfinished(
     last = trace[-1]
     step = int(last["step"]) + 1
     result = {
-        "guide_aesthetic_score": 10 * last["aesthetic"],
+        **({"guide_aesthetic_score": 10 * last["aesthetic"]} if "aesthetic" in last else {}),
         "clip_positive": last["positive"],
         "clip_negative": last["negative"],
     }

@@ -44,7 +44,8 @@ def scores(entry: Entry, best: str | None = None) -> str:
         best: a word for the best of several; None for the others.
     """
     numbers = [(title, f"{score:.2f}") for title, score in entry.scores.items()]
-    numbers.append(("Guide’s score", f"{entry.result['guide_aesthetic_score']:.2f}"))
+    if "guide_aesthetic_score" in entry.result:
+        numbers.append(("Guide’s score", f"{entry.result['guide_aesthetic_score']:.2f}"))
     numbers.append(("similarity", f"{entry.result['clip_positive']:.3f}"))
     if entry.sample.negative:
         numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))

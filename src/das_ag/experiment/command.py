@@ -21,7 +21,7 @@ PLACES = {
     "gamut_gain": "pyramid.gamut_gain",
     **{option: f"ascent.{option}" for option in ("steps", "learning_rate", "betas")},
     **{f"runtime.{option}": option for option in ("precision", "compile", "deterministic")},
-    **{f"models.{option}": f"guide.{option}" for option in ("attention", "guide_dropout")},
+    **{f"models.{option}": f"guide.{option}" for option in ("name", "image_size_px", "attention", "guide_dropout")},
     "models": "guide.family",
 }
 """Where a sample's settings hold an option of the command line, unless under its own name."""
@@ -39,6 +39,8 @@ def command_of(sample: Sample) -> str:
     Every setting is written out, so that it holds whatever the defaults come to be. Weights of one's own are looked
     for where the environment says, as always.
     """
+    if version := sample.only_by_version:
+        return f"# only version {version} of das-ag has the models that made it"
     family = sample.settings["guide"]["family"]
     program = "uv run --extra paper python run.py" if family == "openai_clip" else "uv run python run.py"
     return " ".join([program, *map(shlex.quote, overrides_of(sample))])

@@ -13,12 +13,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError, first_line
+from das_ag.experiment import resolvers  # noqa: F401  the configuration uses them
 
 CONFIGURATION = Path(__file__).parents[3] / "conf"
-
-OmegaConf.register_new_resolver(
-    "half", lambda px: max(1, px // 2) if isinstance(px, int) else px, replace=True
-)  # in YAML: ${half:${canvas_px}}
 
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)

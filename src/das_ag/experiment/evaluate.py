@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from das_ag.errors import UserError, first_line
 from das_ag.experiment.claims import Claims
-from das_ag.experiment.evaluators import EvaluatorChoice, check_stranger
+from das_ag.experiment.evaluators import EvaluatorChoice, check_not_guide
 from das_ag.experiment.samples import KEY_LENGTH, Record
 from das_ag.experiment.store import Store
 
@@ -59,7 +59,7 @@ def evaluate(
         records, damaged = store.records() if only is None else (only, [])
         try:
             for record in records:
-                check_stranger(name, choice, record.sample.settings.get("weights", {}))
+                check_not_guide(name, choice, record.sample.settings.get("weights", {}))
         except UserError as error:
             unreadable.append(str(error))
             continue

@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class EvaluatorChoice(Protocol):
-    """A choice of `evaluator=`; its fields are the options below its name.
+    """A choice of `evaluator=`; its fields are the options below its name."""
 
-    Attributes:
-        title: how tables call it.
-        remark: what to know about its scores, a sentence or more below the table; may be empty.
-        strangers_only: whether it refuses images that its own weights guided; else their table says so.
-    """
+    @property
+    def title(self) -> str:
+        """How tables call it."""
 
-    title: ClassVar[str]
-    remark: ClassVar[str]
-    strangers_only: ClassVar[bool]
+    @property
+    def remark(self) -> str:
+        """What to know about its scores, a sentence or more below the table; may be empty."""
+
+    @property
+    def may_guide(self) -> bool:
+        """Whether it scores images that its own weights guided, of which the table then warns."""
 
     def check(self, device: torch.device) -> None:
         """Raises UserError where the options cannot work on this device."""
@@ -67,7 +69,7 @@ class AestheticV25Choice:
 
     title: ClassVar = "Aesthetic Predictor v2.5"
     remark: ClassVar = ""
-    strangers_only: ClassVar = False
+    may_guide: ClassVar = True
 
     def files(self) -> tuple[HubFolder, WeightFile]:
         """Where SigLIP and the head lie."""
@@ -113,8 +115,8 @@ class AestheticV25Choice:
         return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)
 
 
-def check_stranger(name: str, choice: EvaluatorChoice, guide_weights: Mapping[str, str]) -> None:
-    """Sees that an evaluator which refuses its own images has not guided.
+def check_not_guide(name: str, choice: EvaluatorChoice, guide_weights: Mapping[str, str]) -> None:
+    """Sees that an evaluator has not guided; one that may, has its tables say so.
 
     Args:
         name: of the evaluator.
@@ -123,7 +125,9 @@ def check_stranger(name: str, choice: EvaluatorChoice, guide_weights: Mapping[st
     Raises:
         UserError: it has.
     """
-    if choice.strangers_only and (own := set(choice.weights().values()) & set(guide_weights.values())):
+    if choice.may_guide:
+        return
+    if own := set(choice.weights().values()) & set(guide_weights.values()):
         raise UserError(
             f"evaluator.{name}: expected other weights than the guide's, got the same ({min(own)[:12]}…), which would "
             f"judge their own images; choose another network with evaluator.{name}.name=."

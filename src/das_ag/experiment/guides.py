@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -164,9 +164,6 @@ GUIDES = {
 }
 """Classes by `models.family`, imported when they are chosen."""
 
-_REMOVED = {"embedded": "0.1.0"}
-"""Families that earlier versions had, and the last version with each."""
-
 
 def check_family(sample: Sample) -> None:
     """Sees that this version still has the networks that guided a sample.
@@ -174,9 +171,7 @@ def check_family(sample: Sample) -> None:
     Raises:
         UserError: only an earlier version has them.
     """
-    guide = sample.settings.get("guide")
-    family = str(guide.get("family")) if isinstance(guide, Mapping) else ""
-    if version := _REMOVED.get(family):
+    if version := sample.only_by_version:
         raise UserError(
             f"{sample.name}: version {version} of das-ag made it with models that this version no longer has; use that "
             "version."

@@ -13,8 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from das_ag.errors import UserError
+from das_ag.experiment import resolvers  # noqa: F401  the configuration uses them
 from das_ag.experiment.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
-from das_ag.experiment.evaluators import EvaluatorChoice, check_stranger
+from das_ag.experiment.evaluators import EvaluatorChoice
 from das_ag.experiment.guides import GuideChoice
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
@@ -186,8 +187,6 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     for evaluator in evaluators.values():
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download
-    for name, evaluator in evaluators.items():
-        check_stranger(name, evaluator, weights)
     _check_words(prompts, guide)
     # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
     recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
@@ -214,8 +213,8 @@ def _check_method(settings: Settings, guide: GuideChoice) -> None:
     """Sees that the settings can be combined."""
     if settings.objective.aesthetic_sign and not guide.rates:
         raise UserError(
-            "method: expected das, since the networks of models= have no head that rates pictures, got one that needs "
-            "a rating; use method=das, or give models.head=path."
+            "method: expected das, since this guide has no quality head and cannot rate pictures, got another method; "
+            "use method=das, or give models.head=path."
         )
     if settings.views.crops and settings.randomness == "published":
         raise UserError(
@@ -273,6 +272,9 @@ def _check_words(prompts: Sequence[Prompt], guide: GuideChoice) -> None:
             for text in texts:
                 places.setdefault(text, where)
     for text in guide.without_content(list(places)):
+        near = [known for word in guide.lost_words(text) for known in guide.nearest_words(word)][:3]
+        meant = f"did you mean {' or '.join(near)}? Else " if near else ""
         raise UserError(
-            f"{places[text]}: expected words that the guide knows, got only unknown ones in {text!r}; {guide.advice}."
+            f"{places[text]}: expected words that the guide knows, got only unknown ones in {text!r}; "
+            f"{meant}{guide.advice}."
         )

@@ -157,7 +157,7 @@ def _warn_of_bfloat16() -> None:
 
 def has_fast_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 by itself; what is not known counts as yes."""
-    capabilities = torch.cpu.get_capabilities()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch have none
     known = [capabilities[name] for name in ("avx512_bf16", "amx_bf16") if name in capabilities]
     return any(known) or not known
 
@@ -207,7 +207,9 @@ def provenance(device: torch.device) -> dict[str, Any]:
     }
 
 
-_PACKAGES: Sequence[str] = ("das-ag", "torch", "numpy", "pillow", "safetensors", "clip-anytorch", "flash-attn")
+_PACKAGES: Sequence[str] = (
+    "das-ag", "torch", "numpy", "pillow", "safetensors", "timm", "clip-anytorch", "flash-attn",
+)  # fmt: skip
 
 
 def _version(package: str) -> str | None:

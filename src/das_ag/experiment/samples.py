@@ -29,6 +29,10 @@ A sample's key leaves a setting out that has this value, so that older samples k
 """
 
 
+REMOVED = {"embedded": "0.1.0"}
+"""Families of guides that earlier versions had, and the last version with each."""
+
+
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those of `LATER` that change nothing."""
     return {
@@ -80,6 +84,12 @@ class Sample:
     def key(self) -> str:
         """SHA-256 of all that determines the image, hexadecimal."""
         return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
+
+    @property
+    def only_by_version(self) -> str | None:
+        """The version that has the networks which guided it, if this one has not."""
+        guide = self.settings.get("guide")
+        return REMOVED.get(str(guide.get("family"))) if isinstance(guide, Mapping) else None
 
     @property
     def all_settings(self) -> dict[str, Any]:

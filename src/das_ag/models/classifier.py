@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from das_ag.errors import UserError, first_line
-from das_ag.models.sources import HubFolder
 from das_ag.models.weights import check_file, sha256_of
 
 
@@ -62,26 +61,20 @@ PACKAGED = {
 PACKAGED_LICENCE = "Apache-2.0"
 
 
-def weights_file(name: str, checkpoint: str | None) -> Path:
+def weights_file(name: str, checkpoint: str | None, *, group: str = "models") -> Path:
     """The file of a network's weights: the given one, that of its package, or that of the hub, downloaded if need be.
+
+    Args:
+        group: of the configuration, for messages.
 
     Raises:
         UserError: it cannot be had, or is damaged.
     """
     if checkpoint:
         path = Path(checkpoint).expanduser()
-        check_file(path, what=name, remedy="correct models.checkpoint")
+        check_file(path, what=name, remedy=f"correct {group}.checkpoint")
         return path
-    if name in PACKAGED:
-        return _packaged_file(name)
-    folder = _hub_folder(name)
-    folder.fetch()
-    return folder.folder() / "model.safetensors"
-
-
-def weights_digest(name: str, checkpoint: str | None) -> str:
-    """SHA-256 of `weights_file`."""
-    return sha256_of(weights_file(name, checkpoint))
+    return _packaged_file(name) if name in PACKAGED else _hub_file(name, group)
 
 
 def _packaged_file(name: str) -> Path:
@@ -95,16 +88,29 @@ def _packaged_file(name: str) -> Path:
     return path
 
 
-def _hub_folder(name: str) -> HubFolder:
+def _hub_file(name: str, group: str) -> Path:
+    """The hub's file in its cache, downloaded if it is not there."""
     import timm
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        raise UserError(f"{name}: expected weights on the Hugging Face hub, found none; give models.checkpoint=path.")
-    return HubFolder(name, "models.checkpoint", config.license or "see its model card", config.hf_hub_id, None)
+        raise UserError(f"{name}: timm knows no weights for it on the Hugging Face hub; give {group}.checkpoint=path.")
+    try:
+        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors", local_files_only=True))
+    except LocalEntryNotFoundError:
+        pass  # not downloaded yet
+    try:
+        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
+    except Exception as error:  # the hub's client, its HTTP library and the system each have their own errors
+        raise UserError(
+            f"{name}: expected to download {config.hf_hub_id} from the Hugging Face hub, got “{first_line(error)}”; "
+            f"connect to the network, or give {group}.checkpoint=path."
+        ) from error
 
 
-def check_name(name: str, option: str) -> None:
+def check_name(name: str, *, group: str = "models") -> None:
     """Sees that timm has such a network; asks timm, which takes seconds to import, only where we do not know it.
 
     Raises:
@@ -114,12 +120,21 @@ def check_name(name: str, option: str) -> None:
         return
     import timm
 
-    if timm.is_model(name):
+    if name in timm.list_models() or name in timm.list_pretrained():
         return
-    known = [*timm.list_models(), *timm.list_pretrained()]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, [*timm.list_models(), *timm.list_pretrained()], n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    raise UserError(f"{option}: timm has no network {name!r}.{hint} timm.list_pretrained() lists them all.")
+    raise UserError(f"{group}.name: timm has no network {name!r}.{hint} timm.list_pretrained() lists them all.")
+
+
+def own_size_px(name: str) -> int:
+    """Side of the pictures that we give a network if nobody asks for another."""
+    if name in PACKAGED:
+        return PACKAGED[name].image_size_px
+    import timm
+
+    config: Any = timm.get_pretrained_cfg(name)
+    return int(config.input_size[-1])
 
 
 class Classifier:
@@ -129,6 +144,7 @@ class Classifier:
         name: as timm calls it, for instance `resnet50.a1_in1k`.
         checkpoint: file of weights; None for those of its package or of the hub.
         dtype: of the network; features are float32.
+        group: of the configuration, for messages.
 
     Attributes:
         digest: SHA-256 of the weights.
@@ -147,15 +163,16 @@ class Classifier:
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        group: str = "models",
     ) -> None:
-        check_name(name, "models.name")
-        path = weights_file(name, checkpoint)
+        check_name(name, group=group)
+        path = weights_file(name, checkpoint, group=group)
         self.name, self.digest = name, sha256_of(path)
         import timm
 
         with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once
             model: Any = timm.create_model(name)
-        _load(model, path, name)
+        _load(model, path, name, group)
         last = model.get_classifier()
         if not isinstance(last, nn.Linear):
             raise UserError(f"{name}: expected a classifier that ends in one linear layer, got none; choose another.")
@@ -165,9 +182,11 @@ class Classifier:
         self.mean = torch.full((3,), packaged.mean) if packaged else torch.tensor(config["mean"])
         self.std = torch.full((3,), packaged.std) if packaged else torch.tensor(config["std"])
         self.classes: Float[Tensor, "classes d"] = last.weight.detach().float().clone().to(device)
-        self._bias = last.bias.detach().float().clone().to(device)
+        bias = torch.zeros(len(last.weight)) if last.bias is None else last.bias
+        self._bias = bias.detach().float().clone().to(device)
         model = model.eval().requires_grad_(False)
-        fold_normalisation(model)
+        if name in PACKAGED:
+            fold_normalisation(model)
         self._network: Any = model.to(device, dtype).to(memory_format=torch.channels_last)
         self._dtype = dtype
         scale, offset = 1 / self.std, -self.mean / self.std
@@ -184,39 +203,37 @@ class Classifier:
         return features @ self.classes.T + self._bias
 
 
-def _load(model: Any, path: Path, name: str) -> None:
+def _load(model: Any, path: Path, name: str, group: str) -> None:
     """Gives a network its weights, by their names or, where those differ, by order and shape."""
     from timm.models import load_state_dict
 
     logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of each file that it reads
     try:
         state = load_state_dict(str(path), device="cpu", weights_only=True)
+        shapes = [weight.shape for weight in state.values()]
     except Exception as error:  # torch and safetensors raise errors of many types for files that they cannot read
         raise UserError(
             f"{name}: expected weights in {path}, could not read them ({first_line(error)}); fetch the file again."
         ) from error
     own = model.state_dict()
-    if state.keys() != own.keys() and [w.shape for w in state.values()] == [w.shape for w in own.values()]:
+    if state.keys() != own.keys() and shapes == [weight.shape for weight in own.values()]:
         state = dict(zip(own, state.values(), strict=True))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
-            f"{name}: expected its weights in {path}, got those of another network; correct models.name or "
-            "models.checkpoint."
+            f"{name}: expected its weights in {path}, got those of another network; correct {group}.name or "
+            f"{group}.checkpoint."
         ) from error
 
 
 def fold_normalisation(model: Any) -> None:
-    """Folds each batch normalisation of an EfficientNet into the convolution before it.
+    """Folds each batch normalisation into the convolution before it, for networks in which it always follows one.
 
-    It saves a quarter of Lite0's time on a CPU (note/benchmarks.md).
+    So it is in the packaged networks. It saves a quarter of Lite0's time on a CPU (note/benchmarks.md).
     """
-    from timm.models import EfficientNet
     from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-    if not isinstance(model, EfficientNet):
-        return  # in whose modules a convolution is always followed by its own normalisation
     before: Any = None
     for path, module in list(model.named_modules()):
         if isinstance(module, nn.Conv2d):

@@ -32,7 +32,7 @@ class ImagenetGuide:
     Args:
         name, checkpoint: see `Classifier`.
         image_size_px: side of the pictures that it looks at; None for the network's own.
-        head: file of a quality head; None for the one in the package, if there is one.
+        head: file of a quality head, see `head_file`.
     """
 
     dropout: tuple[tuple[int, float], ...] = ()
@@ -51,7 +51,7 @@ class ImagenetGuide:
         check_classes(self._classifier)
         self.digest = self._classifier.digest
         self.image_size_px = image_size_px or self._classifier.image_size_px
-        self._head = _head_of(self._classifier, head, device)
+        self._head = QualityHead(head, self.digest, device) if head else None
         rows = self._classifier.classes
         self._directions = F.normalize(rows - rows.mean(dim=0), dim=1)
         self._mean, self._std = (torch.tensor(v, device=device)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
@@ -71,7 +71,7 @@ class ImagenetGuide:
         return F.normalize(torch.stack(each).mean(dim=0), dim=0)
 
     def rate_features(self, features: Float[Tensor, "n d"], *_: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
-        """L2-normalised features to photographic quality, 9 for a clean photo; 0 where there is no head."""
+        """L2-normalised features to photographic quality, about 7 for a clean photo; 0 where there is no head."""
         return self._head.rate_features(features) if self._head else features.new_zeros(len(features))
 
     def lost_words(self, text: str) -> tuple[str, ...]:
@@ -111,10 +111,10 @@ class ImagenetJudge:
         head: Path | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._classifier = Classifier(name, checkpoint, device=device)
+        self._classifier = Classifier(name, checkpoint, device=device, group="evaluator.imagenet")
         check_classes(self._classifier)
         self.digest, self._device = self._classifier.digest, torch.device(device)
-        self._head = _head_of(self._classifier, head, device)
+        self._head = QualityHead(head, self.digest, device) if head else None
 
     @torch.no_grad()
     def rate_images(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, " n"]:
@@ -164,6 +164,8 @@ def check_classes(classifier: Classifier) -> None:
         )
 
 
-def _head_of(classifier: Classifier, path: Path | None, device: torch.device | str) -> QualityHead | None:
-    path = path or packaged_head(classifier.name)
-    return QualityHead(path, classifier.digest, device) if path else None
+def head_file(name: str, checkpoint: str | None, head: str | None) -> Path | None:
+    """The file of a quality head: the given one, or that of the package, which fits the packaged weights alone."""
+    if head:
+        return Path(head).expanduser()
+    return None if checkpoint else packaged_head(name)

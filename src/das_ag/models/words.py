@@ -12,6 +12,7 @@ has it as its first name; every class that has it as a further name. So "gong" i
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
+from das_ag.models import word_tables
 from das_ag.models.word_tables import EVERYDAY_NAMES, FILLERS, FIRST_NAMES, GROUPS, WITHHELD
 
 NAMES = Path(__file__).parent / "data" / "imagenet_names.json"
@@ -109,6 +111,13 @@ def nearest(word: str, count: int = 3) -> tuple[str, ...]:
         name, thing = known[key]
         by_thing.setdefault(thing.classes, name)
     return tuple(by_thing.values())[:count]
+
+
+@cache
+def digest() -> str:
+    """SHA-256 of all that decides which classes a text names."""
+    tables = NAMES.read_bytes(), Path(word_tables.__file__).read_bytes(), Path(__file__).read_bytes()
+    return hashlib.sha256(b"".join(tables)).hexdigest()
 
 
 @cache

@@ -87,7 +87,8 @@ def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tupl
     # The sign is what makes the method, which has a column of its own.
     names = sorted({*itertools.chain.from_iterable(flat)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"
-    if len({f[level] / f[canvas] for f in flat if canvas in f and level in f}) <= 1:  # it follows the canvas by default
+    # By default it follows the canvas.
+    if len({f[canvas] // f[level] for f in flat if canvas in f and level in f}) <= 1:
         names = [name for name in names if name != level]
 
     def concerns(name: str, f: Mapping[str, Any]) -> bool:

@@ -80,7 +80,7 @@ class Terms:
         negative: likewise over negative prompts; 0 where there are none.
         total_variation: mean absolute difference along rows plus along columns, of the views as the model sees them.
         l1: mean absolute value of the views.
-        highlights: of the image, see `highlights`; None where its weight is 0.
+        highlights: of the whole canvas, see `highlights`; None where its weight is 0.
     """
 
     aesthetic: Float[Tensor, " batch"] | None

@@ -66,9 +66,9 @@ class PyramidSettings:
                 f"pyramid.max_level_px: expected from 1 to the canvas' {self.canvas_px} px, got {self.max_level_px}; "
                 "lower it or raise pyramid.canvas_px."
             )
-        for name in ("gamut_gain", "initial_scale"):
-            if not 0 < (got := getattr(self, name)) < math.inf:
-                raise UserError(f"{name}: expected a number above 0, got {got}; 1 is a place to start.")
+        for name, value in (("gamut_gain", self.gamut_gain), ("pyramid.initial_scale", self.initial_scale)):
+            if not 0 < value < math.inf:
+                raise UserError(f"{name}: expected a number above 0, got {value}; 1 is a place to start.")
 
     @property
     def sizes_px(self) -> tuple[int, ...]:

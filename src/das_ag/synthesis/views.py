@@ -28,7 +28,8 @@ class ViewSettings:
         colour_shift: half width c of the uniform colour change by step: x·exp(u) + v with u, v in [-c, c].
         augment: False for one view that is cut but neither shifted, changed in colour nor made noisy.
         crops: share of the views that are random square crops of the canvas instead of windows as large as the image:
-            details get as many pixels of the model's input as the whole has. 0 in the published settings.
+            details get as many pixels of the model's input as the whole has. Rounded to whole views; 0 in the
+            published settings.
         crop_size: smallest and largest side of a crop, as a share of the canvas' side.
     """
 
