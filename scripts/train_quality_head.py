@@ -42,6 +42,7 @@ def main() -> int:
     task.add_argument("--photos", type=Path, metavar="FOLDER", help="of good photos, about 1,000 of different things")
     task.add_argument("--picture", type=Path, metavar="FILE", help="draw the shipped heads' ratings of one scene")
     parser.add_argument("--network", help=f"as timm calls it; default: {' and '.join(ROLES)}, one after the other")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights of --network; default: its package, or the hub")
     parser.add_argument(
         "--role", choices=get_args(quality.Role), help="which photos it is trained on; default: guide for a new network"
     )
@@ -65,17 +66,20 @@ def train(arguments: argparse.Namespace) -> None:
     names = [arguments.network] if arguments.network else list(ROLES)
     if arguments.to and len(names) > 1:
         raise UserError("--to: expected one network for one file, found two networks; add --network.")
+    if arguments.checkpoint and not (arguments.network and arguments.to):
+        raise UserError("--checkpoint: expected --network NAME and --to FILE beside it, found less; add them.")
     if arguments.seed < 0:
         raise UserError(f"--seed: expected 0 or more, found {arguments.seed}; give another number.")
     for name in names:
-        check_name(name, group="--network, as models")
+        check_name(name)
         check_writable(arguments.to or shipped_file(name))
     photos = quality.read_photos(arguments.photos)
     for name in names:
-        weights_file(name, None)
+        weights_file(name, arguments.checkpoint)
     for name in names:
         role = arguments.role or ROLES.get(name, "guide")
-        train_one(name, photos, role, arguments.seed, arguments.to or shipped_file(name))
+        network = Classifier(name, arguments.checkpoint)
+        train_one(network, photos, role, arguments.seed, arguments.to or shipped_file(name))
 
 
 def check_writable(path: Path) -> None:
@@ -97,11 +101,10 @@ def check_writable(path: Path) -> None:
         ) from error
 
 
-def train_one(name: str, photos: list[quality.Photo], role: quality.Role, seed: int, to: Path) -> None:
+def train_one(network: Classifier, photos: list[quality.Photo], role: quality.Role, seed: int, to: Path) -> None:
     """Trains, saves and reports one head."""
     started = time.monotonic()
-    network = Classifier(name)
-    size_px = network.image_size_px
+    name, size_px = network.name, network.image_size_px
     head, figures, n_photos = quality.train_head(photos, network.features, size_px, role=role, seed=seed)
     about = {
         "network": name,

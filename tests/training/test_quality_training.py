@@ -282,8 +282,13 @@ class TestCommand:
         spec = importlib.util.spec_from_file_location("train_quality_head", SCRIPT)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        network = SimpleNamespace(features=made_up_features, digest="ab" * 32, image_size_px=16)
-        monkeypatch.setattr(module, "Classifier", lambda _: network)
+
+        def load(name, checkpoint):
+            return SimpleNamespace(
+                name=name, checkpoint=checkpoint, features=made_up_features, digest="ab" * 32, image_size_px=16
+            )
+
+        monkeypatch.setattr(module, "Classifier", load)
         threads = torch.get_num_threads()
         yield module
         torch.set_num_threads(threads)
@@ -332,6 +337,7 @@ class TestCommand:
         [
             ((), "--photos: expected a folder, found none at none; name a folder of photos."),
             (("--to", "head"), "--to: expected one network for one file, found two networks; add --network."),
+            (("--checkpoint", "w.pth"), "--checkpoint: expected --network NAME and --to FILE beside it, found less"),
             (("--seed", "-1"), "--seed: expected 0 or more, found -1; give another number."),
             (("--network", "tf_efficientnet_lite0", "--to", "."), "--to: expected a file, found the folder .; add"),
             (("--network", "tf_efficientnet_lite0", "--to", "file/head"), "--to: expected a place to write file/head"),
