@@ -110,7 +110,7 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     scores = page.locator(".das-scores div:first-child dd").all_inner_texts()
     assert len(scores) == 3
     assert all(re.match(r"\d+\.\d\d", score) for score in scores)
-    page.get_by_role("img", name=re.compile("similarity")).wait_for()
+    page.get_by_role("img", name=re.compile("Similarity")).wait_for()
     page.get_by_role("tab", name="Film").click()
     page.get_by_role("img", name=re.compile("^Film of the ascent")).first.wait_for()
 

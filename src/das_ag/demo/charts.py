@@ -20,7 +20,7 @@ _FONT = "font-family=\"'Source Sans 3', 'Source Sans Pro', system-ui, sans-serif
 _DASHES = {"das": "none", "das_ag": "7 3", "das_rag": "2 2.5"}
 
 CURVES = {
-    "similarity": ("positive", 1.0, "similarity, cosine ↑"),
+    "similarity": ("positive", 1.0, "Similarity, cosine ↑"),
     "aesthetic": ("aesthetic", 10.0, "Guide’s score, 1–10 ↑"),
 }
 """Column of a trace, what brings it to its scale, and the name of the axis."""

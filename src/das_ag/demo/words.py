@@ -46,7 +46,7 @@ def scores(entry: Entry, best: str | None = None) -> str:
     numbers = [(title, f"{score:.2f}") for title, score in entry.scores.items()]
     if "guide_aesthetic_score" in entry.result:
         numbers.append(("Guide’s score", f"{entry.result['guide_aesthetic_score']:.2f}"))
-    numbers.append(("similarity", f"{entry.result['clip_positive']:.3f}"))
+    numbers.append(("Similarity", f"{entry.result['clip_positive']:.3f}"))
     if entry.sample.negative:
         numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))
     rows = "".join(_number(name, value, best if not place else None) for place, (name, value) in enumerate(numbers))
