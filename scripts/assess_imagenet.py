@@ -25,6 +25,7 @@ from das_ag.experiment.store import Store
 from das_ag.models.classifier import Classifier
 from das_ag.models.words import class_names
 from das_ag.report import METHODS, paired_differences, read_scores
+from das_ag.vector_math import choose_kernels
 
 # Network, side of the middle square that it sees, and top-1 in percent on the 1,000 photos of 240 px of the public
 # repository EliSchwartz/imagenet-sample-images.
@@ -43,6 +44,7 @@ def main() -> int:
     )
     parser.add_argument("--random", type=int, help="how many classes to draw")
     arguments = parser.parse_args()
+    choose_kernels()
     try:
         if arguments.photos:
             assess_loading(arguments.photos)

@@ -22,7 +22,7 @@ from run_server import Run, RunServer
 pytestmark = pytest.mark.slow
 
 METHODS = ("das", "das_ag", "das_rag")
-STEPS = 24
+STEPS = 72
 KILLS = 20
 EARLY = 4
 """One kill of so many strikes while a process starts."""
@@ -354,5 +354,5 @@ def test_a_process_takes_over_from_one_that_died_while_it_waited(stories):
     assert len(kill.finished) == 2 * len(FILES)  # which the other had made meanwhile
     said = story.last.stdout
     assert said.count("Waiting for other processes, which are making 1 batches of these samples") == 1
-    assert "das, 2 samples: goes on after step 5 of 24" in said
+    assert f"das, 2 samples: goes on after step 5 of {STEPS}" in said
     assert "das: 4 generated, 0 already there, 0 failed, of 4 samples" in said

@@ -33,13 +33,8 @@ with Log():
     {body}
 """
 RUN = 'runpy.run_path(sys.argv.pop(1), run_name="__main__")'
-TRAIN = """
-    from das_ag.training.train import Recipe, train
-    tower = {"image_tower": "residual", "options": {"channels": [4, 4, 4, 4]}}
-    train(Recipe(seed=0, **tower, updates=1, plain_updates=1, radius=0.0, batch=8), print)
-"""
 PLAN = (
-    "method=das", "prompts=own", "prompts.positive={a: a red heart}", "steps=2", "canvas_px=192",
+    "method=das", "prompts=own", "prompts.positive={a: a tiger}", "steps=2", "canvas_px=192",
     "runtime.device=cpu", "runtime.threads=2", "runtime.deterministic=false",
 )  # fmt: skip
 
@@ -71,9 +66,3 @@ def test_a_run_asks_for_one_number_before_it_shares_work_out(met):
     found = met(RUN, str(ROOT / "run.py"), *PLAN)
     assert found[0][1] == 1
     assert max(count for _, count in found) >= SHARED_OUT
-
-
-def test_training_asks_for_one_number_first(met):
-    found = met(TRAIN)
-    assert found[0][1] == 1
-    assert len(found) > 1
