@@ -166,7 +166,7 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
     for name, choice in plan.evaluators.items():  # better known now than after hours
         choice.digest()
         for sample in plan.samples[:1]:
-            check_not_guide(name, choice, sample.settings["weights"])
+            check_not_guide(name, choice, sample.settings["weights"].values())
     if not plan.samples:
         log.info(
             "%s: no batch of this shard; shards are made of whole batches, so lower runtime.samples_per_batch=%d, or "

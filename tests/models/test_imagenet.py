@@ -217,7 +217,7 @@ OWN = ("models=imagenet", "prompts=wonders", "evaluator=imagenet", "evaluator.im
 def test_a_guide_that_would_judge_itself_is_told_before_anything_is_made(plan_of):
     plan = plan_of("method=das", *OWN)  # verify and regenerate plan without asking who judges
     with pytest.raises(UserError, match=r"evaluator\.imagenet: expected other weights than the guide's, got the same"):
-        check_not_guide("imagenet", plan.evaluators["imagenet"], plan.samples[0].settings["weights"])
+        check_not_guide("imagenet", plan.evaluators["imagenet"], plan.samples[0].settings["weights"].values())
 
 
 def test_a_judge_refuses_a_store_that_it_guided_and_scores_nothing(tmp_path, sample_of, put):

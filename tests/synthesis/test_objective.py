@@ -202,3 +202,11 @@ def test_a_guide_that_does_not_rate_has_no_aesthetic_term():
     assert terms.aesthetic is None
     assert [*terms.by_name()] == ["positive", "negative", "total_variation", "l1"]
     assert torch.equal(objective.loss(terms, 0, 10), objective.loss(rated, 0, 10))
+
+
+def test_a_reward_without_a_rating_is_no_silent_nothing():
+    silent = Guide(SIZE, toy_guide().encode_images, None)
+    objective = Objective(settings(aesthetic_sign=1), random_features(1), random_features(1))
+    terms = objective.measure(silent, random_views(1, 2))
+    with pytest.raises(ValueError, match="expected a guide that rates"):
+        objective.loss(terms, 0, 10)

@@ -58,8 +58,8 @@ def evaluate(
         }  # fmt: skip
         records, damaged = store.records() if only is None else (only, [])
         try:
-            for record in records:
-                check_not_guide(name, choice, record.sample.settings.get("weights", {}))
+            guides = [record.sample.settings.get("weights", {}) for record in records]
+            check_not_guide(name, choice, {digest for weights in guides for digest in weights.values()})
         except UserError as error:
             unreadable.append(str(error))
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
@@ -115,19 +115,19 @@ class AestheticV25Choice:
         return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)
 
 
-def check_not_guide(name: str, choice: EvaluatorChoice, guide_weights: Mapping[str, str]) -> None:
+def check_not_guide(name: str, choice: EvaluatorChoice, guide_digests: Collection[str]) -> None:
     """Sees that an evaluator has not guided; one that may, has its tables say so.
 
     Args:
         name: of the evaluator.
-        guide_weights: SHA-256 of the guide's files.
+        guide_digests: SHA-256 of the guide's files.
 
     Raises:
         UserError: it has.
     """
     if choice.may_guide:
         return
-    if own := set(choice.weights().values()) & set(guide_weights.values()):
+    if own := set(choice.weights().values()) & set(guide_digests):
         raise UserError(
             f"evaluator.{name}: expected other weights than the guide's, got the same ({min(own)[:12]}…), which would "
             f"judge their own images; choose another network with evaluator.{name}.name=."

@@ -58,8 +58,6 @@ PACKAGED = {
 }
 """Networks that need no download. The colours are those of the packages' own examples."""
 
-PACKAGED_LICENCE = "Apache-2.0"
-
 
 def weights_file(name: str, checkpoint: str | None, *, group: str = "models") -> Path:
     """The file of a network's weights: the given one, that of its package, or that of the hub, downloaded if need be.

@@ -140,8 +140,14 @@ class Objective:
         )
 
     def loss(self, terms: Terms, step: int, steps: int) -> Float[Tensor, " batch"]:
-        """The loss of each sample, linear in the terms. Source: DAS-AG v1."""
+        """The loss of each sample, linear in the terms. Source: DAS-AG v1.
+
+        Raises:
+            ValueError: the aesthetic term has a weight, and the guide does not rate.
+        """
         s = self.settings
+        if s.aesthetic_sign and terms.aesthetic is None:
+            raise ValueError("aesthetic: expected a guide that rates, got one that does not; use aesthetic_sign=0.")
         return (
             (0 if terms.aesthetic is None else -s.aesthetic_sign * s.aesthetic(step, steps) * terms.aesthetic)
             - s.clip * (terms.positive - terms.negative)
