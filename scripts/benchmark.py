@@ -119,7 +119,6 @@ def describe(measured: object, machine: dict[str, Any], command: str, arguments:
                 "| --- | ---: | ---: |\n"
                 f"| this program, {t.samples} in a batch | {t.ours_s:.3f} | |\n"
                 f"| the published way | {t.published_s:.3f} | {t.faster:.2f} |\n"
-                f"| the published way, no gradient for weights | {t.frozen_s:.3f} | {t.faster_than_frozen:.2f} |\n"
             )
         case pd.DataFrame() as t:
             rows = [f"| {row.value} | {row.seconds:.4f} | {row.ratio:.2f} |\n" for row in t.itertuples(index=False)]

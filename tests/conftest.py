@@ -69,12 +69,6 @@ def plan_of(compose: Callable[..., DictConfig]) -> Callable[..., Plan]:
     return lambda *overrides: make_plan(compose(*overrides))
 
 
-@pytest.fixture
-def with_a_compiler(monkeypatch):
-    """As if torch found a C++ compiler here."""
-    monkeypatch.setattr("das_ag.experiment.plan.check_compiler", lambda *_: None)
-
-
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
     """Overrides under which a step takes milliseconds; they also hold what defaults may come to be."""
@@ -174,7 +168,7 @@ def old_store(tmp_path: Path) -> Store:
             "colour_shift": {**decay, "start": 0.1, "end": 0.1}, "augment": True,
         },
         "ascent": {"steps": 100, "learning_rate": 0.4, "betas": [0.5, 0.99]},
-        "guide": {"family": "embedded"}, "precision": "float32", "compile": False, "deterministic": True,
+        "guide": {"family": "embedded"}, "precision": "float32", "deterministic": True,
         "randomness": "per_sample", "revision": 4,
         "weights": {"guide": "c9d60f67a017e39e16dbda5a9ec51c68c3f79e2f7c4790f2b7272cb7077b93f7"},
     }  # fmt: skip

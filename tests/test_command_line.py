@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 import re
@@ -16,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -414,34 +411,6 @@ def test_an_environment_that_is_not_deterministic_is_refused(go, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch compiles with g++, which is not here")
-def test_a_compiled_guide_gives_the_same_bytes_each_time_and_nearly_the_plain_pictures(start_program, tiny, tmp_path):
-    """Two programs that share nothing they have compiled, and one that compiles nothing."""
-    images, traces = [], []
-    for name, compile_ in (("first", "true"), ("second", "true"), ("plain", "false")):
-        folder = tmp_path / name
-        folder.mkdir()
-        arguments = ("-m", "method=das_ag,das_rag", *tiny, *TWO, f"runtime.compile={compile_}")
-        with start_program(folder, *arguments, TORCHINDUCTOR_CACHE_DIR=str(tmp_path / f"{name}-compiled")) as process:
-            _, stderr = process.communicate(timeout=600)
-        assert process.returncode == 0, stderr
-        samples = sorted((folder / "outputs" / "tiny" / "samples").glob("*/*"))
-        assert len(samples) == 4
-        settings = [json.loads((sample / "sample.json").read_text())["settings"] for sample in samples]
-        assert [of_sample["compile"] for of_sample in settings] == [compile_ == "true"] * 4
-        images.append([(sample / "image.png").read_bytes() for sample in samples])
-        traces.append([(sample / "trace.csv").read_text() for sample in samples])
-        assert bool(list((tmp_path / f"{name}-compiled").rglob("*.so"))) == (compile_ == "true")
-    assert images[0] == images[1]
-    assert traces[0] == traces[1]
-    for compiled, plain in zip(traces[0], traces[2], strict=True):
-        ours, theirs = (pd.read_csv(io.StringIO(text)) for text in (compiled, plain))
-        pd.testing.assert_frame_equal(ours, theirs, rtol=0, atol=1e-4)
-    for compiled, plain in zip(images[0], images[2], strict=True):
-        ours, theirs = (np.asarray(Image.open(io.BytesIO(png))).astype(int) for png in (compiled, plain))
-        assert np.abs(ours - theirs).max() <= 1
-
-
 def test_help_names_what_can_be_changed_and_imports_no_torch(imports_of, tmp_path):
     stdout, imported = imports_of("--help")
     lines = stdout.splitlines()
@@ -462,5 +431,4 @@ def test_a_run_needs_no_package_of_an_extra(imports_of, tiny):
     assert "torch" in imported
     papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
     clusters = {"joblib", "submitit", "ray"}
-    compilers = {"torch._dynamo", "torch._inductor", "sympy"}  # which take seconds
-    assert not imported & (papers | clusters | compilers)
+    assert not imported & (papers | clusters)

@@ -82,15 +82,15 @@ def test_each_setting_has_a_widget_or_comes_with_another(app):
     assert set(SETTINGS) - keys == set(state.WITHOUT_WIDGET)
     assert state.RESOLUTION in keys  # tells canvas_px
     shown: dict[str, object] = {}
-    state.put(shown, Form("tiny", ("das",), ("a ring",), (), 7, {"runtime.compile": True, "betas": [0.4, 0.9]}))
+    state.put(shown, Form("tiny", ("das",), ("a ring",), (), 7, {"runtime.deterministic": False, "betas": [0.4, 0.9]}))
     for key, value in shown.items():
         app.session_state[key] = value
     app.run()
-    assert app.toggle(key="runtime.compile").value is True
+    assert app.toggle(key="runtime.deterministic").value is False
     assert "Also kept: betas = [0.4, 0.9]" in [element.value.replace("\\", "") for element in app.caption]
-    assert "runtime.compile=true" in app.code[0].value
-    app.toggle(key="runtime.compile").set_value(False).run()
-    assert "runtime.compile" not in app.code[0].value
+    assert "runtime=fast" in app.code[0].value
+    app.toggle(key="runtime.deterministic").set_value(True).run()
+    assert "runtime=fast" not in app.code[0].value
 
 
 def test_three_methods_with_one_click(small):

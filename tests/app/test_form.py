@@ -26,7 +26,6 @@ CHANGES = {
     "betas": [0.4, 0.9],
     "pyramid.max_level_px": 64,
     "runtime.deterministic": False,
-    "runtime.compile": True,
 }
 
 
@@ -40,7 +39,7 @@ CHANGES = {
         (("3 red hearts é 心",), ()),
     ],
 )
-def test_command_line_and_form_make_the_same_sample(with_a_compiler, changes, positive, negative):
+def test_command_line_and_form_make_the_same_sample(changes, positive, negative):
     form = dataclasses.replace(FORM, positive=positive, negative=negative, settings=changes)
     (plan,) = form.plans()
     words = shlex.split(form.command())
@@ -60,13 +59,13 @@ def test_a_sample_of_das_comes_back_without_the_weight_that_it_does_not_have():
     assert again.plans()[0].samples[0].key == plan.samples[0].key
 
 
-def test_a_sample_of_a_version_that_never_compiled_comes_back(compose):
+def test_a_sample_of_a_version_that_was_always_deterministic_comes_back(compose):
     """As its command line does, which says so too."""
     (plan,) = FORM.plans()
-    settings = {name: value for name, value in plan.samples[0].settings.items() if name != "compile"}
+    settings = {name: value for name, value in plan.samples[0].settings.items() if name != "deterministic"}
     older = dataclasses.replace(plan.samples[0], settings=settings)
     assert form_of(older) == FORM
-    assert make_plan(compose(*overrides_of(older))).settings.compile is False
+    assert make_plan(compose(*overrides_of(older))).settings.deterministic is True
 
 
 def test_several_methods_are_a_sweep():

@@ -148,7 +148,7 @@ def test_a_state_is_kept_after_each_so_many_steps_but_not_after_the_last(
     steps, write = [], Checkpoint.write
 
     def count(self, state):
-        steps.append(state["run"]["ascent"]["step"])
+        steps.append(state["run"]["step"])
         write(self, state)
         assert checkpoints_in(store) == [self.path]
 
@@ -244,11 +244,11 @@ def test_a_checkpoint_of_another_layout_is_told_and_the_batch_begins_again(plan,
     stop(plan, store, 5)
     checkpoint = Checkpoint(store, plan.samples, plan)
     state = checkpoint.read()
-    state["run"]["ascent"]["optimiser"] = {"param_groups": []}  # found after the levels were taken over
+    state["run"]["optimiser"] = {"param_groups": []}  # found after the levels were taken over
     checkpoint.write(state)
     assert go_on(plan, store) == list(range(7))
     (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.startswith(f"{checkpoint.path}: is not laid out as here (KeyError: ")
+    assert told.startswith(f"{checkpoint.path}: is not laid out as here (ValueError: ")
     assert files_of(store) == unbroken
     assert checkpoints_in(store) == []
 
@@ -304,7 +304,7 @@ def test_other_company_begins_at_the_first_step(plan_of, tiny, plan, store, chan
 
 def test_the_same_samples_in_other_rows_begin_at_the_first_step(plan, store):
     stop(plan, store, 3)
-    assert Checkpoint(store, plan.samples, plan).read()["run"]["ascent"]["step"] == 2
+    assert Checkpoint(store, plan.samples, plan).read()["run"]["step"] == 2
     assert Checkpoint(store, plan.samples[::-1], plan).read() is None
 
 
@@ -333,7 +333,7 @@ def test_the_file_is_a_digest_and_a_state_of_plain_types_on_the_cpu(plan, store)
     digest, content = path.read_bytes()[:32], path.read_bytes()[32:]
     assert hashlib.sha256(content).digest() == digest
     state = torch.load(io.BytesIO(content), weights_only=True)
-    assert (set(state), state["run"]["ascent"]["step"]) == ({"run", "rows", "seconds"}, 4)
+    assert (set(state), state["run"]["step"]) == ({"run", "rows", "seconds"}, 4)
     assert [[row["step"] for row in rows] for rows in state["rows"]] == [[0, 1, 2, 3]] * 2
 
 

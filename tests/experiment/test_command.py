@@ -67,13 +67,6 @@ def test_a_fast_sample_is_made_fast_again(plan_of, runtime, deterministic):
     assert again(sample) == (sample,)
 
 
-def test_a_compiled_sample_is_compiled_again(plan_of, with_a_compiler):
-    plain, compiled = (plan_of(f"runtime.compile={wanted}").samples[0] for wanted in ("false", "true"))
-    assert plain.key != compiled.key
-    assert again(plain) == (plain,)
-    assert again(compiled) == (compiled,)
-
-
 def test_a_sample_of_an_earlier_version_was_deterministic(sample):
     """Before there was a choice, settings did not say so."""
     earlier = {name: value for name, value in sample.settings.items() if name != "deterministic"}

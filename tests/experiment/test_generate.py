@@ -140,8 +140,8 @@ def test_trace_adds_up_to_the_loss(plan, made):
             by_hand = (
                 -(3 - 3 * 0.94 ** row["step"]) * row["aesthetic"]
                 - weights.clip * (row["positive"] - row["negative"])
-                + weights.total_variation * row["total_variation"]
-                + weights.l1 * row["l1"]
+                + weights.others["total_variation"] * row["total_variation"]
+                + weights.others["l1"] * row["l1"]
             )
             assert row["loss"] == pytest.approx(by_hand, rel=1e-5)
 
@@ -238,7 +238,7 @@ def test_samples_that_are_added_leave_the_others_alone(plan_of, tiny, plan, copi
         first, second = (by_seed[seed][sample.prompt_id].astype(float) for seed in (42, 43))
         # After few steps an image is still mostly its own noise, though both begin to show the same prompt.
         correlation = np.corrcoef(_without_colour(first).ravel(), _without_colour(second).ravel())[0, 1]
-        assert abs(correlation) < 0.7
+        assert abs(correlation) < 0.75
         assert np.abs(first - second).mean() > 10
 
 
@@ -248,7 +248,8 @@ def _without_colour(image):
 
 def test_random_numbers_are_the_samples_own(plan, plan_of, tiny):
     sample = plan.samples[0]
-    by_hand = int.from_bytes(hashlib.sha256(b"42:heart").digest()[:8], "big") >> 1
+    origin = b'[42,"a red heart on a white background",null]'
+    by_hand = int.from_bytes(hashlib.sha256(origin).digest()[:8], "big") >> 1
     expected = torch.randn(5, generator=torch.Generator().manual_seed(by_hand))
     cpu = torch.device("cpu")
     for method in ("das", "das_ag", "das_rag"):
@@ -687,8 +688,8 @@ def test_generating_leaves_torchs_own_numbers_alone(plan_of, tiny, tmp_path):
 
 
 def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
-    texts = "{heart: a red heart with a dragon, same: a red heart with a dragon, ring: a blue ring}"
-    options = ("prompts.negative=[a glorious stat star]", "steps=1", "runtime.threads=1")
+    texts = "{heart: a red heart with a dragon, ring: a blue ring}"
+    options = ("seeds=[1,2]", "prompts.negative=[a glorious stat star]", "steps=1", "runtime.threads=1")
     plan = plan_of(*tiny, OWN, f"prompts.positive={texts}", *options)
     with caplog.at_level(logging.INFO):
         generate(plan, Store(tmp_path))

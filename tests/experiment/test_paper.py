@@ -100,7 +100,7 @@ def test_settings_are_the_published_ones(compose_paper):
     }  # fmt: skip
     assert (config.models.name, config.models.guide_dropout, config.models.attention) == ("ViT-L/14", True, "sdpa")
     assert config.runtime == {
-        "deterministic": True, "device": "auto", "precision": "float32", "compile": False, "threads": None,
+        "deterministic": True, "device": "auto", "precision": "float32", "threads": None,
         "samples_per_batch": 6, "views_per_pass": 4, "checkpoint_steps": 20,
     }  # fmt: skip
     assert list(config.evaluator) == ["aesthetic_v2_5"]

@@ -110,7 +110,6 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
     sample = plan_of(*overrides, OWN, "prompts.positive={mine: ' a red heart, très joli '}").samples[0]
     by_hand = {
         "method": "das_ag",
-        "prompt_id": "mine",
         "positive": ["a red heart, très joli"],
         "negative": [],
         "seed": 3,
@@ -146,7 +145,6 @@ def test_key_is_the_sha256_of_canonical_json(plan_of):
             "ascent": {"steps": 150, "learning_rate": 0.35, "betas": [0.5, 0.99]},
             "guide": {"family": "tiny"},
             "precision": "float32",
-            "compile": False,
             "deterministic": True,
             "randomness": "per_sample",
             "revision": REVISION,
@@ -211,12 +209,26 @@ def test_how_the_aesthetic_score_is_weighed_makes_no_other_image_of_das(plan_of)
     assert plan_of(*overrides_of(other)).samples[0].key == usual.key
 
 
-def test_key_changes_with_text_and_name_of_its_own_prompt_alone(plan_of):
+def test_key_changes_with_the_text_of_its_own_prompt_alone(plan_of):
     before = keys(plan_of(OWN, "prompts.positive={a: a red heart, b: a blue ring}"))
     other_text = keys(plan_of(OWN, "prompts.positive={a: a red circle, b: a blue ring}"))
     other_name = keys(plan_of(OWN, "prompts.positive={c: a red heart, b: a blue ring}"))
-    assert before[1] == other_text[1] == other_name[1]
-    assert len({before[0], other_text[0], other_name[0]}) == 3
+    assert before == other_name
+    assert before[1] == other_text[1]
+    assert before[0] != other_text[0]
+
+
+def test_the_key_of_an_earlier_revision_holds_the_prompts_name(plan_of):
+    (sample,) = plan_of(OWN, "prompts.positive={a: a red heart}", "seeds=[3]").samples
+    now, before = (dict(sample.settings) | {"revision": revision} for revision in (5, 4))
+    other = dataclasses.replace(sample, prompt_id="b")
+    assert dataclasses.replace(other, settings=now).key == dataclasses.replace(sample, settings=now).key
+    assert dataclasses.replace(other, settings=before).key != dataclasses.replace(sample, settings=before).key
+
+
+def test_two_prompts_with_the_same_texts_would_be_the_same_image(plan_of):
+    with pytest.raises(UserError, match=r"^prompts\.positive\.b: .* got the same texts with 3 as in prompts\.positive\.a "):
+        plan_of(OWN, "prompts.positive={a: a red heart, b: a red heart}", "seeds=[3]")
 
 
 def test_key_changes_with_the_weights(plan_of, monkeypatch):
@@ -270,16 +282,6 @@ def test_the_default_guide_knows_all_prompts_that_are_not_for_clip(plan_of, comp
         plan = plan_of("models=imagenet", f"prompts={name}")
         assert len(plan.samples) == len(compose(f"prompts={name}").prompts.positive) > 1, name
         assert {sample.settings["guide"]["family"] for sample in plan.samples} == {"imagenet"}
-
-
-def test_a_compiler_is_looked_for_only_where_it_is_needed(plan_of, monkeypatch):
-    def check(option, device):
-        raise UserError(f"{option} on {device.type}: no compiler")
-
-    monkeypatch.setattr("das_ag.experiment.plan.check_compiler", check)
-    assert plan_of().settings.compile is False
-    with pytest.raises(UserError, match=r"^runtime\.compile on cpu: no compiler$"):
-        plan_of("runtime.compile=true", "runtime.device=cpu")
 
 
 def test_fast_differs_from_deterministic_in_that_alone(compose):
@@ -372,7 +374,7 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 ALWAYS_THERE = (
     "betas", "canvas_px", "dry_run", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign", "method.name",
     "models.family", "name", "prompts.negative", "prompts.positive", "published_figures", "randomness",
-    "runtime.checkpoint_steps", "runtime.compile", "runtime.deterministic", "runtime.device", "runtime.precision",
+    "runtime.checkpoint_steps", "runtime.deterministic", "runtime.device", "runtime.precision",
     "runtime.samples_per_batch", "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards",
     "steps", *IMAGE_SETTINGS,
 )  # fmt: skip
@@ -515,7 +517,7 @@ ERRORS = [
     (["runtime.threads=auto"], ["runtime.threads: ", "a whole number", "got 'auto'"]),
     (["runtime.checkpoint_steps=-1"], ["runtime.checkpoint_steps: ", "0 or more", "got -1", "0 keeps no checkpoints"]),
     (["runtime.checkpoint_steps=null"], ["runtime.checkpoint_steps: ", "a whole number", "got None"]),
-    (["runtime.compile=1"], ["runtime.compile: ", "true or false", "got 1"]),
+    (["runtime.deterministic=1"], ["runtime.deterministic: ", "true or false", "got 1"]),
     (["runtime.deterministic=1"], ["runtime.deterministic: ", "true or false", "got 1"]),
     (["shards=0"], ["shards: ", "a whole number from 1", "got 0", "1 makes all samples"]),
     (["shards=true"], ["shards: ", "a whole number from 1", "got True"]),
@@ -539,7 +541,7 @@ ERRORS = [
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "got shape", "--cfg job"]),
-    (["+runtime.cores=1"], ["runtime: ", "device, precision, compile, threads, samples_per_batch", "got cores"]),
+    (["+runtime.cores=1"], ["runtime: ", "device, precision, threads, samples_per_batch", "got cores"]),
     (["+method.strength=1"], ["method", "strength"]),
     (["+prompts.neutral=[a ring]"], ["prompts", "neutral"]),
     (["+number_of_steps=1"], ["number_of_steps"]),

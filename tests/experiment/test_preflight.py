@@ -17,7 +17,6 @@ from das_ag.experiment.generate import Outcome, generate
 from das_ag.experiment.preflight import check_steps
 from das_ag.experiment.runtime import set_up
 from das_ag.experiment.store import Store
-from das_ag.models.compiled import CompilationError
 
 CPU = torch.device("cpu")
 TWO = ("prompts=own", "prompts.positive={heart: a red heart, star: a yellow star}", "runtime.threads=1")
@@ -182,45 +181,3 @@ def test_a_run_that_would_not_repeat_ends_before_anything_is_made_and_a_fast_one
     assert store.records() == ([], [])
     assert store.failures.errors() == {}
     assert generate(plan_of(*tiny, *TWO, "runtime=fast"), store) == Outcome(2, 0, {})
-
-
-def test_a_compiled_guide_is_checked_in_batches_of_the_size_that_it_will_meet(
-    plan_of, tiny, loaded, monkeypatch, with_a_compiler
-):
-    """Each size is compiled for itself."""
-    sizes = []
-
-    def stop(samples, *_):
-        sizes.append(len(samples))
-        raise RuntimeError("stop")
-
-    monkeypatch.setattr("das_ag.experiment.preflight.Run", stop)
-    for compile_ in ("false", "true"):
-        plan = plan_of(*tiny, "runtime.samples_per_batch=4", f"runtime.compile={compile_}")
-        assert [len(batch) for batch in plan.batches] == [4, 2]
-        for sample in (plan.samples[0], plan.samples[-1]):
-            check_steps(plan, sample, loaded, CPU)
-    assert sizes == [1, 1, 4, 2]
-
-
-@pytest.mark.parametrize("runtime", ["deterministic", "fast"])
-def test_a_guide_that_cannot_be_compiled_is_tried_once_and_recorded_for_every_sample(
-    plan_of, tiny, loaded, tmp_path, monkeypatch, with_a_compiler, runtime
-):
-    """Each try takes as long as a compilation."""
-    tries, sentence = [], "runtime.compile: expected torch to compile the guide, got no; do."
-
-    def fail(pixels):
-        if pixels.requires_grad:
-            tries.append(len(pixels))
-            raise CompilationError(sentence)
-        return pixels
-
-    monkeypatch.setattr(generate_module, "guide_of", lambda *_, **__: seeing(loaded, fail))
-    store = Store(tmp_path)
-    plan = plan_of(*tiny, *TWO, f"runtime={runtime}", "runtime.compile=true", "runtime.samples_per_batch=1")
-    outcome = generate(plan, store)
-    assert len(plan.batches) == 2
-    assert len(tries) == 1
-    assert outcome == Outcome(0, 0, dict.fromkeys([s.name for s in plan.samples], sentence))
-    assert list(store.failures.errors().values()) == [sentence] * 2

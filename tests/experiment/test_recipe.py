@@ -107,6 +107,8 @@ def test_its_command_and_its_recipe_tell_of_the_key_that_it_names(made):
     for path, record in made.values():
         texts = text_in(path.read_bytes())
         told = json.loads(texts["Recipe"])["sample"]
+        name = told.pop("prompt_id")
+        assert name == record.sample.prompt_id
         plain = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         assert hashlib.sha256(plain.encode()).hexdigest() == texts["Key"]
         (sample,) = make_plan(compose_config(shlex.split(texts["Command"])[4:])).samples

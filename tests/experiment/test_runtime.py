@@ -22,7 +22,7 @@ FOUR = [(0, 0), (0, 1), (0, 2), (0, 3)]
 """Processors of a machine: package and core of each."""
 
 SETTINGS = RuntimeSettings(
-    deterministic=False, device="cpu", precision="float32", compile=False, threads=1, samples_per_batch=6,
+    deterministic=False, device="cpu", precision="float32", threads=1, samples_per_batch=6,
     views_per_pass=64, checkpoint_steps=0,
 )  # fmt: skip
 

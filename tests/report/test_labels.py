@@ -57,8 +57,8 @@ def test_a_text_that_ends_in_a_number_is_no_other_text_with_that_number(sample_o
 
 def test_a_setting_that_one_sample_lacks_is_a_difference(sample_of):
     sample = sample_of()
-    samples = [with_settings(sample), with_settings(sample, compile=None), with_settings(sample, compile="null")]
-    assert labels_of(samples) == ["runtime.compile=–", "runtime.compile=null", 'runtime.compile="null"']
+    samples = [with_settings(sample), with_settings(sample, later=None), with_settings(sample, later="null")]
+    assert labels_of(samples) == ["later=–", "later=null", 'later="null"']
 
 
 def test_settings_are_written_as_on_the_command_line_and_checksums_shortened(sample_of):

@@ -342,7 +342,7 @@ def test_a_sheet_of_many_prompts_says_what_it_leaves_out():
 def test_levels_are_widened_as_the_synthesis_does(interpolation, small, large):
     level = np.random.default_rng(0).normal(size=(3, small, small)).astype(np.float32)
     expected = resize(torch.from_numpy(level), (large, large), interpolation).numpy()
-    np.testing.assert_allclose(widen(level, large, interpolation), expected, atol=2e-6)
+    np.testing.assert_allclose(widen(level, large, interpolation), expected, atol=2e-5)  # torch rounds its weights
 
 
 def test_an_unknown_interpolation_is_told():

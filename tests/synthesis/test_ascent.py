@@ -18,7 +18,6 @@ from das_ag.synthesis import (
     PyramidSettings,
     SampleNumbers,
     Schedule,
-    StepNumbers,
     ViewSettings,
     geometry_of,
     image_rgb,
@@ -32,7 +31,10 @@ from das_ag.synthesis.views import ViewGeometry
 CANVAS, BORDER, IMAGE, DIM = 13, 2, 8, 16
 ZERO, SMALL = Schedule("linear", 0.0, 0.0, 0.5), Schedule("linear", 0.1, 0.05, 0.5)
 PYRAMID = PyramidSettings(CANVAS, "powers_of_two", CANVAS, "mean", "scaled_noise", "bilinear", "clip_normalised")
-OBJECTIVE = ObjectiveSettings(Schedule("linear", 0.5, 0.5, 0.5), 1, 5.0, 0.01, 0.01)
+NO_OTHERS = {"total_variation": 0.0, "l1": 0.0, "highlights": 0.0}
+OBJECTIVE = ObjectiveSettings(
+    Schedule("linear", 0.5, 0.5, 0.5), 1, 5.0, {"total_variation": 0.01, "l1": 0.01, "highlights": 0.1}
+)
 PLAIN = ViewSettings(1, BORDER, ZERO, ZERO, augment=False)
 AUGMENTED = ViewSettings(4, BORDER, SMALL, SMALL, augment=True)
 STEPS = AscentSettings(30, 0.05, (0.5, 0.99))
@@ -65,9 +67,9 @@ class Run:
     def draw(self):
         return self.numbers.step(self.views, geometry_of(PYRAMID, BORDER, self.guide), self.guide.dropout)
 
-    def steps(self, draw=None, **options):
-        draw = draw or self.draw
-        return Ascent(self.pyramid, self.guide, self.objective, self.views, self.settings, draw=draw, **options)
+    def steps(self, **options):
+        chosen = self.pyramid, self.guide, self.objective, self.views, self.settings
+        return Ascent(*chosen, numbers=self.numbers, **options)
 
     def result(self):
         return measure_result(self.pyramid, self.guide, self.objective, BORDER)
@@ -81,18 +83,18 @@ def test_the_objective_rises(views):
     after = run.result()
     loss_before, loss_after = (run.objective.loss(terms, 0, 30) for terms in (before, after))
     assert (loss_before - loss_after > 2).all()
-    assert (after.positive - before.positive > 0.3).all()
-    assert (after.negative - before.negative < -0.1).all()
+    assert (after["positive"] - before["positive"] > 0.3).all()
+    assert (after["negative"] - before["negative"] < -0.1).all()
 
 
 def test_each_method_moves_the_aesthetic_score_its_own_way():
     scores = {}
     for sign in (-1, 0, 1):
         run = Run(0)
-        settings = ObjectiveSettings(Schedule("linear", 5.0, 5.0, 0.5), sign, 5.0, 0.0, 0.0)
+        settings = ObjectiveSettings(Schedule("linear", 5.0, 5.0, 0.5), sign, 5.0, NO_OTHERS)
         run.objective = Objective(settings, run.objective.positive, run.objective.negative)
         list(run.steps())
-        scores[sign] = 10 * run.result().aesthetic.item()
+        scores[sign] = 10 * run.result()["aesthetic"].item()
     assert scores[-1] + 0.5 < scores[0] < scores[1] - 0.5
 
 
@@ -100,7 +102,7 @@ def test_steps_are_counted_and_terms_detached():
     run = Run(0, 1)
     iterates = list(run.steps())
     assert [iterate.step for iterate in iterates] == list(range(30))
-    for value in (iterates[0].loss, *iterates[0].terms.by_name().values()):
+    for value in (iterates[0].loss, *iterates[0].terms.values()):
         assert value.shape == (2,)
         assert not value.requires_grad
     assert torch.equal(iterates[5].loss, run.objective.loss(iterates[5].terms, 5, 30))
@@ -110,8 +112,8 @@ def test_an_iterate_holds_what_was_seen_before_the_move():
     run = Run(0, 1, views=PLAIN)
     seen = run.result()
     for iterate in run.steps():
-        for name, value in iterate.terms.by_name().items():
-            torch.testing.assert_close(value, getattr(seen, name), rtol=0, atol=1e-6)
+        for name, value in seen.items():
+            torch.testing.assert_close(iterate.terms[name], value, rtol=0, atol=1e-6)
         seen = run.result()
 
 
@@ -141,8 +143,8 @@ def test_views_that_pass_in_parts_give_the_same(views, views_per_pass):
     expected = list(whole.steps())
     passes.clear()
     for a, b in zip(expected, parts.steps(views_per_pass=views_per_pass), strict=True):
-        for name, value in a.terms.by_name().items():
-            torch.testing.assert_close(getattr(b.terms, name), value, rtol=0, atol=1e-5)
+        for name, value in a.terms.items():
+            torch.testing.assert_close(b.terms[name], value, rtol=0, atol=1e-5)
         torch.testing.assert_close(b.loss, a.loss, rtol=0, atol=1e-4)
     for level, other in zip(whole.pyramid.levels, parts.pyramid.levels, strict=True):
         torch.testing.assert_close(level, other, rtol=0, atol=1e-4)
@@ -157,10 +159,10 @@ def test_learning_rate_follows_a_cosine_down_to_one_percent():
     # Near zero, tanh is the identity: the loss is linear in the level.
     guide = Guide(1, lambda pixels: pixels.mean(dim=(1, 2, 3))[:, None], lambda features: features[:, 0])
     one = torch.ones(1, 1, dtype=torch.float64)
-    objective = Objective(ObjectiveSettings(ZERO, 0, 1e6, 0.0, 0.0), one, 0 * one)
+    objective = Objective(ObjectiveSettings(ZERO, 0, 1e6, NO_OTHERS), one, 0 * one)
     views, settings = ViewSettings(1, 0, ZERO, ZERO, augment=False), AscentSettings(10, 1e-6, (0.5, 0.99))
     place, moves = 0.0, []
-    for iterate in Ascent(pyramid, guide, objective, views, settings, draw=lambda: StepNumbers(None)):
+    for iterate in Ascent(pyramid, guide, objective, views, settings, numbers=SampleNumbers([torch.Generator()])):
         moves.append(iterate.pyramid.levels[0][0, 0, 0, 0].item() - place)
         place += moves[-1]
     expected = [1e-6 * (0.01 + 0.99 * (1 + math.cos(math.pi * t / 10)) / 2) for t in range(10)]
@@ -230,12 +232,8 @@ def through_a_file(state):
 
 def bytes_of(iterate):
     """Whatever a step says and leaves, to be compared to the last bit."""
-    tensors = [iterate.loss, *iterate.terms.by_name().values(), iterate.finite, *iterate.pyramid.levels]
+    tensors = [iterate.loss, *iterate.terms.values(), iterate.finite, *iterate.pyramid.levels]
     return [tensor.detach().numpy().tobytes() for tensor in tensors]
-
-
-def state_of(run, ascent):
-    return {"ascent": ascent.state_dict(), "numbers": run.numbers.state_dict()}
 
 
 @pytest.mark.parametrize("broken_after", [0, 1, 6, 9])
@@ -246,18 +244,17 @@ def test_going_on_from_a_state_gives_the_bytes_of_an_unbroken_run(started, broke
     broken = started()
     ascent = broken.steps()
     got = [bytes_of(next(ascent)) for _ in range(broken_after)]
-    state = through_a_file(state_of(broken, ascent))
+    state = through_a_file(ascent.state_dict())
     other = started()
     for _ in range(3):
         other.draw()  # where the new run stands before does not matter
     ascent = other.steps()
-    ascent.load_state_dict(state["ascent"])
-    other.numbers.load_state_dict(state["numbers"])
+    ascent.load_state_dict(state)
     rest = [(iterate.step, bytes_of(iterate)) for iterate in ascent]
     assert [step for step, _ in rest] == list(range(broken_after, 10))
     assert got + [left for _, left in rest] == expected
-    for name, value in other.result().by_name().items():
-        assert torch.equal(value, getattr(unbroken.result(), name))
+    for name, value in other.result().items():
+        assert torch.equal(value, unbroken.result()[name])
 
 
 def test_published_numbers_are_drawn_as_the_program_draws_them():
@@ -267,7 +264,8 @@ def test_published_numbers_are_drawn_as_the_program_draws_them():
     assert numbers.step(ViewSettings(2, 3, ZERO, ZERO, augment=False), geometry, ()).views is None
     drawn = numbers.step(ViewSettings(2, 3, ZERO, ZERO, augment=True), geometry, ()).views
     dx_dy = [int(torch.randint(-3, 4, (1,), generator=own)) for _ in range(4)]
-    assert drawn.shift_px.tolist() == [[[dx_dy[1], dx_dy[0]], [dx_dy[3], dx_dy[2]]]]
+    # A picture that moves right shows what lay further left.
+    assert drawn.square_px.tolist() == [[[4, 3 - dx_dy[1], 3 - dx_dy[0]], [4, 3 - dx_dy[3], 3 - dx_dy[2]]]]
     offset, gain = (torch.rand(1, 2, 3, 1, 1, generator=own) * 2 - 1 for _ in range(2))
     assert torch.equal(drawn.offset, offset)
     assert torch.equal(drawn.gain, gain)
@@ -279,10 +277,9 @@ def test_a_state_is_loaded_without_a_file_and_by_a_run_that_has_gone_further():
     run = sample_run()
     ascent = run.steps()
     next(ascent)
-    state = copy.deepcopy(state_of(run, ascent))
+    state = copy.deepcopy(ascent.state_dict())
     first = [bytes_of(next(ascent)) for _ in range(5)]
-    ascent.load_state_dict(state["ascent"])
-    run.numbers.load_state_dict(state["numbers"])
+    ascent.load_state_dict(state)
     assert [bytes_of(next(ascent)) for _ in range(5)] == first
 
 
@@ -303,32 +300,32 @@ def test_a_sample_that_was_lost_before_the_state_stays_lost():
 
 def test_a_state_of_other_samples_is_refused():
     """Else some rows would silently keep what they were."""
-    state, other = state_of(run := Run(5, 0, 9), run.steps()), Run(5, 0)
+    state, other = Run(5, 0, 9).steps().state_dict(), Run(5, 0)
     ascent = other.steps()
     with pytest.raises(RuntimeError, match="must match the size"):
-        ascent.load_state_dict(state["ascent"])
+        ascent.load_state_dict(state)
     with pytest.raises(ValueError, match="zip"):
         ascent.load_state_dict({**ascent.state_dict(), "levels": other.pyramid.levels[:-1]})
     with pytest.raises(ValueError, match="zip"):
-        other.numbers.load_state_dict(state["numbers"])
+        ascent.load_state_dict({**ascent.state_dict(), "numbers": state["numbers"]})
 
 
 def test_a_sample_that_is_lost_does_not_harm_its_siblings():
-    def spoilt(run, step_lost):
-        """The run's own numbers, but in one step sample 1 gets noise that is not a number."""
-        calls = iter(range(100))
+    class Spoilt(SampleNumbers):
+        """Numbers of which in one step sample 1 gets noise that is not a number."""
 
-        def draw():
-            numbers = run.draw()
-            if next(calls) == step_lost:
+        steps = 0
+
+        def step(self, *settings):
+            numbers = super().step(*settings)
+            if self.steps == 12:
                 numbers.views.noise[1] = float("nan")
+            self.steps += 1
             return numbers
 
-        return draw
-
-    sound, lost = Run(0, 1, 2), Run(0, 1, 2)
-    sound_steps = list(sound.steps())
-    lost_steps = list(lost.steps(draw=spoilt(lost, 12)))
+    sound = Run(0, 1, 2)
+    lost = Run(0, 1, 2, numbers=Spoilt([torch.Generator().manual_seed(seed) for seed in (0, 1, 2)]))
+    sound_steps, lost_steps = list(sound.steps()), list(lost.steps())
     assert all(iterate.finite.tolist() == [True, True, True] for iterate in sound_steps)
     for step, (a, b) in enumerate(zip(sound_steps, lost_steps, strict=True)):
         assert b.finite.tolist() == [True, step < 12, True]
@@ -348,6 +345,12 @@ def test_a_lost_sample_stays_lost():
     run = Run(0, guide=Guide(IMAGE, guide.encode_images, rate))
     finite = [(bool(i.finite), bool(i.loss.isfinite())) for i in run.steps()]
     assert finite == [(True, True)] * 4 + [(False, False)] + [(False, True)] * 25
+
+
+def test_a_reward_without_a_rating_is_no_silent_nothing():
+    silent = Guide(IMAGE, toy_guide().encode_images, None)
+    with pytest.raises(ValueError, match="expected one that rates"):
+        Run(0, guide=silent).steps()
 
 
 @pytest.mark.parametrize("gamut", ["clip_normalised", "full"])

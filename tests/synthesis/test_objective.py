@@ -3,25 +3,28 @@ import torch
 from torch.nn import functional as F
 
 from das_ag.errors import UserError
-from das_ag.synthesis.objective import (
-    Guide,
-    Objective,
-    ObjectiveSettings,
-    Terms,
-    highlights,
-    mean_features,
-    total_variation,
-)
+from das_ag.synthesis.objective import Guide, Objective, ObjectiveSettings, mean_features, measure_image
 from das_ag.synthesis.schedules import Schedule
+from das_ag.synthesis.terms import highlights, total_variation
 
 DIM, SIZE = 6, 4
+OTHERS = {"total_variation": 0.5, "l1": 0.25, "highlights": 0.0}
 TERMS = {"aesthetic": 0.6, "positive": 0.3, "negative": 0.1, "total_variation": 0.4, "l1": 0.2, "highlights": 0.05}
 
 
 def settings(**changes):
     aesthetic = Schedule("linear", 2.0, 2.0, 0.5)
-    values = {"aesthetic": aesthetic, "aesthetic_sign": 1, "clip": 5.0, "total_variation": 0.5, "l1": 0.25}
-    return ObjectiveSettings(**(values | changes))
+    others = {name: changes.pop(name, weight) for name, weight in OTHERS.items()}
+    return ObjectiveSettings(**({"aesthetic": aesthetic, "aesthetic_sign": 1, "clip": 5.0} | changes), others=others)
+
+
+def measure(objective, guide, views, step=0):
+    terms, _ = objective.measure_views(guide, views, weights=objective.settings.weights(step, 10), views_per_pass=99)
+    return terms
+
+
+def tensors(terms, dtype=torch.float32):
+    return {name: torch.tensor([value], dtype=dtype) for name, value in terms.items()}
 
 
 def random_features(*shape, seed=0):
@@ -56,7 +59,7 @@ def random_views(batch, count, seed=2):
 )
 def test_loss_by_hand(sign, loss):
     objective = Objective(settings(aesthetic_sign=sign), random_features(1), random_features(1))
-    terms = Terms(**{name: torch.tensor([value]) for name, value in TERMS.items()})
+    terms = tensors(TERMS)
     assert objective.loss(terms, 0, 10).tolist() == pytest.approx([loss], abs=1e-6)
 
 
@@ -72,7 +75,7 @@ def test_loss_by_hand(sign, loss):
 def test_each_weight_reaches_its_own_term(weight, loss):
     none = {"clip": 0.0, "total_variation": 0.0, "l1": 0.0}
     objective = Objective(settings(aesthetic_sign=0, **(none | {weight: 1.0})), random_features(1), random_features(1))
-    terms = Terms(**{name: torch.tensor([value]) for name, value in TERMS.items()})
+    terms = tensors(TERMS)
     assert objective.loss(terms, 0, 10).tolist() == pytest.approx([loss], abs=1e-6)
 
 
@@ -81,7 +84,7 @@ def test_the_aesthetic_weight_follows_its_schedule(step, weight):
     published = Schedule("exponential_decay", 0.0, 3.0, 0.06)
     chosen = settings(aesthetic=published, clip=0.0, total_variation=0.0, l1=0.0)
     objective = Objective(chosen, random_features(1), random_features(1))
-    terms = Terms(**{name: torch.tensor([value], dtype=torch.float64) for name, value in TERMS.items()})
+    terms = tensors(TERMS, torch.float64)
     assert objective.loss(terms, step, 200).tolist() == pytest.approx([-weight * 0.6], abs=1e-12)
 
 
@@ -90,15 +93,15 @@ def test_terms_equal_plain_loops():
     prompts = [random_features(3, seed=5), random_features(1, seed=6)]
     negatives = [random_features(2, seed=7), random_features(4, seed=8)]
     objective = Objective(settings(), mean_of(prompts), mean_of(negatives))
-    terms = objective.measure(guide, views)
+    terms = measure(objective, guide, views)
     for sample in range(2):
         features = [guide.encode_images(view[None])[0] for view in views[sample]]
-        for got, texts in ((terms.positive, prompts), (terms.negative, negatives)):
+        for got, texts in ((terms["positive"], prompts), (terms["negative"], negatives)):
             cosines = [F.cosine_similarity(f, text, dim=0).item() for f in features for text in texts[sample]]
             assert got[sample].item() == pytest.approx(sum(cosines) / len(cosines), abs=1e-12)
         scores = [guide.rate_features(f[None]).item() for f in features]
-        assert terms.aesthetic[sample].item() == pytest.approx(sum(scores) / 30, abs=1e-12)
-        assert terms.l1[sample].item() == pytest.approx(views[sample].abs().mean().item(), abs=1e-12)
+        assert terms["aesthetic"][sample].item() == pytest.approx(sum(scores) / 30, abs=1e-12)
+        assert terms["l1"][sample].item() == pytest.approx(views[sample].abs().mean().item(), abs=1e-12)
 
 
 def test_mean_cosine_over_prompts_is_the_product_with_their_mean():
@@ -111,14 +114,14 @@ def test_mean_cosine_over_prompts_is_the_product_with_their_mean():
 def test_without_negative_prompt_the_negative_term_is_zero():
     negative = mean_of([random_features(2), random_features(0)])
     assert negative[1].tolist() == [0.0] * DIM
-    terms = Objective(settings(), random_features(2), negative).measure(toy_guide(), random_views(2, 2))
-    assert terms.negative[1].item() == 0
-    assert terms.negative[0].item() != 0
+    terms = measure(Objective(settings(), random_features(2), negative), toy_guide(), random_views(2, 2))
+    assert terms["negative"][1].item() == 0
+    assert terms["negative"][0].item() != 0
 
 
 def picture(rows):
-    """One view of one sample, the same in all channels."""
-    return torch.tensor(rows, dtype=torch.float64).expand(1, 1, 3, -1, -1)
+    """One view, the same in all channels."""
+    return torch.tensor(rows, dtype=torch.float64).expand(1, 3, -1, -1)
 
 
 @pytest.mark.parametrize(
@@ -131,45 +134,58 @@ def picture(rows):
     ],
 )
 def test_total_variation_by_hand(rows, value):
-    assert total_variation(picture(rows)).tolist() == pytest.approx([value], abs=1e-12)
+    assert total_variation(picture(rows), torch.zeros(1, 1)).tolist() == pytest.approx([value], abs=1e-12)
 
 
-def test_total_variation_s_gradient_equals_autograd_s():
-    generator = torch.Generator().manual_seed(0)
-    ours = torch.randn(2, 3, 3, 5, 4, dtype=torch.float64, generator=generator)
-    ours[0, 0, :, :, 1] = ours[0, 0, :, :, 2]  # where neighbours are equal the gradient is 0
-    ours.requires_grad_()
-    theirs = ours.detach().clone().requires_grad_()
-    weight = torch.tensor([0.7, -1.3], dtype=torch.float64)
-    (total_variation(ours) * weight).sum().backward()
-    rows, columns = theirs.diff(dim=-1).abs(), theirs.diff(dim=-2).abs()
-    ((rows.mean(dim=(1, 2, 3, 4)) + columns.mean(dim=(1, 2, 3, 4))) * weight).sum().backward()
-    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-15)
+def test_terms_are_means_over_views():
+    views = torch.stack([picture([[0, 1], [3, 3]])[0], picture([[5, 5], [5, 5]])[0]])[None]
+    guide = Guide(2, lambda x: x.flatten(1)[:, :DIM], None)
+    objective = Objective(settings(aesthetic_sign=0), random_features(1), random_features(1))
+    terms = measure(objective, guide, views)
+    assert terms["total_variation"].tolist() == pytest.approx([1.5], abs=1e-12)
+    assert terms["l1"].tolist() == pytest.approx([(7 / 4 + 5) / 2], abs=1e-12)
 
 
-def test_total_variation_is_the_mean_over_views():
-    views = torch.cat([picture([[0, 1], [3, 3]]), picture([[5, 5], [5, 5]])], dim=1)
-    assert total_variation(views).tolist() == pytest.approx([1.5], abs=1e-12)
+def plain_loss(objective, guide, views):
+    """The loss of all samples in the plainest way, for autograd to differentiate."""
+    total = 0
+    for own, positive, negative in zip(views, objective.positive, objective.negative, strict=True):
+        features = guide.encode_images(own)
+        rows, columns = own.diff(dim=-1).abs().mean(), own.diff(dim=-2).abs().mean()
+        cosines = (features @ positive - features @ negative).mean()
+        total = total - 2.0 * guide.rate_features(features).mean() / 10 - 5.0 * cosines
+        total = total + 0.5 * (rows + columns) + 0.25 * own.abs().mean()
+    return total
+
+
+@pytest.mark.parametrize("views_per_pass", [1, 2, 4, 5, 6])
+def test_the_gradient_equals_autograd_s_of_the_plain_loss(views_per_pass):
+    guide, views = toy_guide(), random_views(2, 3)
+    objective = Objective(settings(), random_features(2, seed=5), random_features(2, seed=6))
+    weights = objective.settings.weights(0, 10)
+    _, gradient = objective.measure_views(guide, views, weights=weights, views_per_pass=views_per_pass)
+    (expected,) = torch.autograd.grad(plain_loss(objective, guide, views.requires_grad_()), views)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-14)
+
+
+def test_without_gradients_there_is_none():
+    objective = Objective(settings(), random_features(1), random_features(1))
+    with torch.no_grad():
+        _, gradient = objective.measure_views(
+            toy_guide(), random_views(1, 2), weights=objective.settings.weights(0, 10), views_per_pass=2
+        )
+    assert gradient is None
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_sample_does_not_depend_on_its_neighbours(place):
     guide, views = toy_guide(), random_views(3, 2)
     positive, negative = random_features(3, seed=5), random_features(3, seed=6)
-    together = Objective(settings(), positive, negative).measure(guide, views)
+    together = measure(Objective(settings(), positive, negative), guide, views)
     one = slice(place, place + 1)
-    alone = Objective(settings(), positive[one], negative[one]).measure(guide, views[one])
-    for name, value in together.by_name().items():
-        assert value[place].item() == pytest.approx(getattr(alone, name).item(), abs=1e-12), name
-
-
-def test_a_samples_loss_has_no_gradient_in_its_neighbours():
-    guide, views = toy_guide(), random_views(3, 2).requires_grad_()
-    objective = Objective(settings(), random_features(3, seed=5), random_features(3, seed=6))
-    objective.loss(objective.measure(guide, views), 0, 10)[1].backward()
-    assert views.grad[0].abs().max() == 0
-    assert views.grad[1].abs().min() > 0
-    assert views.grad[2].abs().max() == 0
+    alone = measure(Objective(settings(), positive[one], negative[one]), guide, views[one])
+    for name, value in together.items():
+        assert value[place].item() == pytest.approx(alone[name].item(), abs=1e-12), name
 
 
 @pytest.mark.parametrize(
@@ -194,19 +210,16 @@ def test_highlights_are_what_exceeds_nine_tenths():
     assert highlights(rgb).tolist() == pytest.approx([0, (0.1 + 0.05) / 12], abs=1e-7)
 
 
+def test_only_image_terms_with_a_weight_are_measured():
+    rgb = torch.ones(2, 3, 4, 4)
+    assert measure_image(rgb, OTHERS) == {}
+    assert measure_image(rgb, {"highlights": 60.0})["highlights"].tolist() == pytest.approx([0.1, 0.1])
+
+
 def test_a_guide_that_does_not_rate_has_no_aesthetic_term():
     guide = toy_guide()
     silent = Guide(SIZE, guide.encode_images, None)
     objective = Objective(settings(aesthetic_sign=0), random_features(2), random_features(2))
-    terms, rated = (objective.measure(g, random_views(2, 3)) for g in (silent, guide))
-    assert terms.aesthetic is None
-    assert [*terms.by_name()] == ["positive", "negative", "total_variation", "l1"]
+    terms, rated = (measure(objective, g, random_views(2, 3)) for g in (silent, guide))
+    assert [*terms] == ["positive", "negative", "total_variation", "l1"]
     assert torch.equal(objective.loss(terms, 0, 10), objective.loss(rated, 0, 10))
-
-
-def test_a_reward_without_a_rating_is_no_silent_nothing():
-    silent = Guide(SIZE, toy_guide().encode_images, None)
-    objective = Objective(settings(aesthetic_sign=1), random_features(1), random_features(1))
-    terms = objective.measure(silent, random_views(1, 2))
-    with pytest.raises(ValueError, match="expected a guide that rates"):
-        objective.loss(terms, 0, 10)

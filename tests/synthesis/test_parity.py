@@ -24,8 +24,8 @@ from das_ag.synthesis import (
     ObjectiveSettings,
     Pyramid,
     PyramidSettings,
+    SampleNumbers,
     Schedule,
-    StepNumbers,
     ViewSettings,
     image_rgb,
     measure_result,
@@ -38,8 +38,10 @@ BORDER = 16
 VIEWS = ViewSettings(1, BORDER, ZERO, ZERO, augment=False)
 ASCENT = AscentSettings(30, 0.05, (0.5, 0.99))
 RUNS = {
-    "das_plain": ObjectiveSettings(ZERO, 1, 5.0, 1e-8, 0.0),
-    "ag_l1tv": ObjectiveSettings(Schedule("exponential_decay", 0.0, 3.0, 0.06), 1, 5.0, 0.5, 0.2),
+    "das_plain": ObjectiveSettings(ZERO, 1, 5.0, {"total_variation": 1e-8, "l1": 0.0, "highlights": 0.0}),
+    "ag_l1tv": ObjectiveSettings(
+        Schedule("exponential_decay", 0.0, 3.0, 0.06), 1, 5.0, {"total_variation": 0.5, "l1": 0.2, "highlights": 0.0}
+    ),
 }
 COLUMNS = ("aesthetic", "positive", "negative", "total_variation", "l1")
 
@@ -65,11 +67,11 @@ def reproduce(name, clip, rate_features, recorded):
     objective = Objective(RUNS[name], clip.encode_texts([GEISHA]), clip.encode_texts([NEGATIVE]))
 
     def row(terms):
-        return [getattr(terms, column).item() for column in COLUMNS]
+        return [terms[column].item() for column in COLUMNS]
 
     trace = [
         row(iterate.terms)
-        for iterate in Ascent(pyramid, guide, objective, VIEWS, ASCENT, draw=lambda: StepNumbers(None))
+        for iterate in Ascent(pyramid, guide, objective, VIEWS, ASCENT, numbers=SampleNumbers([torch.Generator()]))
     ]
     final = row(measure_result(pyramid, guide, objective, BORDER))
     return np.array(trace), np.array(final[:3]), to_bytes(image_rgb(pyramid, BORDER))[0].numpy()

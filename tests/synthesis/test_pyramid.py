@@ -29,9 +29,13 @@ def random_levels(chosen, batch=2):
 def plain_canvas(levels, chosen):
     """Every level upsampled by PyTorch's own function, then stacked."""
     options = {} if chosen.interpolation == "nearest" else {"align_corners": False}
-    size = (chosen.canvas_px, chosen.canvas_px)
-    upsampled = torch.stack([F.interpolate(x, size=size, mode=chosen.interpolation, **options) for x in levels])
-    return torch.tanh(upsampled.mean(dim=0) if chosen.combine == "mean" else upsampled.sum(dim=0))
+
+    def resized(pictures, side):
+        return F.interpolate(pictures, size=(side, side), mode=chosen.interpolation, **options)
+
+    upsampled = torch.stack([resized(x, levels[-1].shape[-1]) for x in levels])
+    combined = upsampled.mean(dim=0) if chosen.combine == "mean" else upsampled.sum(dim=0)
+    return torch.tanh(resized(combined, chosen.canvas_px))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from das_ag.synthesis.resize import INTERPOLATIONS, Polyphase, polyphase, resize, resize_matrix, sum_resized
+from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix, sum_resized
 
 SIZES = [
     ((7, 5), (12, 9)),
@@ -81,12 +81,11 @@ MIXED = {
 @pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize(
     ("sizes", "size"),
-    [*((sizes, (5, 7)) for sizes in MIXED.values()), ([(139, 3), (151, 145), (2, 200), (161, 163)], (161, 163))],
-    ids=[*MIXED, "beyond a single product"],
+    [(sizes, (5, 7)) for sizes in MIXED.values()],
+    ids=[*MIXED],
 )
 def test_a_sum_of_resized_pictures_and_its_gradients(sizes, size, interpolation):
     ours, theirs = ([random_pictures(before).requires_grad_() for before in sizes] for _ in range(2))
-    before = [picture.detach().clone() for picture in ours]
     weight = torch.randn(2, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     total = sum_resized(ours, size, interpolation)
     expected = torch.stack([interpolate(picture, size, interpolation) for picture in theirs]).sum(dim=0)
@@ -95,9 +94,6 @@ def test_a_sum_of_resized_pictures_and_its_gradients(sizes, size, interpolation)
     (expected * weight).sum().backward()
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine.grad, other.grad, rtol=0, atol=1e-11)
-    with torch.no_grad():
-        total.add_(1)  # may be changed in place
-    assert all(torch.equal(picture, kept) for picture, kept in zip(ours, before, strict=True))
 
 
 def test_leading_dimensions_and_dtype_are_kept():
@@ -106,31 +102,3 @@ def test_leading_dimensions_and_dtype_are_kept():
     assert resized.dtype == torch.float32
     expected = interpolate(views.flatten(0, 1), (3, 8), "bilinear").view(2, 5, 3, 3, 8)
     torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
-
-
-def test_polyphase_by_hand():
-    """Output j lies at input 1.5·j + 0.25."""
-    assert polyphase(64, 96, "bilinear") == Polyphase(3, (((0, 0.75), (1, 0.25)), ((1, 0.25), (2, 0.75))))
-    assert polyphase(224, 448, "bilinear") == Polyphase(2, (((0, 0.5), (1, 0.5)),))
-    assert polyphase(5, 5, "bicubic") == Polyphase(1, (((0, 1.0),),))
-    assert polyphase(8, 4, "nearest") == Polyphase(1, (((0, 1.0),), ((0, 1.0),)))
-
-
-@pytest.mark.parametrize(("size_out", "size_in"), [(8, 4), (12, 8)])
-def test_no_pattern_where_the_taps_of_a_period_reach_beyond_it(size_out, size_in):
-    assert polyphase(size_out, size_in, "bilinear") is None
-
-
-@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
-@pytest.mark.parametrize(("size_out", "size_in"), [(6, 9), (5, 25), (7, 7), (9, 7)])
-def test_polyphase_says_what_the_matrix_says(size_out, size_in, interpolation):
-    phases = polyphase(size_out, size_in, interpolation)
-    matrix = resize_matrix(size_out, size_in, interpolation, torch.zeros((), dtype=torch.float64))
-    if phases is None:
-        assert (interpolation, size_out, size_in) == ("bicubic", 6, 9)  # whose taps reach beyond a period
-        return
-    said = torch.zeros_like(matrix)
-    for j in range(size_out):
-        for place, weight in phases.taps[j % phases.count]:
-            said[j, phases.period * (j // phases.count) + place] = weight
-    torch.testing.assert_close(said, matrix, rtol=0, atol=1e-12)

@@ -1,118 +1,51 @@
-"""A step as the published program takes it: what the speed of this one is measured against."""
+"""The published program's way of taking a step: what the speed of this one is measured against."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from das_ag.experiment.guides import OpenAIClipChoice
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.samples import Sample
+from das_ag.models.aesthetic import DROPOUT, LaionHead
 from das_ag.models.sources import clip_package
+from das_ag.synthesis import Guide
+from das_ag.synthesis.reference import synthesise
 
 
-class PublishedAscent:
-    """The published program's loop, written down plainly: each level by `F.interpolate`, a copy of the canvas for each
-    view, rolled, noise at full size, CLIP called through its own package, one sample at a time, float32.
+def published_way(
+    plan: Plan, sample: Sample, device: torch.device, cpu_state: Tensor | None = None
+) -> Iterator[tuple[float, Float[Tensor, "1 3 size size"]]]:
+    """The reference's loop with CLIP called through its own package: one image, all views in one pass, float32.
+
+    Weights get no gradients, as in the published program: `DasAttacker._freeze` turns them off for all parameters of
+    CLIP and head (read in its source).
 
     Args:
-        plan: with CLIP as its guide, powers of two, their mean, and `gamut=clip_normalised`.
-        frozen: whether CLIP's and the head's weights get no gradient; the published program leaves it to them.
+        plan: with CLIP as its guide, powers of two, and no terms beyond the published ones.
+        cpu_state: of the CPU's generator behind the drawing of the networks' initial weights; None for the seed's.
 
     Source: DAS-AG v1.
     """
+    assert isinstance(plan.guide, OpenAIClipChoice)
+    files, clip, s = plan.guide.files(), clip_package(), plan.settings
+    model, _ = clip.load(str(files["clip"].path), device="cpu", jit=False)
+    model = model.float().to(device).requires_grad_(False)
+    head = LaionHead(files["head"].path, device=device, dropout=DROPOUT if plan.guide.guide_dropout else ())
 
-    def __init__(self, plan: Plan, sample: Sample, device: torch.device, *, frozen: bool = False) -> None:
-        assert isinstance(plan.guide, OpenAIClipChoice)
-        self._settings = plan.settings
-        files = plan.guide.files()
-        clip = clip_package()
-        self._clip, _ = clip.load(str(files["clip"].path), device="cpu", jit=False)
-        self._clip = self._clip.float().to(device)
-        self._head = _head(files["head"].path).to(device)
-        if frozen:
-            self._clip.requires_grad_(False)
-            self._head.requires_grad_(False)
-        self._device = device
-        with torch.no_grad():
-            texts = clip.tokenize([*sample.positive, *sample.negative], truncate=True).to(device)
-            features = F.normalize(self._clip.encode_text(texts), dim=-1)
-        self._positive, self._negative = features[: len(sample.positive)], features[len(sample.positive) :]
+    def encode_images(views: Tensor) -> Tensor:
+        return F.normalize(model.encode_image(views), dim=-1)
 
-    def begin(self, seed: int, cpu_state: Tensor | None = None) -> None:
-        """Draws the levels.
-
-        Args:
-            cpu_state: of the CPU's generator behind the drawing of the networks' initial weights; None for the seed's.
-        """
-        s = self._settings
-        torch.manual_seed(seed)
-        if cpu_state is not None:
-            torch.set_rng_state(cpu_state)
-        self._levels = [
-            (torch.randn(1, 3, size, size, device=self._device) / size).requires_grad_() for size in s.pyramid.sizes_px
-        ]
-        self._optimiser = torch.optim.Adam(self._levels, lr=s.ascent.learning_rate, betas=s.ascent.betas)
-        self._annealing = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self._optimiser, T_max=s.ascent.steps, eta_min=0.01 * s.ascent.learning_rate
-        )
-        self._step = 0
-
-    def step(self) -> float:
-        """Takes a step; returns the loss that it saw."""
-        s, size = self._settings, self._settings.pyramid.canvas_px
-        self._optimiser.zero_grad()
-        upsampled = [
-            F.interpolate(level, size=(size, size), mode="bilinear", align_corners=False) for level in self._levels
-        ]
-        canvas = torch.tanh(torch.stack(upsampled).mean(dim=0))
-        views = self._views(canvas)
-        features = F.normalize(self._clip.encode_image(views), dim=-1)
-        aesthetic = self._head(features).mean() / 10
-        similarity = (features @ self._positive.T).mean()
-        if len(self._negative):
-            similarity = similarity - (features @ self._negative.T).mean()
-        rows = (views[..., 1:, :] - views[..., :-1, :]).abs().mean()
-        columns = (views[..., 1:] - views[..., :-1]).abs().mean()
-        o, steps = s.objective, s.ascent.steps
-        loss = (
-            -o.aesthetic_sign * o.aesthetic(self._step, steps) * aesthetic
-            - o.clip * similarity
-            + o.total_variation * (rows + columns)
-            + o.l1 * views.abs().mean()
-        )
-        loss.backward()
-        self._optimiser.step()
-        self._annealing.step()
-        self._step += 1
-        return float(loss.detach())
-
-    def _views(self, canvas: Tensor) -> Tensor:
-        v, steps = self._settings.views, self._settings.ascent.steps
-        b, m, size = v.count, v.max_shift_px, canvas.shape[-1]
-        copies = []
-        for _ in range(b):
-            dx, dy = (int(torch.randint(-m, m + 1, (1,))) for _ in range(2))
-            copies.append(torch.roll(canvas.clone(), (dy, dx), dims=(2, 3)))
-        views = torch.cat(copies)
-        shift = v.colour_shift(self._step, steps)
-        offset, gain = ((torch.rand(b, 3, 1, 1, device=self._device) * 2 - 1) * shift for _ in range(2))
-        views = views * gain.exp() + offset
-        views = views + v.noise(self._step, steps) * torch.randn(b, 3, size, size, device=self._device)
-        views = views[..., m : size - m, m : size - m]
-        side = self._clip.visual.input_resolution
-        return F.interpolate(views, size=(side, side), mode="bilinear", align_corners=False)
-
-
-def _head(path: Path) -> nn.Module:
-    """The LAION head with its dropout left on, as published."""
-    layers = nn.Sequential(
-        nn.Linear(768, 1024), nn.Dropout(0.2), nn.Linear(1024, 128), nn.Dropout(0.2), nn.Linear(128, 64),
-        nn.Dropout(0.1), nn.Linear(64, 16), nn.Linear(16, 1),
-    )  # fmt: skip
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    layers.load_state_dict({name.removeprefix("layers."): weight for name, weight in state.items()})
-    return layers
+    with torch.no_grad():
+        texts = [clip.tokenize(list(t), truncate=True).to(device) for t in (sample.positive, sample.negative)]
+        positive, negative = (F.normalize(model.encode_text(t), dim=-1).mean(dim=0) for t in texts)
+    generator = torch.Generator(device).manual_seed(sample.seed)
+    if cpu_state is not None:
+        generator.set_state(cpu_state)
+    guide = Guide(model.visual.input_resolution, encode_images, head.rate_features, head.dropout)
+    return synthesise(guide, positive, negative, (s.pyramid, s.views, s.objective, s.ascent), generator)

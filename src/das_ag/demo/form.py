@@ -30,8 +30,8 @@ SETTINGS = (
     *(f"{schedule}.{part}" for schedule in SCHEDULES for part in ("kind", "start", "end", "rate")),
     "objective.clip", "objective.total_variation", "objective.l1", "objective.highlights", "pyramid.levels",
     "pyramid.max_level_px", "pyramid.combine", "pyramid.initial", "pyramid.initial_scale", "pyramid.interpolation",
-    "runtime.deterministic", "runtime.precision",
-    "runtime.compile", "randomness", "models.name", "models.image_size_px", "models.attention", "models.guide_dropout",
+    "runtime.deterministic", "runtime.precision", "randomness", "models.name", "models.image_size_px",
+    "models.attention", "models.guide_dropout",
 )  # fmt: skip
 """Everything but method, prompt and seed that a form can change, as the configuration calls it."""
 

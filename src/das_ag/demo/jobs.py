@@ -81,7 +81,7 @@ class Track:
     def note(self, run: Run, iterate: Iterate) -> None:
         """Keeps what a step saw, and a preview every few steps."""
         self.run, self.state = run, State.RUNNING
-        terms = {name: float(value[0]) for name, value in iterate.terms.by_name().items()}
+        terms = {name: float(value[0]) for name, value in iterate.terms.items()}
         self.trace.append({"step": float(iterate.step), "loss": float(iterate.loss[0]), **terms})
         if is_frame(iterate.step, self.steps) or not self.frames:
             self.frames.append(shrunk(run.images()[0]))

@@ -115,10 +115,6 @@ def _numerics() -> None:
     _choice("pyramid.combine", "Levels are combined by", COMBINE)
     _choice("pyramid.initial", "Levels begin as", INITIAL)
     _choice("runtime.precision", "Precision of the guide", PRECISIONS)
-    st.toggle(
-        "Compile the guide", key="runtime.compile",
-        help="By torch, with this machine’s compiler: up to a minute before the first step, then some percent faster.",
-    )  # fmt: skip
     _choice("randomness", "Random numbers", RANDOMNESS)
 
 

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from das_ag.errors import UserError, first_line
 from das_ag.experiment.checkpoints import Checkpoint
+from das_ag.experiment.files import canonical
 from das_ag.experiment.guides import LoadedGuide, load_guide
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.progress import Progress
 from das_ag.experiment.runtime import dtype_of
 from das_ag.experiment.samples import Sample
-from das_ag.models.compiled import Compiler
 from das_ag.synthesis import (
     Ascent,
     Iterate,
@@ -32,9 +32,7 @@ from das_ag.synthesis import (
     PublishedNumbers,
     Pyramid,
     SampleNumbers,
-    StepNumbers,
     Terms,
-    geometry_of,
     image_rgb,
     mean_features,
     measure_result,
@@ -141,9 +139,9 @@ def _made(run: Run, rows: Sequence[list[dict[str, float]]], finite: Bool[Tensor,
     made = []
     for index, trace in enumerate(rows):
         result = {
-            **({} if terms.aesthetic is None else {"guide_aesthetic_score": 10 * float(terms.aesthetic[index])}),
-            "clip_positive": float(terms.positive[index]),
-            "clip_negative": float(terms.negative[index]),
+            **({"guide_aesthetic_score": 10 * float(terms["aesthetic"][index])} if "aesthetic" in terms else {}),
+            "clip_positive": float(terms["positive"][index]),
+            "clip_negative": float(terms["negative"][index]),
         }
         error = None
         if not (finite[index] and all(map(math.isfinite, result.values()))):
@@ -179,7 +177,7 @@ def _title(samples: Sequence[Sample]) -> str:
 
 
 def _append_rows(rows: list[list[dict[str, float]]], iterate: Iterate) -> None:
-    columns = {"loss": iterate.loss, **iterate.terms.by_name()}
+    columns = {"loss": iterate.loss, **iterate.terms}
     table = {name: values.cpu().tolist() for name, values in columns.items()}
     for index, row in enumerate(rows):
         row.append({"step": float(iterate.step), **{name: values[index] for name, values in table.items()}})
@@ -198,7 +196,7 @@ class Run:
 
     def __init__(self, samples: Sequence[Sample], plan: Plan, loaded: LoadedGuide, device: torch.device) -> None:
         s = self.settings = plan.settings
-        numbers = self._numbers = _numbers(samples, s.randomness, loaded, device)
+        numbers = _numbers(samples, s.randomness, loaded, device)
         self.pyramid = Pyramid(numbers.levels(s.pyramid), s.pyramid)
         guide = self.guide = loaded.functions
         positive = [[loaded.text_features[text] for text in sample.positive] for sample in samples]
@@ -206,14 +204,9 @@ class Run:
         like = positive[0][0]
         self.objective = Objective(s.objective, mean_features(positive, like), mean_features(negative, like))
 
-        geometry = geometry_of(s.pyramid, s.border_px, guide)
-
-        def draw() -> StepNumbers:
-            return numbers.step(s.views, geometry, guide.dropout)
-
         self._ascent = Ascent(
             self.pyramid, guide, self.objective, s.views, s.ascent,
-            draw=draw, views_per_pass=plan.runtime.views_per_pass,
+            numbers=numbers, views_per_pass=plan.runtime.views_per_pass,
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Iterate]:
@@ -229,12 +222,11 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the steps to come depend on."""
-        return {"ascent": self._ascent.state_dict(), "numbers": self._numbers.state_dict()}
+        return self._ascent.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from there, to the same bytes as without a break."""
-        self._ascent.load_state_dict(state["ascent"])
-        self._numbers.load_state_dict(state["numbers"])
+        self._ascent.load_state_dict(state)
 
 
 def _numbers(samples: Sequence[Sample], randomness: str, loaded: LoadedGuide, device: torch.device) -> Numbers:
@@ -245,9 +237,9 @@ def _numbers(samples: Sequence[Sample], randomness: str, loaded: LoadedGuide, de
 
 
 def generator_of(sample: Sample, device: torch.device) -> torch.Generator:
-    """A sample's own random numbers: the same for each method, so that methods can be compared pair by pair."""
-    text = f"{sample.seed}:{sample.prompt_id}"
-    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+    """A sample's own random numbers, from its seed and texts: methods share them and can be compared pair by pair."""
+    origin = canonical([sample.seed, *sample.positive, None, *sample.negative])
+    number = int.from_bytes(hashlib.sha256(origin.encode()).digest()[:8], "big") >> 1
     return torch.Generator(device).manual_seed(number)
 
 
@@ -256,10 +248,7 @@ def guide_of(
 ) -> LoadedGuide:
     """The networks that guide a plan, which know all texts of these samples; see `load_guide`."""
     dtype = dtype_of(plan.settings.precision, "runtime.precision")
-    compiler = Compiler("runtime.compile", plan.settings.deterministic) if plan.settings.compile else None
-    return load_guide(
-        plan.guide, texts_of(samples), device, dtype, compiler=compiler, keep_text_tower=keep_text_tower
-    )  # fmt: skip
+    return load_guide(plan.guide, texts_of(samples), device, dtype, keep_text_tower=keep_text_tower)
 
 
 def texts_of(samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from das_ag.experiment.store import Store
 
 log = logging.getLogger(__name__)
 
-LAYOUT = 1
+LAYOUT = 2
 """Counts changes of what a state holds."""
 _DIGEST_BYTES = 32
 

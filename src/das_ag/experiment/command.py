@@ -20,13 +20,13 @@ PLACES = {
     "gamut": "pyramid.gamut",
     "gamut_gain": "pyramid.gamut_gain",
     **{option: f"ascent.{option}" for option in ("steps", "learning_rate", "betas")},
-    **{f"runtime.{option}": option for option in ("precision", "compile", "deterministic")},
+    **{f"runtime.{option}": option for option in ("precision", "deterministic")},
     **{f"models.{option}": f"guide.{option}" for option in ("name", "image_size_px", "attention", "guide_dropout")},
     "models": "guide.family",
 }
 """Where a sample's settings hold an option of the command line, unless under its own name."""
 
-UNRECORDED = {"compile": False, "deterministic": True}
+UNRECORDED = {"deterministic": True}
 """What versions without these settings did, and did not record."""
 
 _READ_AS_OTHERS = re.compile(r"\d+|true|false|null|nan|inf", re.IGNORECASE)
@@ -62,7 +62,6 @@ def overrides_of(sample: Sample) -> list[str]:
         *_group("objective", {name: value for name, value in settings["objective"].items() if value is not None}),
         *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
         f"runtime.precision={settings['precision']}",
-        *(["runtime.compile=true"] if settings["compile"] else []),
         *([] if settings["deterministic"] else ["runtime=fast"]),
         f"randomness={settings['randomness']}",
         "name=again",  # in the sample's own store it would be found finished

@@ -25,7 +25,6 @@ from das_ag.experiment.recipe import Recipe, text_of
 from das_ag.experiment.runtime import choose_device, provenance, set_up
 from das_ag.experiment.samples import KEY_LENGTH, Placement, Sample
 from das_ag.experiment.store import Store
-from das_ag.models.compiled import CompilationError
 
 log = logging.getLogger(__name__)
 
@@ -126,20 +125,13 @@ class _Worker:
         try:
             guide = guide_of(self._plan, self._samples, self._device, keep_text_tower=keep_text_tower)
         except UserError as error:  # bad weights, of which the plan could not know
-            self._give_up(error)
+            missing = [sample for sample in self._samples if not self._store.is_finished(sample)]
+            self._record_failure(missing, str(error))
             return
         _report_lost_words(self._plan.guide, guide, self._samples)
-        try:
-            if self._plan.runtime.deterministic:
-                check_steps(self._plan, self._samples[0], guide, self._device)
-            self._work_off_batches(guide)
-        except CompilationError as error:  # after the minute that a compilation takes, and each batch would take
-            self._give_up(error)
-
-    def _give_up(self, error: UserError) -> None:
-        """Records that nothing which is still missing can be made."""
-        missing = [s for s in self._samples if s.name not in self.failed and not self._store.is_finished(s)]
-        self._record_failure(missing, str(error))
+        if self._plan.runtime.deterministic:
+            check_steps(self._plan, self._samples[0], guide, self._device)
+        self._work_off_batches(guide)
 
     def _work_off_batches(self, guide: LoadedGuide) -> None:
         waiting, is_said = list(self._batches), False
@@ -186,7 +178,7 @@ class _Worker:
         checkpoint = Checkpoint(self._store, batch, self._plan) if self._plan.runtime.checkpoint_steps else None
         try:
             made, seconds = optimise(batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch)
-        except (StoreError, Stopped, CompilationError):
+        except (StoreError, Stopped):
             raise
         except UserError as error:
             self._record_failure(missing, str(error))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from das_ag.experiment.samples import Sample
-    from das_ag.models.compiled import Compiler
     from das_ag.models.contracts import FeatureRater, ImageTextModel
     from das_ag.models.sources import WeightFile
     from das_ag.synthesis import Guide
@@ -187,19 +186,15 @@ class LoadedGuide:
         lost_words: words that the networks do not see, by text that was read.
     """
 
-    def __init__(
-        self, choice: GuideChoice, device: torch.device, dtype: torch.dtype, compiler: Compiler | None = None
-    ) -> None:
+    def __init__(self, choice: GuideChoice, device: torch.device, dtype: torch.dtype) -> None:
         from das_ag.synthesis import Guide
 
         image_text, rater = choice.load(device, dtype)
         self._image_text, self._can_read = image_text, True
         self.text_features: dict[str, Tensor] = {}
         self.lost_words: dict[str, tuple[str, ...]] = {}
-        encode_images = compiler(image_text.encode_images) if compiler else image_text.encode_images
-        self.functions: Guide = Guide(
-            image_text.image_size_px, encode_images, rater.rate_features if choice.rates else None, rater.dropout
-        )
+        rate_features = rater.rate_features if choice.rates else None
+        self.functions: Guide = Guide(image_text.image_size_px, image_text.encode_images, rate_features, rater.dropout)
         self._draw_initial_weights: Callable[[], None] = lambda: choice.draw_initial_weights(image_text)
         self._published_states: dict[int, Tensor] = {}
 
@@ -244,19 +239,17 @@ def load_guide(
     device: torch.device,
     dtype: torch.dtype,
     *,
-    compiler: Compiler | None = None,
     keep_text_tower: bool = False,
 ) -> LoadedGuide:
     """The guide's networks, which know these texts; the jobs of a process share them, and one set at most is held.
 
     Args:
-        compiler: of the image tower, if it is to be compiled.
         keep_text_tower: for other texts to come; else its memory is given back.
     """
-    key = (choice, device, dtype, compiler)
+    key = (choice, device, dtype)
     if key not in _loaded or not _loaded[key].knows(texts):
         release_guide()
-        _loaded[key] = LoadedGuide(choice, device, dtype, compiler)
+        _loaded[key] = LoadedGuide(choice, device, dtype)
     guide = _loaded[key]
     guide.read(texts)
     if not keep_text_tower:
@@ -270,10 +263,7 @@ def release_guide() -> None:
 
     import torch
 
-    from das_ag.models.compiled import forget_compiled
-
     if _loaded:
         _loaded.clear()
-        forget_compiled()
         gc.collect()
         torch.cuda.empty_cache()

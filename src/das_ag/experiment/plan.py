@@ -20,9 +20,17 @@ from das_ag.experiment.guides import GuideChoice
 from das_ag.experiment.prompts import NAME, Prompt, is_seed, prompts_of
 from das_ag.experiment.runtime import RuntimeSettings, choose_device, dtype_of
 from das_ag.experiment.samples import Sample, without_later, without_weight
-from das_ag.experiment.typed import build, check_names
-from das_ag.models.compiled import check_compiler
-from das_ag.synthesis import RANDOMNESS, REVISION, AscentSettings, ObjectiveSettings, PyramidSettings, ViewSettings
+from das_ag.experiment.typed import build, check_names, convert
+from das_ag.synthesis import (
+    RANDOMNESS,
+    REVISION,
+    AscentSettings,
+    ObjectiveSettings,
+    PyramidSettings,
+    Schedule,
+    ViewSettings,
+)
+from das_ag.synthesis.terms import IMAGE_TERMS, VIEW_TERMS
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +47,8 @@ _EXAMPLES = {
     "prompts.path": "prompts.path=prompts.csv",
 }
 """Of settings that have no default."""
-_METHOD, _OBJECTIVE = ("name", "aesthetic_sign"), ("aesthetic", "clip", "total_variation", "l1", "highlights")
-"""Names in a configuration, and in its groups `method` and `objective`, which no dataclass describes."""
+_METHOD = ("name", "aesthetic_sign")
+"""Names in a configuration, and in its group `method`, which no dataclass describes."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,6 @@ class Settings:
     Attributes:
         guide: what guides, without where its files lie.
         precision: of the guide's image tower.
-        compile: whether torch compiles it.
         deterministic: whether the same settings give the same bytes each time.
         randomness: one of `RANDOMNESS`.
     """
@@ -61,7 +68,6 @@ class Settings:
     ascent: AscentSettings
     guide: Mapping[str, Any]
     precision: str
-    compile: bool
     deterministic: bool
     randomness: str
 
@@ -148,24 +154,21 @@ def output_folder(name: object) -> Path:
 def _make_plan(values: dict[str, Any]) -> Plan:
     check_names(values, _OPTIONS, "")
     check_names(values["method"], _METHOD, "method")
-    check_names(values["objective"], _OBJECTIVE, "objective")
     runtime = choose_runtime(values["runtime"])
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]
     if not isinstance(method["name"], str) or not NAME.fullmatch(method["name"]):
         raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
-    objective = {**values["objective"], "aesthetic_sign": method["aesthetic_sign"]}
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
     guide = choose_guide(values["models"])
     evaluators = choose_evaluators(values["evaluator"])
     settings = Settings(
         pyramid=build(PyramidSettings, values["pyramid"], "pyramid"),
         views=build(ViewSettings, values["views"], "views"),
-        objective=build(ObjectiveSettings, objective, "objective"),
+        objective=_objective(values["objective"], method["aesthetic_sign"]),
         ascent=build(AscentSettings, ascent, ""),
         guide=guide.identity(),
         precision=runtime.precision,
-        compile=runtime.compile,
         deterministic=runtime.deterministic,
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
@@ -182,14 +185,13 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
     _check_method(settings, guide)
-    if runtime.compile:
-        check_compiler("runtime.compile", device)
     for evaluator in evaluators.values():
         evaluator.check(device)
     weights = guide.digests()  # the first look at files, and perhaps a download
     _check_words(prompts, guide)
     # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
     recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    recorded["objective"] |= recorded["objective"].pop("others")
     identity = without_later(without_weight(recorded))
     samples = [
         Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
@@ -206,6 +208,17 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         folder=folder,
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
+    )
+
+
+def _objective(values: object, sign: object) -> ObjectiveSettings:
+    """The settings of the group `objective`: two that each objective has, and the weight of each further term."""
+    values = check_names(values, ("aesthetic", "clip", *VIEW_TERMS, *IMAGE_TERMS), "objective")
+    return ObjectiveSettings(
+        aesthetic=build(Schedule, values["aesthetic"], "objective.aesthetic"),
+        aesthetic_sign=convert(int, sign, "method.aesthetic_sign"),
+        clip=convert(float, values["clip"], "objective.clip"),
+        others={name: convert(float, values[name], f"objective.{name}") for name in (*VIEW_TERMS, *IMAGE_TERMS)},
     )
 
 
@@ -229,14 +242,15 @@ def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Promp
         log.warning("seeds: %d of them are not used, since every prompt has a seed of its own", len(seeds))
     pairs = [(prompt, seed) for seed in seeds for prompt in prompts if prompt.seed is None]
     pairs += [(prompt, prompt.seed) for prompt in prompts if prompt.seed is not None]
-    places: dict[tuple[str, int], str] = {}
+    places: dict[tuple[object, int], str] = {}
     for prompt, seed in pairs:
-        before = places.setdefault((prompt.id, seed), prompt.where)
-        if before != prompt.where:
-            raise UserError(
-                f"{prompt.where}: expected each prompt with a seed once, got {prompt.id} with {seed} as in {before} "
-                "already; change its seed."
-            )
+        for what, got in ((prompt.id, prompt.id), ((prompt.positive, prompt.negative), "the same texts")):
+            before = places.setdefault((what, seed), prompt.where)
+            if before != prompt.where:
+                raise UserError(
+                    f"{prompt.where}: expected each prompt with a seed once, got {got} with {seed} as in {before} "
+                    "already; change its seed."
+                )
     return pairs
 
 

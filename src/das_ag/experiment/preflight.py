@@ -15,7 +15,6 @@ from das_ag.experiment.batch import Run
 from das_ag.experiment.guides import LoadedGuide
 from das_ag.experiment.plan import Plan
 from das_ag.experiment.samples import Sample
-from das_ag.models.compiled import CompilationError
 
 _REFUSED = "deterministic"
 """In every message with which torch refuses an operation."""
@@ -24,17 +23,13 @@ _REFUSED = "deterministic"
 def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> None:
     """Takes the same step twice, forward and backward, and compares every byte that it leaves.
 
-    The step is one from the middle, where schedules that begin or end at nothing have some weight. One sample takes it;
-    where the guide is compiled, as many as in its batch, for which it must be compiled anyway.
+    The step is one from the middle, where schedules that begin or end at nothing have some weight. One sample takes it.
 
     Raises:
         UserError: an operation is not deterministic; its name is told.
-        CompilationError: the guide cannot be compiled.
     """
     try:
         first, second = (_take_step(plan, sample, guide, device) for _ in range(2))
-    except CompilationError:
-        raise
     except Exception as error:
         if not isinstance(error, RuntimeError) or _REFUSED not in str(error):
             return  # too little memory, for instance: the batches will meet it too, and tell
@@ -57,10 +52,9 @@ def _message(got: str, *, first: str = "") -> str:
 
 def _take_step(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> list[str]:
     """Digests of the levels after one step, and of their gradients."""
-    count = next(len(batch) for batch in plan.batches if sample in batch) if plan.settings.compile else 1
-    run = Run([sample] * count, plan, guide, device)
+    run = Run([sample], plan, guide, device)
     state = run.state_dict()
-    state["ascent"]["step"] = plan.settings.ascent.steps // 2
+    state["step"] = plan.settings.ascent.steps // 2
     run.load_state_dict(state)
     next(iter(run))
     levels = run.pyramid.levels

@@ -43,7 +43,7 @@ class Progress:
         if not due and (self._bar.disable or done % 5):
             return
         loss = iterate.loss.mean().item()
-        similarity = iterate.terms.positive.mean().item()
+        similarity = iterate.terms["positive"].mean().item()
         self._bar.set_postfix_str(f"loss {loss:.3f}, similarity {similarity:.3f}", refresh=False)
         if self._bar.disable:
             left = (time.monotonic() - self._started) / (done - self._before) * (self._steps - done)

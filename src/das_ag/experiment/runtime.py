@@ -32,13 +32,12 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where and how samples are made; of this, precision, compile and deterministic alone determine an image.
+    """Where and how samples are made; of this, precision and deterministic alone determine an image.
 
     Attributes:
         deterministic: whether only algorithms may be used that give the same bytes each time.
         device: one of `DEVICES`; `auto` takes cuda where it is there, else cpu.
         precision: of the guide's image tower, a key of `PRECISIONS`.
-        compile: whether torch compiles the guide's image tower.
         threads: of the CPU; None for as many as it has cores that may be used.
         samples_per_batch: samples optimised together.
         views_per_pass: views of all those samples that pass the encoder together.
@@ -48,7 +47,6 @@ class RuntimeSettings:
     deterministic: bool
     device: str
     precision: str
-    compile: bool
     threads: int | None
     samples_per_batch: int
     views_per_pass: int

@@ -29,6 +29,9 @@ A sample's key leaves a setting out that has this value, so that older samples k
 """
 
 
+FROM_TEXTS_ALONE = 5
+"""The first revision whose random numbers come from seed and texts, and no more from the prompt's short name."""
+
 REMOVED = {"embedded": "0.1.0"}
 """Families of guides that earlier versions had, and the last version with each."""
 
@@ -83,7 +86,10 @@ class Sample:
     @functools.cached_property
     def key(self) -> str:
         """SHA-256 of all that determines the image, hexadecimal."""
-        return hashlib.sha256(canonical(self.identity()).encode()).hexdigest()
+        identity = self.identity()
+        if self.settings.get("revision", 0) >= FROM_TEXTS_ALONE:
+            del identity["prompt_id"]
+        return hashlib.sha256(canonical(identity).encode()).hexdigest()
 
     @property
     def only_by_version(self) -> str | None:
@@ -119,7 +125,7 @@ class Sample:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What the key is the hash of."""
+        """What was asked for, in plain values."""
         return {
             "method": self.method,
             "prompt_id": self.prompt_id,

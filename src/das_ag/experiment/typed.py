@@ -29,7 +29,7 @@ def build(cls: type[_T], values: object, where: str) -> _T:
     kinds = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     group = check_names(values, names, where)
-    arguments = {name: _convert(kinds[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
+    arguments = {name: convert(kinds[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
     try:
         return cls(**arguments)
     except UserError as error:
@@ -54,7 +54,8 @@ def check_names(values: object, names: Sequence[str], where: str) -> Mapping[str
     return values
 
 
-def _convert(kind: Any, value: object, where: str) -> object:
+def convert(kind: Any, value: object, where: str) -> Any:
+    """A plain value as one of type `kind`; raises UserError where it is of another."""
     if dataclasses.is_dataclass(kind):
         assert isinstance(kind, type)
         return build(kind, value, where)
@@ -68,7 +69,7 @@ def _convert(kind: Any, value: object, where: str) -> object:
             raise UserError(
                 f"{where}: expected {len(parts)} values in brackets, got {value!r}; see python run.py --cfg job."
             )
-        return tuple(_convert(part, item, where) for part, item in zip(parts, value, strict=True))
+        return tuple(convert(part, item, where) for part, item in zip(parts, value, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             return float(value)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from das_ag.synthesis.objective import Guide, Objective, Terms, highlights
-from das_ag.synthesis.optimiser import AnnealedAdam, AscentSettings
+from das_ag.synthesis.objective import Guide, Objective, Terms, measure_image
+from das_ag.synthesis.optimiser import AscentSettings
 from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_rgb
-from das_ag.synthesis.randomness import StepNumbers
+from das_ag.synthesis.randomness import Numbers
 from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
-REVISION = 4
+REVISION = 5
 """Counts changes of the algorithm that change its images."""
 
 
@@ -52,11 +50,14 @@ class Ascent:
     """Optimises a pyramid in place: an iterator that takes a step each time and says what it saw.
 
     Args:
-        draw: gives the random numbers of the next step.
+        numbers: its random numbers, of which the levels of the pyramid were the first.
         views_per_pass: views that pass the encoder together, at least 1; fewer need less memory.
 
-    Source: DAS-AG v1. differs: several samples at a time, each with its own loss. The sum of their losses has the
-    gradients of each, since no sample's levels enter another's loss, and Adam works elementwise.
+    Raises:
+        ValueError: the aesthetic term has a weight, and the guide does not rate.
+
+    Source: DAS-AG v1; `reference.py` is the same for one sample. differs: several samples at a time. The sum of their
+    losses has the gradients of each, since no sample's levels enter another's loss, and Adam works elementwise.
     """
 
     def __init__(
@@ -67,13 +68,16 @@ class Ascent:
         views: ViewSettings,
         settings: AscentSettings,
         *,
-        draw: Callable[[], StepNumbers],
+        numbers: Numbers,
         views_per_pass: int = sys.maxsize,
     ) -> None:
+        if objective.settings.aesthetic_sign and not guide.rate_features:
+            raise ValueError("guide: expected one that rates, got one that does not; use aesthetic_sign=0.")
         self._pyramid, self._guide, self._objective = pyramid, guide, objective
-        self._views, self._settings = views, settings
-        self._draw, self._views_per_pass = draw, views_per_pass
-        self._optimiser = AnnealedAdam(pyramid.levels, settings)
+        self._views, self._settings, self._numbers = views, settings, numbers
+        self._views_per_pass = views_per_pass
+        self._geometry = geometry_of(pyramid.settings, views.max_shift_px, guide)
+        self._optimiser = torch.optim.Adam(pyramid.levels, settings.learning_rate, settings.betas, fused=True)
         self._step = 0
         self._finite = torch.ones(len(pyramid.levels[0]), dtype=torch.bool, device=pyramid.levels[0].device)
 
@@ -81,45 +85,42 @@ class Ascent:
         return self
 
     def __next__(self) -> Iterate:
-        step = self._step
-        if step == self._settings.steps:
+        step, steps = self._step, self._settings.steps
+        if step == steps:
             raise StopIteration
-        numbers, canvas = self._draw(), self._pyramid.canvas()
-        seen = self._look(step, canvas, numbers)
-        self._optimiser.zero_grad()
-        terms, total = _measure_parts(
-            functools.partial(self._measure, step), seen, numbers.dropout, self._views_per_pass
+        numbers = self._numbers.step(self._views, self._geometry, self._guide.dropout)
+        weights = self._objective.settings.weights(step, steps)
+        canvas = self._pyramid.canvas()
+        if numbers.views is None:
+            views = plain_view(canvas, self._geometry)
+        else:
+            noise, colour_shift = self._views.noise(step, steps), self._views.colour_shift(step, steps)
+            views = random_views(canvas, numbers.views, noise, colour_shift, self._geometry)
+        # The gradient in the views first, by parts of them; then one backward pass from the views to the levels.
+        of_views, gradient = self._objective.measure_views(
+            self._guide, views, numbers.dropout, weights=weights, views_per_pass=self._views_per_pass
         )
-        if weight := self._objective.settings.highlights:
-            bright = highlights(as_rgb(canvas, self._pyramid.settings.gamut))
-            terms, total = dataclasses.replace(terms, highlights=bright.detach()), total + weight * bright.sum()
-        total.backward()
-        loss = self._objective.loss(terms, step, self._settings.steps)
-        self._optimiser.step(step)
+        of_image = measure_image(as_rgb(canvas, self._geometry.gamut), weights)
+        losses = [weights[name] * value.sum() for name, value in of_image.items()]
+        self._optimiser.zero_grad()
+        torch.autograd.backward([views, *losses], [gradient, *(None for _ in losses)])
+        self._optimiser.param_groups[0]["lr"] = self._settings.learning_rate_at(step)
+        self._optimiser.step()
+
+        terms = {**of_views, **{name: value.detach() for name, value in of_image.items()}}
+        loss = self._objective.loss(terms, step, steps)
         self._finite = self._finite & loss.isfinite()
         self._step += 1
         return Iterate(step, terms, loss, self._pyramid, self._finite)
 
-    def _look(
-        self, step: int, canvas: Float[Tensor, "batch 3 size size"], numbers: StepNumbers
-    ) -> Float[Tensor, "batch views 3 image image"]:
-        views, steps = self._views, self._settings.steps
-        geometry = geometry_of(self._pyramid.settings, views.max_shift_px, self._guide)
-        if numbers.views is None:
-            return plain_view(canvas, geometry)
-        return random_views(canvas, numbers.views, views.noise(step, steps), views.colour_shift(step, steps), geometry)
-
-    def _measure(self, step: int, rows: slice, part: Tensor, dropout: list[Tensor]) -> tuple[Terms, Tensor]:
-        terms = self._objective.rows(rows).measure(self._guide, part, dropout)
-        return terms, self._objective.loss(terms, step, self._settings.steps)
-
     def state_dict(self) -> dict[str, Any]:
-        """All that the steps to come depend on, the random numbers aside; live tensors, as torch's own state_dicts."""
+        """All that the steps to come depend on; live tensors, as torch's own state_dicts."""
         return {
             "step": self._step,
             "levels": [level.detach() for level in self._pyramid.levels],
             "optimiser": self._optimiser.state_dict(),
             "finite": self._finite,
+            "numbers": self._numbers.state_dict(),
         }
 
     @torch.no_grad()
@@ -128,70 +129,16 @@ class Ascent:
         for level, kept in zip(self._pyramid.levels, state["levels"], strict=True):
             level.copy_(kept)
         self._optimiser.load_state_dict(state["optimiser"])
+        self._numbers.load_state_dict(state["numbers"])
         self._step, self._finite = state["step"], state["finite"].to(self._finite.device)
-
-
-def _measure_parts(
-    measure: Callable[[slice, Tensor, list[Tensor]], tuple[Terms, Tensor]],
-    views: Float[Tensor, "batch views 3 h w"],
-    dropout: Sequence[Tensor],
-    views_per_pass: int,
-) -> tuple[Terms, Float[Tensor, ""]]:
-    """The terms of all views, and a number whose gradient is that of the loss, from some of the views at a time.
-
-    Args:
-        measure: terms and loss of some samples by some of their views, with those views' part of `dropout`.
-
-    The loss is linear in terms that are means over views, so each part of the views gives its share of value and
-    gradient by itself, and no more than one part's activations are held.
-    """
-    batch, count = views.shape[:2]
-    terms, gradients = dict[str, Tensor](), list[Tensor]()
-    for rows, columns in _parts(batch, count, views_per_pass):
-        share = (columns.stop - columns.start) / count
-        part = views[rows, columns].detach().requires_grad_()
-        measured, loss = measure(rows, part, [mask[rows, columns] for mask in dropout])
-        gradients += torch.autograd.grad((loss * share).sum(), part)
-        for name, value in measured.by_name().items():
-            terms.setdefault(name, views.new_zeros(batch))[rows] += share * value.detach()
-    # The parts follow each other as samples and their views do.
-    whole = gradients[0] if len(gradients) == 1 else torch.cat([g.flatten(0, 1) for g in gradients]).view_as(views)
-    return Terms(aesthetic=terms.pop("aesthetic", None), **terms), _HandOver.apply(views, whole)
-
-
-class _HandOver(torch.autograd.Function):
-    """A number whose gradient with respect to the views is the given one.
-
-    `views.backward(whole)` is the same, but has torch compare the shapes with sympy, whose import takes half a second.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, views: Tensor, gradient: Tensor) -> Tensor:
-        ctx.gradient = gradient
-        return views.new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *_: Any) -> tuple[Tensor, None]:
-        return ctx.gradient, None
-
-
-def _parts(batch: int, views: int, views_per_pass: int) -> Iterator[tuple[slice, slice]]:
-    """Samples and views of each pass: all views of several samples where they fit, else some views of one."""
-    if views_per_pass >= views:
-        samples = views_per_pass // views
-        for first in range(0, batch, samples):
-            yield slice(first, min(first + samples, batch)), slice(0, views)
-        return
-    for row in range(batch):
-        for first in range(0, views, views_per_pass):
-            yield slice(row, row + 1), slice(first, min(first + views_per_pass, views))
 
 
 @torch.no_grad()
 def measure_result(pyramid: Pyramid, guide: Guide, objective: Objective, border_px: int) -> Terms:
     """The terms of the finished images, seen plainly."""
-    geometry = geometry_of(pyramid.settings, border_px, guide)
-    return objective.measure(guide, plain_view(pyramid.canvas(), geometry))
+    view = plain_view(pyramid.canvas(), geometry_of(pyramid.settings, border_px, guide))
+    terms, _ = objective.measure_views(guide, view, weights=objective.settings.weights(0, 1), views_per_pass=len(view))
+    return terms
 
 
 @torch.no_grad()

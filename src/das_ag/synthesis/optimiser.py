@@ -1,15 +1,9 @@
-"""The optimiser: Adam with a learning rate that falls along a cosine."""
+"""The optimiser's settings: Adam, whose learning rate falls along a cosine."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-from torch import Tensor
-from torch.optim.adam import adam
 
 from das_ag.errors import UserError
 
@@ -49,43 +43,3 @@ class AscentSettings:
         """The learning rate of a step, 0 … T - 1."""
         last = LAST_LEARNING_RATE * self.learning_rate
         return last + (self.learning_rate - last) * (1 + math.cos(math.pi * step / self.steps)) / 2
-
-
-class AnnealedAdam:
-    """Moves parameters in place along their gradients.
-
-    This is torch's own function; `torch.optim.Adam` around it imports torch's compiler, which takes longer than all
-    else that a run imports.
-    """
-
-    def __init__(self, parameters: Sequence[Tensor], settings: AscentSettings) -> None:
-        self._parameters, self._settings = list(parameters), settings
-        self._means, self._squares = ([torch.zeros_like(p) for p in self._parameters] for _ in range(2))
-        self._counts = [torch.zeros((), device=p.device) for p in self._parameters]
-
-    @torch.no_grad()
-    def step(self, step: int) -> None:
-        """Takes step 0 … T - 1."""
-        gradients = [p.grad for p in self._parameters]
-        beta_1, beta_2 = self._settings.betas
-        adam(
-            self._parameters, gradients, self._means, self._squares, [], self._counts, fused=True,  # type: ignore[arg-type]
-            amsgrad=False, beta1=beta_1, beta2=beta_2, lr=self._settings.learning_rate_at(step), weight_decay=0.0,
-            eps=1e-8, maximize=False,
-        )  # fmt: skip
-
-    def zero_grad(self) -> None:
-        """Forgets the gradients."""
-        for parameter in self._parameters:
-            parameter.grad = None
-
-    def state_dict(self) -> dict[str, Any]:
-        """What the steps to come depend on; live tensors, as torch's own state_dicts."""
-        return {"means": self._means, "squares": self._squares, "counts": self._counts}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there."""
-        for name, mine in self.state_dict().items():
-            for tensor, kept in zip(mine, state[name], strict=True):
-                tensor.copy_(kept)

@@ -34,7 +34,7 @@ class PyramidSettings:
         max_level_px: the largest level; at most the canvas, and for `powers_of_two` the powers up to it.
         combine: `mean` or `sum` over the levels.
         initial: `scaled_noise`, standard normal over the level's size, or `zeros`.
-        interpolation: how a level is brought to the size of the canvas.
+        interpolation: how levels are brought to the size of the largest, and what they make to that of the canvas.
         gamut: see `GAMUTS`.
         gamut_gain: of `decorrelated`: RGB = sigmoid(gain · C · x), C the basis over the length of its longest column.
         initial_scale: of `scaled_noise`: what it is multiplied with.
@@ -110,12 +110,14 @@ class Pyramid:
         self.levels = [level.detach().clone().requires_grad_(True) for level in levels]
 
     def canvas(self) -> Float[Tensor, "batch 3 size size"]:
-        """The levels brought to the canvas' size and combined, then tanh: values in [-1, 1]."""
-        size, gamut = self.settings.canvas_px, self.settings.gamut
-        total = sum_resized(self.levels, (size, size), self.settings.interpolation)
-        if self.settings.combine == "mean":
-            total = total.div_(len(self.levels))
-        return (self._mix(total) if gamut == "decorrelated" else total).tanh_()
+        """The levels combined at the size of the largest and brought to the canvas', then tanh: values in [-1, 1]."""
+        s, largest = self.settings, self.levels[-1].shape[-1]
+        total = sum_resized(self.levels, (largest, largest), s.interpolation)
+        if s.combine == "mean":
+            total = total / len(self.levels)
+        if s.gamut == "decorrelated":
+            total = self._mix(total)
+        return torch.tanh(sum_resized([total], (s.canvas_px, s.canvas_px), s.interpolation))
 
     def _mix(self, pixels: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:
         """Decorrelated colours to RGB, both before tanh; 2 · sigmoid(x) - 1 = tanh(x / 2)."""

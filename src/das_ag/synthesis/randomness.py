@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from das_ag.synthesis.objective import Dropout
 from das_ag.synthesis.pyramid import PyramidSettings, initial_levels
 from das_ag.synthesis.resize import resize
-from das_ag.synthesis.views import ViewGeometry, ViewNumbers, ViewSettings, draw_view_numbers
+from das_ag.synthesis.views import ViewGeometry, ViewNumbers, ViewSettings, draw_view_numbers, windows_at
 
 RANDOMNESS = ("per_sample", "published")
 
@@ -51,7 +51,7 @@ class Numbers(Protocol):
 
 
 class SampleNumbers:
-    """Each sample draws from a generator of its own, so that it draws the same in any company."""
+    """Each sample draws from a generator of its own, so that it draws the same in any batch."""
 
     def __init__(self, generators: Sequence[Generator], device: torch.device | str = "cpu") -> None:
         self._generators, self._device = generators, device
@@ -127,7 +127,7 @@ class PublishedNumbers:
         window_px, image_px = geometry.window_px, geometry.image_size_px
         noise = torch.randn(1, b, 3, window_px + 2 * m, window_px + 2 * m, generator=own, device=own.device)
         noise = resize(noise[..., m : m + window_px, m : m + window_px], (image_px, image_px), geometry.interpolation)
-        return ViewNumbers(torch.cat(dx_dy).view(1, b, 2).flip(-1), gain, offset, noise)
+        return ViewNumbers(windows_at(torch.cat(dx_dy).view(1, b, 2).flip(-1), window_px, m), gain, offset, noise)
 
 
 @contextlib.contextmanager

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from das_ag.errors import UserError
-from das_ag.synthesis.noise import fill_with_resized_noise
 from das_ag.synthesis.pyramid import seen_colours
-from das_ag.synthesis.resize import resize
+from das_ag.synthesis.resize import resize, resize_matrix
 from das_ag.synthesis.schedules import Schedule
-from das_ag.synthesis.windows import resized_windows
 
 
 @dataclass(frozen=True)
@@ -76,18 +75,16 @@ class ViewNumbers:
     """The random numbers of one step, for a batch of samples with B views each.
 
     Attributes:
-        shift_px: (dy, dx) by which each view's picture is moved down and right, in [-m, m], on the CPU.
-        crop_px: (side, top, left) of each crop on the canvas, on the CPU; None where no view is one.
+        square_px: (side, top, left) of what each view shows of the canvas, on the CPU.
         gain: u / c of the colour change, in [-1, 1].
         offset: v / c of the colour change, in [-1, 1].
-        noise: standard normal noise on the canvas without its border, as it reaches the model's size.
+        noise: of standard deviation 1 on the canvas, as it reaches the model's size.
     """
 
-    shift_px: Int[Tensor, "batch views 2"]
+    square_px: Int[Tensor, "batch views 3"]
     gain: Float[Tensor, "batch views 3 1 1"]
     offset: Float[Tensor, "batch views 3 1 1"]
     noise: Float[Tensor, "batch views 3 image image"]
-    crop_px: Int[Tensor, "batch crops 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,24 +109,38 @@ def draw_view_numbers(
 ) -> ViewNumbers:
     """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch.
 
-    Source: DAS-AG v1. differs: where the window shrinks on its way to the model, the noise is drawn at the size at
-    which it arrives. It acts on nothing before, and has exactly the same distribution (`fill_with_resized_noise`).
+    Source: DAS-AG v1. differs: the noise is drawn at the model's size, with the variance that resized noise has there
+    (`noise_scale`), since it acts on nothing before.
     """
-    b, m, image_px, on = settings.count, settings.max_shift_px, geometry.image_size_px, generators[0].device
-    noise = torch.empty(len(generators), b * 3, image_px, image_px, device=on)
-    canvas_px = geometry.window_px + 2 * m
-    shifts, colours, crops = [], [], []
-    for g, own in zip(generators, noise, strict=True):
-        shifts.append(torch.randint(-m, m + 1, (b, 2), generator=g, device=on))
-        colours.append(torch.rand(2, b, 3, 1, 1, generator=g, device=on))
-        fill_with_resized_noise(own, geometry.window_px, geometry.interpolation, g)
-        if settings.crops_in_step:
-            crops.append(_draw_crops(settings, canvas_px, g))
-    gain, offset = (torch.stack(colours, dim=1) * 2 - 1).to(device)
-    return ViewNumbers(
-        shift_px=torch.stack(shifts).cpu(), gain=gain, offset=offset, noise=noise.unflatten(1, (b, 3)).to(device),
-        crop_px=torch.stack(crops).cpu() if crops else None,
-    )  # fmt: skip
+    b, m, image_px = settings.count, settings.max_shift_px, geometry.image_size_px
+    squares, colours = [], []
+    noise = torch.empty(len(generators), b, 3, image_px, image_px, device=generators[0].device)
+    for g, own_noise in zip(generators, noise, strict=True):
+        shift = torch.randint(-m, m + 1, (b, 2), generator=g, device=g.device)
+        colours.append(torch.rand(2, b, 3, 1, 1, generator=g, device=g.device) * 2 - 1)
+        own_noise.normal_(std=noise_scale(geometry), generator=g)
+        windows = windows_at(shift, geometry.window_px, m)[: b - settings.crops_in_step]
+        crops = _draw_crops(settings, geometry.window_px + 2 * m, g)
+        squares.append(torch.cat([windows, crops]))
+    gain, offset = torch.stack(colours, dim=1).to(device)
+    return ViewNumbers(torch.stack(squares).cpu(), gain, offset, noise.to(device))
+
+
+def windows_at(shift_px: Int[Tensor, "*views 2"], window_px: int, max_shift_px: int) -> Int[Tensor, "*views 3"]:
+    """Squares that show what is in the middle of the canvas once it has been moved down and right by (dy, dx)."""
+    return torch.cat([torch.full_like(shift_px[..., :1], window_px), max_shift_px - shift_px], dim=-1)
+
+
+@lru_cache
+def noise_scale(geometry: ViewGeometry) -> float:
+    """Standard deviation that resizing leaves of noise of standard deviation 1, its mean over pixels.
+
+    Where the sizes are equal or 2 : 1, as published, resized noise is white, and this all there is to it. Elsewhere
+    resizing would also make neighbours alike.
+    """
+    like = torch.empty(0, dtype=torch.float64)
+    matrix = resize_matrix(geometry.image_size_px, geometry.window_px, geometry.interpolation, like)
+    return float(matrix.square().sum(dim=1).mean())  # along both axes, each a factor of its root
 
 
 _CROP_GRID_PX = 4
@@ -137,7 +148,7 @@ _CROP_GRID_PX = 4
 
 
 def _draw_crops(settings: ViewSettings, canvas_px: int, generator: Generator) -> Int[Tensor, "crops 3"]:
-    """Side, top and left of one sample's crops: sides uniform, then places uniform among those that fit."""
+    """Squares of one sample's crops: sides uniform, then places uniform among those that fit."""
     smallest, largest = settings.crop_size
     size, *place = torch.rand(3, settings.crops_in_step, generator=generator, device=generator.device)
     side = (canvas_px * (smallest + (largest - smallest) * size) / _CROP_GRID_PX).round().long() * _CROP_GRID_PX
@@ -153,7 +164,7 @@ def random_views(
     colour_shift: float,
     geometry: ViewGeometry,
 ) -> Float[Tensor, "batch views 3 image image"]:
-    """Applies the numbers: shift, cut, colour change, noise, resize, in this order.
+    """Applies the numbers: cut, resize, colour change, noise.
 
     Args:
         canvas: values in [-1, 1].
@@ -162,40 +173,28 @@ def random_views(
     Returns:
         CLIP-normalised pixels.
 
-    Source: DAS-AG v1. differs: cuts an offset window where the original rolls and then cuts, the same pixels; resizes
-    the noise by itself, and mostly the canvas before the colour change, on fewer pixels: resizing is linear and leaves
-    a constant as it is.
+    Source: DAS-AG v1, which shifts, changes colours, adds noise, cuts and resizes. differs: an offset window shows what
+    rolling and then cutting does; and resizing comes first, which changes nothing, since it is linear and leaves a
+    constant as it is.
     """
-    corners = (canvas.shape[-1] - geometry.window_px) // 2 - numbers.shift_px
     scale, offset = seen_colours(geometry.gamut, canvas)
     gain = (numbers.gain * colour_shift).exp()
-    gain, offset = gain * scale, torch.addcmul(numbers.offset * colour_shift, gain, offset)
-    whole = corners.shape[1] - (0 if numbers.crop_px is None else numbers.crop_px.shape[1])
-    windows = resized_windows(
-        canvas, corners[:, :whole], geometry.window_px, geometry.image_size_px, geometry.interpolation,
-        gain=gain[:, :whole], offset=offset[:, :whole], noise=numbers.noise[:, :whole], deviation=noise,
-    )  # fmt: skip
-    if numbers.crop_px is None:
-        return windows
-    crops = resized_crops(canvas, numbers.crop_px, geometry.image_size_px, geometry.interpolation)
-    crops = torch.addcmul(offset[:, whole:], crops, gain[:, whole:])
-    return torch.cat([windows, torch.add(crops, numbers.noise[:, whole:], alpha=noise)], dim=1)
+    pictures = cut(canvas, numbers.square_px, geometry)
+    coloured = torch.addcmul(offset * gain + numbers.offset * colour_shift, pictures, scale * gain)
+    return torch.add(coloured, numbers.noise, alpha=noise)
 
 
-def resized_crops(
-    canvas: Float[Tensor, "batch 3 size size"],
-    crop_px: Int[Tensor, "batch crops 3"],
-    image_size_px: int,
-    interpolation: str,
-) -> Float[Tensor, "batch crops 3 image image"]:
-    """Squares of the canvas, given by side, top and left, each resized."""
-    size = (image_size_px, image_size_px)
-    return torch.stack([
-        torch.stack([
-            resize(pixels[:, top : top + side, left : left + side], size, interpolation) for side, top, left in crops
-        ])
-        for pixels, crops in zip(canvas, crop_px.tolist(), strict=True)
-    ])  # fmt: skip
+def cut(
+    canvas: Float[Tensor, "batch 3 size size"], square_px: Int[Tensor, "batch views 3"], geometry: ViewGeometry
+) -> Float[Tensor, "batch views 3 image image"]:
+    """Squares of the canvas, each brought to the model's size."""
+    size = (geometry.image_size_px, geometry.image_size_px)
+    views = [
+        resize(pixels[:, top : top + side, left : left + side], size, geometry.interpolation)
+        for pixels, squares in zip(canvas, square_px.tolist(), strict=True)
+        for side, top, left in squares
+    ]
+    return torch.stack(views).unflatten(0, square_px.shape[:2])
 
 
 def plain_view(
@@ -203,7 +202,6 @@ def plain_view(
 ) -> Float[Tensor, "batch 1 3 image image"]:
     """The canvas without its border, brought to the model's size and colours."""
     border_px = (canvas.shape[-1] - geometry.window_px) // 2
-    window = slice(border_px, border_px + geometry.window_px)
-    size = (geometry.image_size_px, geometry.image_size_px)
+    middle = torch.tensor([[[geometry.window_px, border_px, border_px]]]).expand(len(canvas), -1, -1)
     scale, offset = seen_colours(geometry.gamut, canvas)
-    return resize(canvas[:, None, :, window, window], size, geometry.interpolation) * scale + offset
+    return cut(canvas, middle, geometry) * scale + offset
