@@ -227,7 +227,9 @@ def test_the_key_of_an_earlier_revision_holds_the_prompts_name(plan_of):
 
 
 def test_two_prompts_with_the_same_texts_would_be_the_same_image(plan_of):
-    with pytest.raises(UserError, match=r"^prompts\.positive\.b: .* got the same texts with 3 as in prompts\.positive\.a "):
+    with pytest.raises(
+        UserError, match=r"^prompts\.positive\.b: .* got the same texts with 3 as in prompts\.positive\.a "
+    ):
         plan_of(OWN, "prompts.positive={a: a red heart, b: a red heart}", "seeds=[3]")
 
 
