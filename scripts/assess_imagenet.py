@@ -22,9 +22,10 @@ from PIL import Image
 
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
+from das_ag.methods import method_of
 from das_ag.models.classifier import Classifier
 from das_ag.models.words import class_names
-from das_ag.report import METHODS, paired_differences, read_scores
+from das_ag.report import paired_differences, read_scores
 from das_ag.vector_math import choose_kernels
 
 # Network, side of the middle square that it sees, and top-1 in percent on the 1,000 photos of 240 px of the public
@@ -96,15 +97,19 @@ def assess_store(folder: Path) -> None:
         known = group["recognised"].dropna()
         share = f"{known.sum():.0f} of {len(known)} ({100 * known.mean():.1f} %)"
         correlation = statistics.median(_seed_correlations(scored.store, group) or [float("nan")])
-        print(f"{METHODS[str(method)]:8} {share:>22} {group['aesthetic_score'].mean():8.2f} {correlation:29.2f}")
+        print(f"{_title(method):8} {share:>22} {group['aesthetic_score'].mean():8.2f} {correlation:29.2f}")
     for baseline in ("das", "das_rag"):
         for row in paired_differences(scores, baseline).itertuples(index=False):
             interval = f"95 % interval over prompts {row.low:+.2f} to {row.high:+.2f}, {row.n} pairs"
-            print(f"{METHODS[row.method]} − {METHODS[baseline]}: quality {row.difference:+.2f}, {interval}")
+            print(f"{_title(row.method)} − {_title(baseline)}: quality {row.difference:+.2f}, {interval}")
     missed = scores[scores["recognised"] == 0]
     for method, group in missed.groupby("method", sort=False):
         counts = group["prompt_id"].value_counts()
-        print(f"{METHODS[str(method)]}, not recognised: " + ", ".join(f"{name} {n}×" for name, n in counts.items()))
+        print(f"{_title(method)}, not recognised: " + ", ".join(f"{name} {n}×" for name, n in counts.items()))
+
+
+def _title(method: object) -> str:
+    return method_of(str(method)).title
 
 
 def _seed_correlations(store: Store, group: pd.DataFrame) -> list[float]:

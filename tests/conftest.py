@@ -119,12 +119,13 @@ def run_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunServer]:
 def sample_of() -> Callable[..., Sample]:
     """A made-up sample; `steps` stands for all of its settings."""
     from das_ag.experiment.samples import Sample
+    from das_ag.methods import method_of
 
     def sample_of(
         prompt_id: str = "heart", *, method: str = "das", seed: int = 42, steps: int = 200, **changes: object
     ) -> Sample:
         values = {"positive": (f"a red {prompt_id}",), "negative": (), **changes}
-        sign = {"das": 0, "das_ag": 1, "das_rag": -1}.get(method, 0)
+        sign = method_of(method).aesthetic_sign or 0
         settings = {"ascent": {"steps": steps}, "objective": {"aesthetic_sign": sign}, "guide": "tiny"}
         return Sample(method=method, prompt_id=prompt_id, seed=seed, settings=settings, **values)  # type: ignore[arg-type]
 

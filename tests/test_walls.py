@@ -14,11 +14,12 @@ ALLOWED = {
     "synthesis": ("synthesis",),
     "models": ("models",),
     "training": ("training", "models", "vector_math"),
-    "report": ("report", "experiment.store", "experiment.samples", "experiment.command"),
-    "experiment": ("experiment", "synthesis", "models", "vector_math"),
+    "report": ("report", "methods", "experiment.store", "experiment.samples", "experiment.command"),
+    "experiment": ("experiment", "methods", "synthesis", "models", "vector_math"),
     "sweep": ("experiment", "report"),
-    "demo": ("demo", "experiment", "report", "synthesis"),
+    "demo": ("demo", "methods", "experiment", "report", "synthesis"),
     "benchmark": ("benchmark", "experiment", "synthesis", "models", "report"),
+    "methods": (),
     "errors": (),
     "colour": (),
     "vector_math": (),
@@ -55,7 +56,11 @@ ONLY_IN = {
 LATE = ("clip", "transformers", "aesthetic_predictor_v2_5", "huggingface_hub", "flash_attn", "timm")
 BY_NAME = ("das_ag.experiment.choices",)
 """Modules that may import what a configuration names."""
-NEVER = {"das_ag.report": ("torch",), "das_ag.experiment.environment": ("torch", "numpy")}
+NEVER = {
+    "das_ag.report": ("torch",),
+    "das_ag.experiment.environment": ("torch", "numpy"),
+    "das_ag.methods": ("torch", "numpy", "pandas", "matplotlib"),
+}
 
 
 @dataclass(frozen=True)
@@ -241,6 +246,7 @@ def test_a_broken_wall_is_seen(tmp_path, name, source, complaint):
     [
         ("das_ag.report", ("torch", "clip", "transformers", "hydra", "das_ag.models", "das_ag.synthesis")),
         ("das_ag.experiment.environment", ("torch", "numpy")),
+        ("das_ag.methods", ("torch", "numpy", "pandas", "matplotlib")),
         ("das_ag.models.clip", ("clip", "transformers")),
         ("das_ag.models.classifier", ("clip", "transformers", "timm")),
         ("das_ag.experiment.imagenet", ("clip", "transformers", "timm", "torch")),

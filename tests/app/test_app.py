@@ -13,10 +13,11 @@ import pytest
 from tiny_models import TinyGuideChoice, TinyJudgeChoice
 
 from das_ag.demo import state, words
-from das_ag.demo.form import METHODS, SETTINGS, Form, settings_of
+from das_ag.demo.form import SETTINGS, Form, settings_of
 from das_ag.demo.jobs import State
 from das_ag.demo.presets import PRESETS
 from das_ag.experiment.store import Store
+from das_ag.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 EVIL = '<img src=x onerror="alert(1)"> **red** [heart](http://x.y) :smile: $x$ `y` ../../etc'
@@ -210,6 +211,22 @@ def test_history_uses_settings_again_and_deletes(small):
     app.text_input(key="words").set_value("nothing like it").run()
     assert "0 of 2 images" in " ".join(texts(app))
     assert not app.exception
+
+
+def test_history_shows_and_chooses_a_method_without_a_row(app, sample_of, put):
+    store = Store(Path("outputs/demo"))
+    put(store, sample_of(method="das_ag_half"), 5.0)
+    put(store, sample_of(), 5.0)
+    app.session_state["tab"] = "History"
+    app.run()
+    (methods,) = [group for group in app.button_group if group.key == "methods"]
+    assert methods.options == ["DAS", "DAS-AG", "DAS-rAG", "das_ag_half"]
+    assert any('<i style="background:#B0578A"></i>das_ag_half<' in text for text in texts(app))
+    methods.set_value(["das_ag_half"]).run()
+    assert "1 of 2 images" in " ".join(texts(app))
+    next(button for button in app.button if (button.key or "").startswith("delete ")).click().run()
+    assert not app.exception
+    assert "of 1 images" in " ".join(texts(app))
 
 
 def test_networks_are_loaded_once(small, monkeypatch):

@@ -9,12 +9,13 @@ import shlex
 import pytest
 
 from das_ag.demo import presets, state
-from das_ag.demo.form import METHODS, SETTINGS, Form, form_of, settings_of
+from das_ag.demo.form import SETTINGS, Form, form_of, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
 from das_ag.experiment.command import overrides_of
 from das_ag.experiment.configuration import compose_config
 from das_ag.experiment.plan import make_plan
+from das_ag.methods import METHODS
 
 FORM = Form("tiny", ("das_ag",), ("a red heart",), (), 7)
 CHANGES = {
@@ -116,7 +117,7 @@ def test_a_sample_of_another_version_is_told(sample_of):
     with pytest.raises(UserError, match="expected settings as this version writes them"):
         form_of(sample_of())
     (plan,) = FORM.plans()
-    with pytest.raises(UserError, match="got 'mine'"):
+    with pytest.raises(UserError, match="expected one of das, das_ag, das_rag, got 'mine'; use its command instead"):
         form_of(dataclasses.replace(plan.samples[0], method="mine"))
     settings = {**plan.samples[0].settings, "objective": {**plan.samples[0].settings["objective"], "aesthetic": None}}
     with pytest.raises(UserError, match=r"found no 'objective\.aesthetic\.kind'"):

@@ -62,6 +62,20 @@ def test_the_page_shows_every_sample(store):
     assert content["settings"][content["samples"][0]["settings"]]["ascent"] == {"steps": 200}
 
 
+def test_methods_come_in_their_order_with_their_colours(store, sample_of, put):
+    for method in ("mine", "das_ag_half"):
+        put(store, sample_of(method=method, seed=1), 5.0, image=noise(1))
+    content = content_of(gallery(store))
+    assert content["methods"] == [
+        {"id": "das", "name": "DAS", "colour": "light-dark(#0072B2, #56B4E9)"},
+        {"id": "das_ag", "name": "DAS-AG", "colour": "light-dark(#D98C00, #F0B13C)"},
+        {"id": "das_rag", "name": "DAS-rAG", "colour": "light-dark(#4A4A4A, #B9B9B9)"},
+        {"id": "das_ag_half", "name": "das_ag_half", "colour": "light-dark(#B0578A, #D98BB8)"},
+        {"id": "mine", "name": "mine", "colour": "light-dark(#007A59, #3DC79B)"},
+    ]
+    assert [s["method"] for s in content["samples"]][-2:] == ["das_ag_half", "mine"]
+
+
 def test_nothing_is_asked_of_a_network(store):
     text = gallery(store).read_text("utf-8").replace("http://www.w3.org/2000/svg", "")  # a name, not an address
     assert not re.search(r"https?:|//cdn|@import|fetch\(|XMLHttpRequest|url\(", text)

@@ -31,7 +31,7 @@ from das_ag.report.plots import (
 )
 from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
 from das_ag.report.plots.resize import widen
-from das_ag.report.plots.style import STYLES, groups_of
+from das_ag.report.plots.style import groups_of
 from das_ag.report.traces import COLUMNS, trace_table
 from das_ag.synthesis.resize import resize
 
@@ -91,11 +91,19 @@ def grey(_):
     return np.full((6, 6, 3), 128, dtype=np.uint8)
 
 
-def test_methods_differ_in_lightness_and_form():
-    """So that they survive grey print: luma by Rec. 601, as programs turn colours into grey."""
-    luma = sorted(float(np.dot([0.299, 0.587, 0.114], to_rgb(colour))) for colour, _ in STYLES.values())
-    assert np.diff(luma).min() > 0.15
-    assert len({marker for _, marker in STYLES.values()}) == len(STYLES)
+def test_methods_without_a_row_are_drawn_last_and_can_be_told_apart():
+    scores = table(3, ("das_rag", "mine", "das", "das_ag_half"))
+    groups = groups_of(scores)
+    assert [group.name for group in groups] == ["DAS", "DAS-rAG", "das_ag_half", "mine"]
+    assert len({group.colour for group in groups}) == len({group.marker for group in groups}) == 4
+    assert legend_of(fidelity_figure(scores, "judge").axes[0]) == [f"{group.name}, n = 3" for group in groups]
+    assert legend_of(trajectories_figure(traces(1, ("das", "das_ag_half"))).axes[0])[1] == "das_ag_half, n = 1"
+
+
+@pytest.mark.parametrize("method", [*METHODS, "das_ag_half", "mine"])
+def test_six_settings_of_a_method_differ(method):
+    groups = groups_of(table(1, (method,), settings=tuple(f"steps={steps}" for steps in range(6))))
+    assert len({(group.marker, group.face) for group in groups}) == 6
 
 
 @pytest.mark.parametrize("n", [1, 3, 9, 10, 40])

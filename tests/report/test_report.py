@@ -73,6 +73,22 @@ def test_report_lies_beside_the_samples(reported):
     assert summary["n"].tolist() == [3, 3, 3]
 
 
+def test_a_method_without_a_row_is_in_every_part_of_the_report(tmp_path, sample_of, put):
+    store = fill(tmp_path / "made_up", sample_of, put)
+    for seed, score in enumerate([4.35, 5.35, 9.35]):
+        put(store, sample_of(method="das_ag_half", seed=seed), score)
+    table, left_out = report(store)
+    assert left_out == []
+    rows = [(row[0], row[1], row[3], row[7], row[9]) for row in cells_of(table)]
+    # the mean of 4, 5, 9 is 6; DAS has 0.1 more, das_ag_half 0.35: all eight exchanges but two are nearer to 0
+    assert rows[0] == ("DAS", "3", "6.100", "–", "–")
+    assert rows[3] == ("das_ag_half", "3", "6.350", "+0.250", "0.250")
+    assert "das_ag_half ↑" in table.split("## By prompt")[1]
+    summary = pd.read_csv(store.root / "table.csv").set_index("method")
+    assert summary.loc["das_ag_half", "difference"] == pytest.approx(0.25)
+    assert '"name":"das_ag_half"' in (store.root / "index.html").read_text(encoding="utf-8").replace(": ", ":")
+
+
 def test_a_store_of_version_0_1_0_is_reported(old_store):
     """Its models are gone, but the report needs only what it holds."""
     table, left_out = write_report(old_store.root)

@@ -12,7 +12,8 @@ import pytest
 
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
-from das_ag.report import METHODS, method_summary, paired_differences, score_table
+from das_ag.methods import METHODS
+from das_ag.report import method_summary, paired_differences, score_table
 from das_ag.report.statistics import COLUMNS, coverage, evaluators_of, is_guided_by, least_p
 
 
@@ -59,7 +60,6 @@ def test_a_row_holds_what_the_store_holds(store, sample_of, put):
 
 
 def test_rows_are_ordered_by_method_then_prompt_then_seed(store, sample_of, put):
-    assert METHODS == {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
     for method in ("das_rag", "another", "das_ag", "das"):
         for prompt_id, seed in (("star", 1), ("heart", 10), ("heart", 9)):
             put(store, sample_of(prompt_id, method=method, seed=seed), 5.0)
@@ -161,6 +161,22 @@ def test_methods_are_compared_pair_by_pair(store, sample_of, put):
             "prompts": 1, "unpaired": 0,
         }
     ]  # fmt: skip
+
+
+def test_a_method_without_a_row_is_compared_like_the_others(store, sample_of, put):
+    for seed, (das, das_ag, half) in enumerate([(4.0, 5.0, 4.5), (9.0, 12.0, 10.0)]):
+        put(store, sample_of(seed=seed), das)
+        put(store, sample_of(seed=seed, method="das_ag"), das_ag)
+        put(store, sample_of(seed=seed, method="das_ag_half"), half)
+    table = table_of(store)
+    # (5 + 12) / 2 and so on; the differences are 1 and 3, and half as much
+    means = dict(method_summary(table)[["method", "mean"]].itertuples(index=False))
+    assert means == {"das": 6.5, "das_ag": 8.5, "das_ag_half": 7.25}
+    rows = paired_differences(table).set_index("method")
+    assert rows["difference"].to_dict() == {"das_ag": 2.0, "das_ag_half": 0.75}
+    assert rows.loc["das_ag_half", ["low", "high", "p", "n", "unpaired"]].tolist() == [0.5, 1.0, 0.5, 2, 0]
+    against = paired_differences(table, "das_ag_half").set_index("method")["difference"]
+    assert against.to_dict() == {"das": -0.75, "das_ag": 1.25}
 
 
 def test_the_interval_of_many_pairs_is_that_of_their_mean(store, sample_of, put):
@@ -292,6 +308,19 @@ def test_one_image_of_das_is_the_partner_of_all_that_weigh_the_score_otherwise(s
         ("objective.aesthetic.end=10.0, steps=20", 1.0, 2, 0),
         ("objective.aesthetic.end=1.0, steps=100", 0.1, 2, 0),
         ("objective.aesthetic.end=10.0, steps=100", 1.0, 2, 0),
+    ]
+
+
+def test_a_method_without_a_row_that_weighs_the_score_otherwise_has_the_same_partner(store, sample_of, put):
+    put(store, weighing(sample_of()), 5.0)
+    put(store, weighing(sample_of(method="das_ag"), start=0.0, end=5.0), 7.0)
+    half = weighing(sample_of(method="das_ag_half"), start=0.0, end=2.5)
+    half.settings["objective"]["aesthetic_sign"] = 1
+    put(store, half, 6.5)
+    rows = paired_differences(table_of(store))
+    assert rows[["method", "settings", "difference"]].values.tolist() == [
+        ["das_ag", "objective.aesthetic.end=5.0", 2.0],
+        ["das_ag_half", "objective.aesthetic.end=2.5", 1.5],
     ]
 
 

@@ -8,16 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from das_ag.demo.form import METHODS
+from das_ag.methods import method_of, methods_of
 
-COLOURS = {
-    "light": {"das": "#0072B2", "das_ag": "#D98C00", "das_rag": "#4A4A4A"},
-    "dark": {"das": "#56B4E9", "das_ag": "#F0B13C", "das_rag": "#B9B9B9"},
-}
-"""Of the methods by theme, as in the gallery."""
 _INK = {"light": "#1c1d21", "dark": "#ecebe7"}
 _FONT = "font-family=\"'Source Sans 3', 'Source Sans Pro', system-ui, sans-serif\" font-size=\"11.5\""
-_DASHES = {"das": "none", "das_ag": "7 3", "das_rag": "2 2.5"}
 
 CURVES = {
     "similarity": ("positive", 1.0, "Similarity, cosine ↑"),
@@ -38,14 +32,14 @@ def curves(traces: Mapping[str, pd.DataFrame], curve: str, steps: int, theme: st
     Args:
         traces: what each step saw, by method; of at least one step in all.
         curve: a key of `CURVES`.
-        theme: a key of `COLOURS`.
+        theme: light or dark.
     """
     column, factor, title = CURVES[curve]
     values = {method: trace[column] * factor for method, trace in traces.items() if len(trace)}
     low, high, distance = _range(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
     places = {method: (_LEFT + traces[method]["step"] / max(steps - 1, 1) * (_RIGHT - _LEFT)) for method in values}
     heights = {m: _BOTTOM - (v.clip(low, high) - low) / (high - low) * (_BOTTOM - _TOP) for m, v in values.items()}
-    lines = "".join(_line(places[m], heights[m], COLOURS[theme][m], _DASHES[m]) for m in values)
+    lines = "".join(_line(places[m.name], heights[m.name], m.screen_colour(theme), m.dash) for m in methods_of(values))
     grid = "".join(_grid(low, high, distance, _INK[theme]))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" fill="{_INK[theme]}" {_FONT}>'
@@ -60,7 +54,7 @@ def described(traces: Mapping[str, pd.DataFrame], curve: str) -> str:
     """The same in words: where each line begins and ends."""
     column, factor, title = CURVES[curve]
     ends = [
-        f"{METHODS[method]} from {trace[column].iloc[0] * factor:.2f} to {trace[column].iloc[-1] * factor:.2f}"
+        f"{method_of(method).title} from {trace[column].iloc[0] * factor:.2f} to {trace[column].iloc[-1] * factor:.2f}"
         for method, trace in traces.items()
         if len(trace)
     ]

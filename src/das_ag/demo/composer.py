@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from das_ag.demo import shared, state, words
-from das_ag.demo.form import METHODS, Form
+from das_ag.demo.form import Form
 from das_ag.demo.jobs import Job
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
 from das_ag.experiment.guides import GuideChoice
+from das_ag.methods import METHODS
 
 _LABELS = {"positive": "Prompt", "negative": "Negative prompt"}
 
@@ -69,7 +70,7 @@ def _examples() -> None:
 
 
 def _begin(is_busy: bool) -> None:
-    choices = {state.ALL_METHODS: "All three", **METHODS}
+    choices = {state.ALL_METHODS: "All", **{name: method.title for name, method in METHODS.items()}}
     with st.container(horizontal=True, vertical_alignment="bottom", key="das-begin"):
         st.segmented_control("Method", choices, format_func=choices.__getitem__, key="method", required=True)
         why = shared.reason_against(st.session_state["preset"])

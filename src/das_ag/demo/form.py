@@ -16,9 +16,8 @@ from das_ag.experiment.guides import check_family
 from das_ag.experiment.plan import Plan, make_plan
 from das_ag.experiment.prompts import prompt_id_of
 from das_ag.experiment.samples import Sample, with_later
+from das_ag.methods import METHODS
 
-METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
-"""Choices of `method=` and what they are called."""
 NAME = "demo"
 """Of the folder under outputs/ that takes the images."""
 
@@ -139,7 +138,7 @@ def form_of(sample: Sample) -> Form:
     """The form that makes a sample again.
 
     Raises:
-        UserError: another version made it, or its method is not one of the three.
+        UserError: another version made it, or its method is not in `METHODS`.
     """
     check_family(sample)
     try:

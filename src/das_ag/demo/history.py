@@ -6,9 +6,10 @@ import streamlit as st
 
 from das_ag.demo import archive, shared, state, words
 from das_ag.demo.archive import Entry
-from das_ag.demo.form import METHODS, form_of
+from das_ag.demo.form import form_of
 from das_ag.errors import UserError
 from das_ag.experiment.store import Store
+from das_ag.methods import METHODS, method_of, methods_of
 
 CREATE, HISTORY = "Create", "History"
 """The page's tabs."""
@@ -27,7 +28,8 @@ def show_history() -> None:
         st.info("Nothing here yet: what is made appears here, newest first.", icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        methods = st.pills("Method", METHODS, format_func=METHODS.__getitem__, selection_mode="multi", key="methods")
+        titles = {m.name: m.title for m in methods_of([*METHODS, *(entry.sample.method for entry in found)])}
+        methods = st.pills("Method", titles, format_func=titles.__getitem__, selection_mode="multi", key="methods")
         text = st.text_input("Words of the prompt", live="250ms", key="words", icon=":material/search:")
     shown = archive.chosen(found, methods, text or "")
     st.caption(f"{len(shown)} of {len(found)} images in {store.root}")
@@ -51,7 +53,7 @@ def _page(store: Store, shown: list[Entry]) -> None:
 
 def _card(store: Store, entry: Entry) -> None:
     sample = entry.sample
-    st.html(words.heading(sample, shared.colours()))
+    st.html(words.heading(sample, shared.theme()))
     try:
         png = entry.image(store)
     except UserError as error:
@@ -105,7 +107,7 @@ def _comparison(store: Store, found: list[Entry]) -> None:
             return
         for side, column, entry in zip("AB", st.columns(2), picked, strict=True):
             with column:
-                st.caption(f"{side}: {METHODS.get(entry.sample.method, entry.sample.method)}")
+                st.caption(f"{side}: {method_of(entry.sample.method).title}")
                 st.image(entry.image(store), width="stretch", alt=words.described(entry.sample, entry.mark))
                 st.html(words.scores(entry))
         st.dataframe(archive.differences(picked[0].sample, picked[1].sample), hide_index=True, width="stretch")

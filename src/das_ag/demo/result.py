@@ -46,7 +46,7 @@ def _best(entries: list[Entry]) -> Entry | None:
 
 
 def _picture(store: Store, track: Track, entry: Entry, best: str | None) -> None:
-    st.html(words.heading(entry.sample, shared.colours()))
+    st.html(words.heading(entry.sample, shared.theme()))
     try:
         png = entry.image(store)
     except UserError as error:
@@ -97,7 +97,7 @@ def _films(store: Store, entries: list[Entry]) -> None:
 def _pyramids(store: Store, entries: list[Entry]) -> None:
     st.caption("Above, each level by itself, grey where it is 0. Below, the image made of all levels up to it.")
     for entry in entries:
-        st.html(words.heading(entry.sample, shared.colours()))
+        st.html(words.heading(entry.sample, shared.theme()))
         if entry.record is None:
             st.caption("No levels are kept of what was stopped.")
             continue

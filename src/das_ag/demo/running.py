@@ -27,10 +27,10 @@ def show_running(job: Job) -> None:
             "Stop", icon=":material/stop:", key="stop", on_click=job.stop, disabled=job.is_stopping,
             help="Keeps what there is so far.",
         )  # fmt: skip
-    colours = shared.colours()
+    theme = shared.theme()
     for column, track in zip(st.columns(_columns(job)), job.tracks, strict=False):
         with column:
-            st.html(words.heading(track.sample, colours))
+            st.html(words.heading(track.sample, theme))
             _canvas(track)
     traces = {t.sample.method: pd.DataFrame(list(t.trace), columns=_COLUMNS) for t in job.tracks}
     if any(map(len, traces.values())):

@@ -6,7 +6,6 @@ from typing import Any
 
 import streamlit as st
 
-from das_ag.demo.charts import COLOURS
 from das_ag.demo.form import NAME
 from das_ag.demo.jobs import Job
 from das_ag.demo.presets import CHECK, why_not
@@ -48,11 +47,6 @@ def job() -> Job | None:
 def theme() -> str:
     """Light or dark, as the browser shows it."""
     return "dark" if st.context.theme.type == "dark" else "light"
-
-
-def colours() -> dict[str, str]:
-    """Of the methods."""
-    return COLOURS[theme()]
 
 
 def complain(message: str) -> None:

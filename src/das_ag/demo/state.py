@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-from das_ag.demo.form import METHODS, SETTINGS, Form, changed, seed_of, settings_of
+from das_ag.demo.form import SETTINGS, Form, changed, seed_of, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
+from das_ag.methods import METHODS
 
 State = MutableMapping[Any, Any]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from das_ag.demo.archive import Entry
-from das_ag.demo.form import METHODS
 from das_ag.experiment.outlook import clock
 from das_ag.experiment.samples import Sample
+from das_ag.methods import method_of
 
 
 def escaped(text: str) -> str:
@@ -33,7 +33,7 @@ def prompt_of(sample: Sample) -> str:
 def described(sample: Sample, mark: str = "") -> str:
     """What an image shows, for those who do not see it."""
     unfinished = f" {mark}." if mark else ""
-    method = METHODS.get(sample.method, sample.method)
+    method = method_of(sample.method).title
     return f"Image by {method} for “{prompt_of(sample)}”, seed {sample.seed}.{unfinished}"
 
 
@@ -60,10 +60,11 @@ def _number(name: str, value: str, best: str | None) -> str:
     return f"<div><dt>{html.escape(name)}</dt><dd>{value}{crown}</dd></div>"
 
 
-def heading(sample: Sample, colours: Mapping[str, str]) -> str:
-    """HTML of a method's name with its colour."""
-    colour, name = colours.get(sample.method, "gray"), METHODS.get(sample.method, sample.method)
-    return f'<h3 class="das-method"><i style="background:{colour}"></i>{html.escape(name)}</h3>'
+def heading(sample: Sample, theme: str) -> str:
+    """HTML of a method's name with its colour; `theme` is light or dark."""
+    method = method_of(sample.method)
+    colour = method.screen_colour(theme)
+    return f'<h3 class="das-method"><i style="background:{colour}"></i>{html.escape(method.title)}</h3>'
 
 
 def lost(words: Sequence[str]) -> str:

@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from das_ag.experiment.samples import Sample, with_later
-
-_METHODS = {0: "das", 1: "das_ag", -1: "das_rag"}
-"""The choice of `method=` by its sign."""
+from das_ag.methods import METHODS
 
 _FOLDED = ("family", "aesthetic_sign")
 """Settings that a choice of a group stands for."""
@@ -49,7 +47,7 @@ def command_of(sample: Sample) -> str:
 def overrides_of(sample: Sample) -> list[str]:
     """What composes to the sample's settings, as Hydra takes it, not yet quoted for a shell."""
     settings = with_later({**UNRECORDED, **sample.settings})
-    method = _METHODS[settings["objective"]["aesthetic_sign"]]
+    method = _choice_of_method(sample.method, settings["objective"]["aesthetic_sign"])
     return [
         f"method={method}",
         *([f"method.name={hydra_value(sample.method)}"] if sample.method != method else []),
@@ -66,6 +64,12 @@ def overrides_of(sample: Sample) -> list[str]:
         f"randomness={settings['randomness']}",
         "name=again",  # in the sample's own store it would be found finished
     ]
+
+
+def _choice_of_method(name: str, aesthetic_sign: int) -> str:
+    """The choice of `method=` with that sign: the one of that name, or else the first."""
+    fitting = [method.name for method in METHODS.values() if method.aesthetic_sign == aesthetic_sign]
+    return name if name in fitting else fitting[0]
 
 
 def prompt_overrides(prompt_id: str, positive: Sequence[str], negative: Sequence[str]) -> list[str]:

@@ -69,7 +69,7 @@ class Sample:
     """One image to make, or made.
 
     Attributes:
-        method: das, das_ag or das_rag.
+        method: a name in `das_ag.methods.METHODS`, or one that the run gave it.
         prompt_id: short name of the prompt.
         positive, negative: texts of the prompts.
         seed: of the random numbers.

@@ -1,11 +1,10 @@
 """From finished samples to what a person looks at; reads the store alone, and knows neither torch nor a model."""
 
 from das_ag.report.report import read_scores, write_report, write_tables
-from das_ag.report.statistics import METHODS, method_summary, paired_differences, score_table
+from das_ag.report.statistics import method_summary, paired_differences, score_table
 from das_ag.report.table import prompt_results, results
 
 __all__ = [
-    "METHODS",
     "method_summary",
     "paired_differences",
     "prompt_results",

@@ -13,10 +13,8 @@ from jaxtyping import Float
 
 from das_ag.errors import UserError
 from das_ag.experiment.samples import Record, without_weight
+from das_ag.methods import methods_of
 from das_ag.report.labels import divide_reward, labels_of, natural, settings_order
-
-METHODS = {"das": "DAS", "das_ag": "DAS-AG", "das_rag": "DAS-rAG"}
-"""Names of the methods as tables and plots write them, in their order."""
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 9_999
@@ -93,12 +91,11 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     ]
     recognises = ["recognised"] if any("recognised" in r.scores.get(evaluator, {}) for r in records) else []
     table = pd.DataFrame(rows, columns=[*COLUMNS, *recognises, *(f"score_{name}" for name in others)])
-    order = {method: place for place, method in enumerate(METHODS)}
-    place = table["method"].map(lambda method: order.get(method, len(order)))
+    order = {method.name: place for place, method in enumerate(methods_of(table["method"]))}
     keys = {"settings": settings_order, "prompt_id": natural}
     ranks = {f"{name}_place": _ranks(table[name], key) for name, key in keys.items()}
-    by = ["place", "method", *ranks, "seed", "key"]
-    placed = table.assign(place=place, **ranks).sort_values(by, kind="stable")
+    by = ["place", *ranks, "seed", "key"]
+    placed = table.assign(place=table["method"].map(order), **ranks).sort_values(by, kind="stable")
     return placed.drop(columns=["place", *ranks]).reset_index(drop=True)
 
 
@@ -184,7 +181,7 @@ def paired_differences(
 
 
 def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """The samples of the other methods of `METHODS`, with the `difference` of each to its partner (NaN without one)."""
+    """The samples of all other methods, with the `difference` of each to its partner (NaN without one)."""
     twice = scored.duplicated(["method", *_PAIRED_BY, "settings"])
     if twice.any():
         row = scored[twice].iloc[0]
@@ -193,7 +190,7 @@ def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
             f"for {row['prompt_id']} with seed {row['seed']}; compare each experiment by itself."
         )
     partners = scored[scored["method"] == baseline].set_index([*_PAIRED_BY, "settings"])["aesthetic_score"]
-    others = scored[scored["method"].isin([*METHODS]) & (scored["method"] != baseline)]
+    others = scored[scored["method"] != baseline]
     same, shared = (
         pd.Series(partners.reindex(pd.MultiIndex.from_frame(keys)).to_numpy(), index=others.index)
         for keys in (others[[*_PAIRED_BY, "settings"]], pair_keys(others))

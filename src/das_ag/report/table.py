@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from das_ag.methods import method_of
 from das_ag.report.labels import divide
 from das_ag.report.published import REMARK, RESULTS
 from das_ag.report.statistics import (
     BOOTSTRAP_SEED,
-    METHODS,
     RESAMPLES,
     coverage,
     least_p,
@@ -64,9 +64,13 @@ def results(scores: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
     if published:
         figures = [RESULTS.get(method, (float("nan"),) * 2) for method in table["method"]]
         table[["published_mean", "published_std"]] = pd.DataFrame(figures, index=table.index, dtype=float)
-    table["method"] = table["method"].map(lambda method: METHODS.get(method, method))
+    table["method"] = table["method"].map(_title)
     first = [*(["experiment"] if several else []), "method", "settings"]
     return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def _title(name: str) -> str:
+    return method_of(name).title
 
 
 def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +80,7 @@ def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
     """
     divided = pd.DataFrame(map(divide, scores["settings"]), index=scores.index, columns=["settings", "texts"])
     summary = method_summary(scores.assign(**divided), by=["prompt_id", "texts", "method", "settings"])
-    return summary.assign(method=summary["method"].map(lambda method: METHODS.get(method, method)))
+    return summary.assign(method=summary["method"].map(_title))
 
 
 def set_results(table: pd.DataFrame) -> Table:

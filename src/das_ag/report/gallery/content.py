@@ -16,9 +16,10 @@ from das_ag.errors import UserError
 from das_ag.experiment.command import command_of
 from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
+from das_ag.methods import method_of, methods_of
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
 from das_ag.report.labels import divide_reward
-from das_ag.report.statistics import METHODS, evaluators_of, is_guided_by, method_summary
+from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
 
 _NUMBERS = {
     "aesthetic_score": "score",
@@ -32,14 +33,6 @@ _NO_NUMBERS = ("seed",)
 
 _CURVES = {"loss": ("loss", 1), "positive": ("similarity", 1), "aesthetic": ("guide’s score", 10)}
 """Columns of a trace that are drawn: name, and factor that brings them to the scale of the final numbers."""
-
-_COLOURS = {
-    "das": "light-dark(#0072b2, #56b4e9)",
-    "das_ag": "light-dark(#d98c00, #f0b13c)",
-    "das_rag": "light-dark(#4a4a4a, #b9b9b9)",
-}
-"""Of the methods as in the plots, and lighter ones on dark paper."""
-_OTHER = "light-dark(#b0578a, #d98bb8)"
 
 _DIGITS = 5
 
@@ -156,9 +149,10 @@ def _rounded(value: float) -> float | None:
 
 
 def _methods(scores: pd.DataFrame) -> list[dict[str, str]]:
-    present = dict.fromkeys(scores["method"])
-    order = [*(name for name in METHODS if name in present), *(name for name in present if name not in METHODS)]
-    return [{"id": m, "name": METHODS.get(m, m), "colour": _COLOURS.get(m, _OTHER)} for m in order]
+    return [
+        {"id": method.name, "name": method.title, "colour": f"light-dark({method.light}, {method.dark})"}
+        for method in methods_of(scores["method"])
+    ]
 
 
 def _number_columns(scores: pd.DataFrame, titles: Mapping[str, str]) -> list[list[str]]:
@@ -174,7 +168,7 @@ def _number_columns(scores: pd.DataFrame, titles: Mapping[str, str]) -> list[lis
 
 def _own_table(scores: pd.DataFrame) -> str:
     rows = [
-        f"| {METHODS.get(row.method, row.method)} {row.settings} | {row.n} | {row.mean:.3f} | "
+        f"| {method_of(row.method).title} {row.settings} | {row.n} | {row.mean:.3f} | "
         f"{f'{row.std:.3f}' if row.n > 1 else '–'} |"
         for row in method_summary(scores).itertuples(index=False)
     ]

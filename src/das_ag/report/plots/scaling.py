@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from das_ag.report.plots.style import INK, STYLES, caption, head, save, tidy
+from das_ag.methods import METHODS
+from das_ag.report.plots.style import INK, caption, head, save, tidy
 
-_COLOUR = STYLES["das"][0]
+_COLOUR = METHODS["das"].colour
 
 
 def plot_scaling(table: pd.DataFrame, title: str, remark: str, path: Path) -> None:

@@ -12,13 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from das_ag.methods import Method, method_of, methods_of
 from das_ag.report.labels import pairs_of, settings_order
-from das_ag.report.statistics import METHODS
 
-STYLES = {"das": ("#0072B2", "o"), "das_ag": ("#E69F00", "^"), "das_rag": ("#2B2B2B", "v")}
-"""Colour (Okabe and Ito's, and nearly black) and marker of each method. They differ in lightness (the better the method
-is meant to score, the lighter) and in form: for colour blindness and grey print."""
-_OTHER = ("#CC79A7", "s")
 _FURTHER_MARKERS = ("s", "D", "P", "X")
 _LINES = ("-", "--", ":", "-.")
 
@@ -48,7 +44,7 @@ class Group:
     @property
     def name(self) -> str:
         """As legends write it."""
-        return METHODS.get(self.method, self.method) + (f", {self.settings}" if self.settings else "")
+        return method_of(self.method).title + (f", {self.settings}" if self.settings else "")
 
     def heading(self, wide: int) -> str:
         """Method and settings below each other, for a column; what is too wide is broken behind its =, then at spaces.
@@ -56,7 +52,7 @@ class Group:
         Args:
             wide: characters in a line, where they can be broken.
         """
-        lines = [METHODS.get(self.method, self.method)]
+        lines = [method_of(self.method).title]
         for name, value in pairs_of(self.settings):
             setting = f"{name}={value}"
             lines += [setting] if len(setting) <= wide else [f"{name}=", *_wrapped(value, wide)]
@@ -74,22 +70,23 @@ def _wrapped(text: str, wide: int) -> list[str]:
 def groups_of(table: pd.DataFrame) -> list[Group]:
     """The groups in a table; those of equal settings stand side by side, in the order of the methods."""
     settings = sorted(set(table["settings"]), key=settings_order)
-    methods = sorted(dict.fromkeys(table["method"]), key=lambda m: list(METHODS).index(m) if m in METHODS else 99)
+    methods = methods_of(table["method"])
     present = set(zip(table["method"], table["settings"], strict=True))
     return [
         _group(method, label, place)
         for place, label in enumerate(settings)
         for method in methods
-        if (method, label) in present
+        if (method.name, label) in present
     ]
 
 
-def _group(method: str, settings: str, place: int) -> Group:
-    colour, marker = STYLES.get(method, _OTHER)
+def _group(method: Method, settings: str, place: int) -> Group:
+    colour, marker = method.colour, method.marker
     if place >= 3:  # three faces for each marker
-        marker = _FURTHER_MARKERS[(place // 3 - 1) % len(_FURTHER_MARKERS)]
+        further = [marker for marker in _FURTHER_MARKERS if marker != method.marker]
+        marker = further[(place // 3 - 1) % len(further)]
     face = (colour, "white", _tint(colour))[place % 3]
-    return Group(method, settings, colour, face, marker, _LINES[place % len(_LINES)])
+    return Group(method.name, settings, colour, face, marker, _LINES[place % len(_LINES)])
 
 
 def _tint(colour: str) -> str:

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from das_ag.errors import UserError
 from das_ag.experiment.samples import Record
 from das_ag.experiment.store import Store
+from das_ag.methods import method_of
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
 from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
 from das_ag.report.plots.trajectories import trajectories_figure
-from das_ag.report.statistics import METHODS
 from das_ag.report.traces import trace_table
 
 
@@ -72,7 +72,7 @@ def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> 
             if not (levels := store.read_levels(record)) or "pyramid" not in sample.settings:
                 continue
             prompt = textwrap.shorten(" | ".join(sample.positive), 100, placeholder=" …")
-            title = f"Pyramid of {METHODS.get(sample.method, sample.method)}, “{prompt}”, seed {sample.seed}"
+            title = f"Pyramid of {method_of(sample.method).title}, “{prompt}”, seed {sample.seed}"
             return pyramid_figure(levels, sample.all_settings["pyramid"], store.read_image(record.image), title)
         except UserError as error:
             told.append(str(error))
