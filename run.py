@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()  # before anything imports torch
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through, and `command_line` words them
@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from das_ag import sweep
 from das_ag.errors import UserError, first_line
-from das_ag.experiment.configuration import check_choices, describe
+from das_ag.settings.configuration import check_choices, describe
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")

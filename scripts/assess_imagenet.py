@@ -21,11 +21,11 @@ import torch
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
 from das_ag.methods import method_of
 from das_ag.models.classifier import Classifier
 from das_ag.models.words import class_names
 from das_ag.report import paired_differences, read_scores
+from das_ag.store.store import Store
 from das_ag.vector_math import choose_kernels
 
 # Network, side of the middle square that it sees, and top-1 in percent on the 1,000 photos of 240 px of the public

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from das_ag.errors import UserError
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()
 
@@ -36,10 +36,11 @@ from das_ag.benchmark.steps import (
     measure_step,
     random_weights,
 )
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import make_plan
-from das_ag.experiment.runtime import choose_device, provenance
+from das_ag.generation.machine import provenance
 from das_ag.report.plots.scaling import plot_scaling
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import make_plan
+from das_ag.settings.runtime import choose_device
 
 ROOT = Path(__file__).parents[1]
 NOTE = ROOT / "note" / "benchmarks.md"

@@ -18,14 +18,14 @@ from pathlib import Path
 if sys.platform != "win32":
     import resource
 
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()
 
 from das_ag.benchmark.steps import fake_finished
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import make_plan
-from das_ag.experiment.store import Store
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import make_plan
+from das_ag.store.store import Store
 
 RUN = Path(__file__).parents[1] / "run.py"
 PROMPTS = ("a volcano", "a castle", "a tiger")

@@ -13,15 +13,12 @@ import sys
 from collections.abc import Iterable
 
 from das_ag.errors import UserError
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()
 
 from das_ag.benchmark.steps import random_weights, time_steps
-from das_ag.experiment.choices import choose_evaluators, choose_guide
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import make_plan
-from das_ag.experiment.readiness import (
+from das_ag.evaluation.readiness import (
     KNOWN_ANSWER,
     KNOWN_TEXTS,
     Finding,
@@ -31,8 +28,12 @@ from das_ag.experiment.readiness import (
     look,
     sources,
 )
-from das_ag.experiment.runtime import choose_device, memory_bytes, provenance
+from das_ag.generation.machine import memory_bytes, provenance
 from das_ag.report.published import RESULTS
+from das_ag.settings.choices import choose_evaluators, choose_guide
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import make_plan
+from das_ag.settings.runtime import choose_device
 
 METHODS = len(RESULTS)
 """Of the published experiment."""

@@ -15,15 +15,16 @@ import sys
 from pathlib import Path
 
 from das_ag.errors import UserError
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()
 
-from das_ag.experiment.choices import choose_evaluators, choose_runtime
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.evaluate import evaluate, score_pictures
-from das_ag.experiment.runtime import choose_device, set_up
-from das_ag.experiment.store import Store
+from das_ag.evaluation.evaluate import evaluate, score_pictures
+from das_ag.generation.machine import set_up
+from das_ag.settings.choices import choose_evaluators, choose_runtime
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.runtime import choose_device
+from das_ag.store.store import Store
 
 
 def main() -> int:

@@ -15,8 +15,8 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from das_ag.experiment import environment
 from das_ag.models.words import Thing, class_names, groups, known_names, nearest, read_text
+from das_ag.settings import environment
 
 INDENT = "  "
 GAP = 2

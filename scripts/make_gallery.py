@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from das_ag.errors import UserError
-from das_ag.experiment import environment
 from das_ag.report import read_scores, write_tables
 from das_ag.report.gallery import write_gallery
+from das_ag.settings import environment
 
 
 def main() -> int:

@@ -14,15 +14,15 @@ import sys
 from pathlib import Path
 
 from das_ag.errors import UserError
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()  # before anything imports torch
 
 import numpy as np
 from PIL import Image
 
-from das_ag.experiment.recipe import read_recipe
-from das_ag.experiment.regenerate import describe_difference, regenerate
+from das_ag.generation.recipe import read_recipe
+from das_ag.generation.regenerate import describe_difference, regenerate
 
 
 def main() -> int:

@@ -13,12 +13,12 @@ import random
 import sys
 from pathlib import Path
 
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()  # before anything imports torch
 
-from das_ag.experiment.store import Store
-from das_ag.experiment.verify import verify
+from das_ag.generation.verify import verify
+from das_ag.store.store import Store
 
 
 def main() -> int:

@@ -21,9 +21,9 @@ from run_server import RunServer
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from das_ag.experiment.plan import Plan
-    from das_ag.experiment.samples import Sample
-    from das_ag.experiment.store import Store
+    from das_ag.settings.plan import Plan
+    from das_ag.store.samples import Sample
+    from das_ag.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 TINY_MODELS = ("models=tiny", "evaluator=tiny", "prompts=shapes", "name=tiny")
@@ -48,7 +48,7 @@ def conf_folder() -> Path:
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., DictConfig]:
     """The real configuration with the tiny models and with overrides."""
-    from das_ag.experiment.configuration import compose_config
+    from das_ag.settings.configuration import compose_config
 
     composed = functools.cache(compose_config)  # a tenth of a second each
     return lambda *overrides: copy.deepcopy(composed((*TINY_MODELS, *overrides)))
@@ -57,14 +57,14 @@ def compose() -> Callable[..., DictConfig]:
 @pytest.fixture(scope="session")
 def compose_paper() -> Callable[..., DictConfig]:
     """The published experiment with overrides."""
-    from das_ag.experiment.configuration import compose_config
+    from das_ag.settings.configuration import compose_config
 
     return lambda *overrides: compose_config(("experiment=paper", *overrides))
 
 
 @pytest.fixture(scope="session")
 def plan_of(compose: Callable[..., DictConfig]) -> Callable[..., Plan]:
-    from das_ag.experiment.plan import make_plan
+    from das_ag.settings.plan import make_plan
 
     return lambda *overrides: make_plan(compose(*overrides))
 
@@ -118,8 +118,8 @@ def run_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunServer]:
 @pytest.fixture(scope="session")
 def sample_of() -> Callable[..., Sample]:
     """A made-up sample; `steps` stands for all of its settings."""
-    from das_ag.experiment.samples import Sample
     from das_ag.methods import method_of
+    from das_ag.store.samples import Sample
 
     def sample_of(
         prompt_id: str = "heart", *, method: str = "das", seed: int = 42, steps: int = 200, **changes: object
@@ -155,8 +155,8 @@ def put() -> Callable[..., Path]:
 @pytest.fixture
 def old_store(tmp_path: Path) -> Store:
     """A store as version 0.1.0 made it with its embedded models, which are gone."""
-    from das_ag.experiment.samples import Sample
-    from das_ag.experiment.store import Store
+    from das_ag.store.samples import Sample
+    from das_ag.store.store import Store
 
     decay = {"kind": "exponential_decay", "rate": 0.03}
     settings = {
@@ -195,7 +195,7 @@ def old_store(tmp_path: Path) -> Store:
 @pytest.fixture
 def store_of_two_texts(tmp_path: Path, sample_of: Callable[..., Sample], put: Callable[..., Path]) -> Store:
     """One prompt id and seed: by DAS with and without a negative prompt, by DAS-AG without one, and of another text."""
-    from das_ag.experiment.store import Store
+    from das_ag.store.store import Store
 
     store = Store(tmp_path / "two_texts")
     put(store, sample_of(), 5.0)

@@ -29,7 +29,7 @@ from typing import Any
 
 PROGRAM = Path(__file__).parents[1] / "run.py"
 IMPORTED = (
-    "das_ag.experiment.evaluate", "das_ag.experiment.generate", "das_ag.report.gallery", "das_ag.report.plots",
+    "das_ag.evaluation.evaluate", "das_ag.generation.generate", "das_ag.report.gallery", "das_ag.report.plots",
     "das_ag.sweep", "hydra.main", "safetensors.torch", "scipy.stats",
 )  # fmt: skip
 """What takes most of a start."""
@@ -153,7 +153,7 @@ def serve() -> None:
 
 
 def import_what_a_run_imports() -> None:
-    environment = importlib.import_module("das_ag.experiment.environment")
+    environment = importlib.import_module("das_ag.settings.environment")
     environment.prepare()  # before torch, as run.py does
     for name in IMPORTED:
         importlib.import_module(name)

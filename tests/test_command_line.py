@@ -73,7 +73,7 @@ def go(run_server):
 
     def go(folder: Path, *arguments: str, during: tuple[str, signal.Signals] | None = None, **variables: str) -> Run:
         before = held(folder)
-        signal_after = ("das_ag.experiment.progress:log.info", *during) if during else None
+        signal_after = ("das_ag.generation.progress:log.info", *during) if during else None
         run = run_server.start(folder, *arguments, signal_after=signal_after, **variables)
         done = subprocess.CompletedProcess(arguments, run.wait(), run.stdout, run.stderr)
         unfinished = list(folder.glob("outputs/*/.unfinished/*"))

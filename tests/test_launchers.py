@@ -73,11 +73,11 @@ for task in 0 1; do echo "7_$task|RUNNING|here"; done
     # soon as its first checkpoint is written, which no busy machine can miss.
     "preempted_task.py": f"""
 import runpy, signal, sys
-from das_ag.experiment import environment
+from das_ag.settings import environment
 environment.prepare()
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from run_server import signal_after
-signal_after("das_ag.experiment.checkpoints:Checkpoint.write", "", signal.SIGUSR2)
+signal_after("das_ag.generation.checkpoints:Checkpoint.write", "", signal.SIGUSR2)
 assert sys.argv[1:3] == ["-u", "-m"], sys.argv
 sys.argv = sys.argv[3:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from omegaconf import OmegaConf
 from reference import ROOT
 
-from das_ag.experiment.command import overrides_of
 from das_ag.methods import METHODS, Method, method_of, methods_of
+from das_ag.store.command import overrides_of
 
 HALF = Method("das_ag_half", "DAS-AG ½", 1, "#123456", "*", "#234567", "#345678", "9 9")
 

@@ -33,17 +33,17 @@ FILES = {"image.png", "trace.csv", "sample.json", "levels.npz"}
 # The worst moments: a process dies as soon as this call has ended. With it the number of finished samples of four, and
 # what the process leaves behind: half-written things by the end of their names, and whether a checkpoint and a claim.
 WORST = (
-    ("das_ag.experiment.atomic:write_synced", ".pt", 0, {"pt"}, False),
-    ("das_ag.experiment.atomic:AtomicFolder.write", ".pt", 0, set(), True),
-    ("das_ag.experiment.atomic:write_synced", "image.png", 0, {"heart-seed1"}, True),
-    ("das_ag.experiment.atomic:write_synced", "levels.npz", 0, {"heart-seed1"}, True),
-    ("das_ag.experiment.atomic:sync_folder", "samples/das'", 1, set(), True),
-    ("das_ag.experiment.store:Store.write", "prompt_id='star'", 2, set(), True),
-    ("das_ag.experiment.generate:_Worker._make", "", 4, set(), False),
-    ("das_ag.experiment.store:Store.write_score", "", 4, set(), False),
+    ("das_ag.store.atomic:write_synced", ".pt", 0, {"pt"}, False),
+    ("das_ag.store.atomic:AtomicFolder.write", ".pt", 0, set(), True),
+    ("das_ag.store.atomic:write_synced", "image.png", 0, {"heart-seed1"}, True),
+    ("das_ag.store.atomic:write_synced", "levels.npz", 0, {"heart-seed1"}, True),
+    ("das_ag.store.atomic:sync_folder", "samples/das'", 1, set(), True),
+    ("das_ag.store.store:Store.write", "prompt_id='star'", 2, set(), True),
+    ("das_ag.generation.generate:_Worker._make", "", 4, set(), False),
+    ("das_ag.store.store:Store.write_score", "", 4, set(), False),
 )
 
-STOP = ("das_ag.experiment.checkpoints:Checkpoint.write", "", signal.SIGSTOP)
+STOP = ("das_ag.generation.checkpoints:Checkpoint.write", "", signal.SIGSTOP)
 """A process stops itself in the middle of a batch, which nobody can be too late to see."""
 
 

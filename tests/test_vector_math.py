@@ -15,7 +15,7 @@ SHARED_OUT = 32_768
 # What a program does, after which it prints each of MKL's operations that it met, and of how many numbers.
 PROGRAM = """
 import runpy, sys
-from das_ag.experiment import environment
+from das_ag.settings import environment
 environment.prepare()
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()  # before anything imports torch
 # Threads that wait for work by spinning starve the server and each other where cores are few.

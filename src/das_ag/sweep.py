@@ -23,11 +23,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from das_ag.errors import UserError
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 if TYPE_CHECKING:
-    from das_ag.experiment.plan import Plan
-    from das_ag.experiment.store import Store
+    from das_ag.settings.plan import Plan
+    from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ def run_job(config: DictConfig) -> None:
     _enter(Path(HydraConfig.get().runtime.cwd))
     if "torch" not in sys.modules:
         log.info("Loading torch and the networks …")  # seconds, on a slow disk many
-    from das_ag.experiment.plan import make_plan
-    from das_ag.experiment.store import Store
+    from das_ag.settings.plan import make_plan
+    from das_ag.store.store import Store
 
     plan = make_plan(config)
     _generate(config, plan, Store(plan.folder))
@@ -116,8 +116,8 @@ def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> 
         What was made, packed, by `name`.
     """
     environment.prepare()
-    from das_ag.experiment.plan import make_plan
-    from das_ag.experiment.store import Store
+    from das_ag.settings.plan import make_plan
+    from das_ag.store.store import Store
 
     plan = make_plan(config)
     with tempfile.TemporaryDirectory() as folder:
@@ -128,15 +128,15 @@ def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> 
 
 def finished_here() -> dict[str, frozenset[str]]:
     """Keys of the samples that are finished in the folders of the sweep that is being launched, by `name`."""
-    from das_ag.experiment.store import Store
+    from das_ag.store.store import Store
 
     return {folder.name: Store(folder).finished_keys() for folder in _folders(RememberConfig.jobs)}
 
 
 def receive(packed: Mapping[str, Mapping[str, bytes]]) -> None:
     """Adds what `run_job_away` gave back to the folders of this machine."""
-    from das_ag.experiment.plan import output_folder
-    from das_ag.experiment.store import Store
+    from das_ag.settings.plan import output_folder
+    from das_ag.store.store import Store
 
     for name, files in packed.items():
         store = Store(output_folder(name))
@@ -156,9 +156,9 @@ def _enter(folder: Path) -> None:
 
 
 def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
-    from das_ag.experiment.evaluators import check_not_guide
-    from das_ag.experiment.generate import generate
-    from das_ag.experiment.outlook import look_ahead
+    from das_ag.evaluation.evaluate import check_not_guide
+    from das_ag.generation.generate import generate
+    from das_ag.generation.outlook import look_ahead
 
     if plan.dry_run:
         log.info("%s: %s, in %s", config.method.name, look_ahead(plan, store), plan.folder)
@@ -189,13 +189,14 @@ def finish(jobs: Sequence[DictConfig], started: float) -> int:
     """
     if jobs[0].dry_run:
         return 0
-    from das_ag.experiment.choices import choose_evaluators, choose_runtime
-    from das_ag.experiment.claims import Claims
-    from das_ag.experiment.evaluate import evaluate
-    from das_ag.experiment.guides import release_guide
-    from das_ag.experiment.runtime import choose_device, set_up
-    from das_ag.experiment.store import Store
+    from das_ag.evaluation.evaluate import evaluate
+    from das_ag.generation.guide import release_guide
+    from das_ag.generation.machine import set_up
     from das_ag.report import write_report
+    from das_ag.settings.choices import choose_evaluators, choose_runtime
+    from das_ag.settings.runtime import choose_device
+    from das_ag.store.claims import Claims
+    from das_ag.store.store import Store
 
     release_guide()
     runtime = choose_runtime(jobs[0].runtime)
@@ -229,7 +230,7 @@ def _complain(complaints: Sequence[str]) -> int:
 
 def has_results(jobs: Sequence[DictConfig], started: float) -> bool:
     """Whether a sample was finished since, in the folders of these jobs."""
-    from das_ag.experiment.samples import SAMPLE, SAMPLES
+    from das_ag.store.samples import SAMPLE, SAMPLES
 
     since = started - CLOCK_SLACK_S
     paths = (path for folder in _folders(jobs) for path in (folder / SAMPLES).glob(f"*/*/{SAMPLE}"))
@@ -238,7 +239,7 @@ def has_results(jobs: Sequence[DictConfig], started: float) -> bool:
 
 def _folders(jobs: Sequence[DictConfig]) -> dict[Path, list[DictConfig]]:
     """The jobs that write to each folder."""
-    from das_ag.experiment.plan import output_folder
+    from das_ag.settings.plan import output_folder
 
     folders: dict[Path, list[DictConfig]] = {}
     for job in jobs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -16,8 +16,8 @@ from das_ag.demo import state, words
 from das_ag.demo.form import SETTINGS, Form, settings_of
 from das_ag.demo.jobs import State
 from das_ag.demo.presets import PRESETS
-from das_ag.experiment.store import Store
 from das_ag.methods import METHODS
+from das_ag.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 EVIL = '<img src=x onerror="alert(1)"> **red** [heart](http://x.y) :smile: $x$ `y` ../../etc'
@@ -259,7 +259,7 @@ def test_a_stopped_run_is_in_the_history(small):
 def test_the_app_settles_the_environment_before_torch(tmp_path):
     program = (
         "import sys, runpy\n"
-        "import das_ag.experiment.environment as e\n"
+        "import das_ag.settings.environment as e\n"
         "def prepare(): assert 'torch' not in sys.modules; raise SystemExit(3)\n"
         "e.prepare = prepare\n"
         f"runpy.run_path({str(ROOT / 'src' / 'das_ag' / 'app.py')!r})"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from das_ag.experiment.recipe import read_recipe
-from das_ag.experiment.regenerate import regenerate
+from das_ag.generation.recipe import read_recipe
+from das_ag.generation.regenerate import regenerate
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 120_000

@@ -12,10 +12,10 @@ from das_ag.demo import presets, state
 from das_ag.demo.form import SETTINGS, Form, form_of, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
-from das_ag.experiment.command import overrides_of
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import make_plan
 from das_ag.methods import METHODS
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import make_plan
+from das_ag.store.command import overrides_of
 
 FORM = Form("tiny", ("das_ag",), ("a red heart",), (), 7)
 CHANGES = {

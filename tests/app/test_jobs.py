@@ -16,13 +16,13 @@ from das_ag.demo.form import Form
 from das_ag.demo.jobs import Job, State
 from das_ag.demo.turns import Turns
 from das_ag.demo.unfinished import read_unfinished
-from das_ag.experiment.batch import Stopped
-from das_ag.experiment.claims import Claims
-from das_ag.experiment.generate import generate
-from das_ag.experiment.recipe import read_recipe
-from das_ag.experiment.regenerate import regenerate
-from das_ag.experiment.samples import KEY_LENGTH
-from das_ag.experiment.store import Store
+from das_ag.generation.batch import Stopped
+from das_ag.generation.generate import generate
+from das_ag.generation.recipe import read_recipe
+from das_ag.generation.regenerate import regenerate
+from das_ag.store.claims import Claims
+from das_ag.store.samples import KEY_LENGTH
+from das_ag.store.store import Store
 
 SMALL = {"canvas_px": 32, "views.max_shift_px": 2, "views.count": 2, "steps": 4}
 LONG = {**SMALL, "steps": 100_000}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from das_ag.experiment import environment
+from das_ag.settings import environment
 
 environment.prepare()  # as app.py does, before anything imports torch
 

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
-from das_ag.experiment.evaluate import evaluate
-from das_ag.experiment.evaluators import check_not_guide
-from das_ag.experiment.imagenet import ImagenetChoice, ImagenetJudgeChoice
-from das_ag.experiment.store import Store
+from das_ag.evaluation.evaluate import check_not_guide, evaluate
 from das_ag.models.classifier import Classifier, weights_file
+from das_ag.models.evaluators.imagenet import ImagenetJudgeChoice
+from das_ag.models.guides.imagenet import ImagenetChoice
 from das_ag.models.imagenet import ImagenetGuide, ImagenetJudge, prepare
 from das_ag.models.words import class_names, groups
+from das_ag.store.store import Store
 
 NAME = "test_efficientnet"
 
@@ -200,10 +200,10 @@ def test_planning_needs_no_timm():
     """Whose import takes seconds, on a slow disk many."""
     program = """
 import sys
-from das_ag.experiment import environment
+from das_ag.settings import environment
 environment.prepare()
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import make_plan
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import make_plan
 plan = make_plan(compose_config(["method=das_ag", "prompts=wonders", "models=imagenet", "evaluator=imagenet"]))
 assert plan.samples and all(choice.digest() for choice in plan.evaluators.values())
 assert "timm" not in sys.modules

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from das_ag.experiment import environment
 from das_ag.models import word_tables, words
 from das_ag.models.word_tables import FILLERS
 from das_ag.models.words import (
@@ -25,6 +24,7 @@ from das_ag.models.words import (
     nearest,
     read_text,
 )
+from das_ag.settings import environment
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
 from das_ag.report import score_table
 from das_ag.report.gallery import write_gallery
+from das_ag.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 METHODS = ("das", "das_ag", "das_rag")

@@ -16,8 +16,7 @@ from PIL import Image
 from reference import ROOT
 
 from das_ag.errors import UserError
-from das_ag.experiment.generate import generate
-from das_ag.experiment.store import Store
+from das_ag.generation.generate import generate
 from das_ag.report import score_table
 from das_ag.report.plots import (
     fidelity_figure,
@@ -33,6 +32,7 @@ from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
 from das_ag.report.plots.resize import widen
 from das_ag.report.plots.style import groups_of
 from das_ag.report.traces import COLUMNS, trace_table
+from das_ag.store.store import Store
 from das_ag.synthesis.resize import resize
 
 VECTOR = ("scores", "fidelity", "guide", "trajectories")

@@ -20,9 +20,9 @@ from PIL import Image
 from reference import ROOT
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
 from das_ag.report import read_scores, score_table, write_report, write_tables
 from das_ag.report.plots import scores_figure
+from das_ag.store.store import Store
 
 
 def fill(root, sample_of, put):

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
 from das_ag.methods import METHODS
 from das_ag.report import method_summary, paired_differences, score_table
 from das_ag.report.statistics import COLUMNS, coverage, evaluators_of, is_guided_by, least_p
+from das_ag.store.store import Store
 
 
 @pytest.fixture

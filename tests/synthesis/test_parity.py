@@ -16,21 +16,13 @@ from reference import (
 
 from das_ag.models.aesthetic import LaionHead
 from das_ag.models.clip import OpenAIClip
-from das_ag.synthesis import (
-    Ascent,
-    AscentSettings,
-    Guide,
-    Objective,
-    ObjectiveSettings,
-    Pyramid,
-    PyramidSettings,
-    SampleNumbers,
-    Schedule,
-    ViewSettings,
-    image_rgb,
-    measure_result,
-    to_bytes,
-)
+from das_ag.synthesis.ascent import Ascent, image_rgb, measure_result, to_bytes
+from das_ag.synthesis.objective import Guide, Objective, ObjectiveSettings
+from das_ag.synthesis.optimiser import AscentSettings
+from das_ag.synthesis.pyramid import Pyramid, PyramidSettings
+from das_ag.synthesis.randomness import SampleNumbers
+from das_ag.synthesis.schedules import Schedule
+from das_ag.synthesis.views import ViewSettings
 
 PYRAMID = PyramidSettings(256, "powers_of_two", 256, "mean", "scaled_noise", "bilinear", "clip_normalised")
 ZERO = Schedule("linear", 0.0, 0.0, 0.5)

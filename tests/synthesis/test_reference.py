@@ -6,20 +6,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from das_ag.synthesis import (
-    Ascent,
-    AscentSettings,
-    Guide,
-    Objective,
-    ObjectiveSettings,
-    PublishedNumbers,
-    Pyramid,
-    PyramidSettings,
-    Schedule,
-    ViewSettings,
-    reference,
-)
-from das_ag.synthesis.pyramid import as_rgb
+from das_ag.generation.published import PublishedNumbers
+from das_ag.synthesis import reference
+from das_ag.synthesis.ascent import Ascent
+from das_ag.synthesis.objective import Guide, Objective, ObjectiveSettings
+from das_ag.synthesis.optimiser import AscentSettings
+from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_rgb
+from das_ag.synthesis.schedules import Schedule
+from das_ag.synthesis.views import ViewSettings
 
 IMAGE, DIM = 8, 16
 FALLING = Schedule("exponential_decay", 0.5, 0.1, 0.2)

@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from das_ag.errors import UserError
 from das_ag.synthesis.pyramid import seen_colours
 from das_ag.synthesis.resize import INTERPOLATIONS, resize, resize_matrix
 from das_ag.synthesis.schedules import Schedule
@@ -190,20 +189,6 @@ def test_plain_view_is_the_middle_resized(size, border, image_size_px):
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"count": 0}, r"views\.count: expected at least 1, got 0"),
-        ({"max_shift_px": -1}, r"views\.max_shift_px: expected at least 0, got -1"),
-        ({"noise": Schedule("linear", 0.1, -0.1, 0.5)}, r"views\.noise: expected start and end of at least 0"),
-        ({"colour_shift": Schedule("linear", -0.1, 0.1, 0.5)}, r"views\.colour_shift: expected start and end of"),
-    ],
-)
-def test_errors(changes, message):
-    with pytest.raises(UserError, match=message):
-        settings(**changes)
-
-
 def test_without_crops_no_number_is_drawn_for_them():
     geometry = ViewGeometry(10, 10)
     plain, cropped = (draw_view_numbers(settings(crops=share), geometry, generators(7)) for share in (0.0, 0.5))
@@ -253,17 +238,3 @@ def test_crops_have_the_gradient_that_differences_give():
     numbers = ViewNumbers(numbers.square_px, numbers.gain.double(), numbers.offset.double(), numbers.noise.double())
     canvas = torch.rand(1, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
     assert torch.autograd.gradcheck(lambda c: random_views(c, numbers, 0.1, 0.1, geometry), canvas)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"crops": 1.5}, "views.crops: expected a share from 0 to 1, got 1.5"),
-        ({"crop_size": (0.9, 0.4)}, "views.crop_size: expected two shares of the canvas, the smaller first"),
-        ({"crop_size": (0.0, 0.4)}, "views.crop_size"),
-        ({"crop_size": (0.5, 1.1)}, "views.crop_size"),
-    ],
-)
-def test_crops_that_cannot_be_are_refused(changes, words):
-    with pytest.raises(UserError, match=words):
-        settings(**changes)

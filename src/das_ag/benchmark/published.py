@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from das_ag.experiment.guides import OpenAIClipChoice
-from das_ag.experiment.plan import Plan
-from das_ag.experiment.samples import Sample
 from das_ag.models.aesthetic import DROPOUT, LaionHead
+from das_ag.models.guides.openai_clip import OpenAIClipChoice
 from das_ag.models.sources import clip_package
-from das_ag.synthesis import Guide
+from das_ag.settings.plan import Plan
+from das_ag.store.samples import Sample
+from das_ag.synthesis.objective import Guide
 from das_ag.synthesis.reference import synthesise
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from das_ag.benchmark.memory import peak_rss_mb
-from das_ag.experiment.samples import Sample
-from das_ag.experiment.store import Store
 from das_ag.report.gallery import write_gallery
 from das_ag.report.plots import write_plots
 from das_ag.report.report import read_scores, write_tables
+from das_ag.store.samples import Sample
+from das_ag.store.store import Store
 
 SIDE_PX, STEPS = 96, 100
 

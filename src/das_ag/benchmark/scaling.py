@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from das_ag.benchmark.steps import WARM_UP, measure_steps
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.plan import Plan, make_plan
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import Plan, make_plan
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,16 @@ from jaxtyping import Float
 
 from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.benchmark.published import published_way
-from das_ag.experiment.batch import Run, guide_of
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.files import pretty
-from das_ag.experiment.plan import Plan, make_plan
-from das_ag.experiment.runtime import choose_device, set_up
-from das_ag.experiment.samples import SAMPLE, Sample
-from das_ag.experiment.store import Store
+from das_ag.generation.batch import Run, guide_of
+from das_ag.generation.machine import set_up
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.clip import VIT_L_14, save_random_clip
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import Plan, make_plan
+from das_ag.settings.runtime import choose_device
+from das_ag.store.files import pretty
+from das_ag.store.samples import SAMPLE, Sample
+from das_ag.store.store import Store
 
 WARM_UP = 2
 """Rounds before those that count."""

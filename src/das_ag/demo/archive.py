@@ -12,9 +12,9 @@ import pandas as pd
 from das_ag.demo.film import film_path
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
-from das_ag.experiment.regenerate import differing
-from das_ag.experiment.samples import IMAGE, SAMPLE, TRACE, Record, Sample
-from das_ag.experiment.store import Store
+from das_ag.generation.regenerate import differing
+from das_ag.store.samples import IMAGE, SAMPLE, TRACE, Record, Sample
+from das_ag.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from das_ag.demo.form import Form
 from das_ag.demo.jobs import Job
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
-from das_ag.experiment.guides import GuideChoice
 from das_ag.methods import METHODS
+from das_ag.models.registry import GuideChoice
 
 _LABELS = {"positive": "Prompt", "negative": "Negative prompt"}
 

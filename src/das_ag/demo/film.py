@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from das_ag.experiment.samples import KEY_LENGTH, Sample
-from das_ag.experiment.store import Store
+from das_ag.store.samples import KEY_LENGTH, Sample
+from das_ag.store.store import Store
 
 FRAMES = 32
 SIDE_PX = 224

@@ -11,12 +11,11 @@ from typing import Any
 
 from das_ag.demo.presets import PRESETS, Preset, composed, look_up, plain
 from das_ag.errors import UserError
-from das_ag.experiment.command import PLACES, UNRECORDED, hydra_value, prompt_overrides
-from das_ag.experiment.guides import check_family
-from das_ag.experiment.plan import Plan, make_plan
-from das_ag.experiment.prompts import prompt_id_of
-from das_ag.experiment.samples import Sample, with_later
 from das_ag.methods import METHODS
+from das_ag.settings.plan import Plan, make_plan
+from das_ag.settings.prompts import prompt_id_of
+from das_ag.store.command import PLACES, UNRECORDED, hydra_value, prompt_overrides
+from das_ag.store.samples import Sample, check_family, with_later
 
 NAME = "demo"
 """Of the folder under outputs/ that takes the images."""

@@ -8,8 +8,8 @@ from das_ag.demo import archive, shared, state, words
 from das_ag.demo.archive import Entry
 from das_ag.demo.form import form_of
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
 from das_ag.methods import METHODS, method_of, methods_of
+from das_ag.store.store import Store
 
 CREATE, HISTORY = "Create", "History"
 """The page's tabs."""

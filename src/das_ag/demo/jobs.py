@@ -17,15 +17,16 @@ from das_ag.demo.film import encode_film, film_path, is_frame, shrunk
 from das_ag.demo.turns import Turn, Turns
 from das_ag.demo.unfinished import Unfinished, keep_unfinished
 from das_ag.errors import UserError, first_line
-from das_ag.experiment.batch import Run, Stopped
-from das_ag.experiment.evaluate import evaluate
-from das_ag.experiment.evaluators import EvaluatorChoice
-from das_ag.experiment.generate import generate
-from das_ag.experiment.plan import Plan
-from das_ag.experiment.runtime import choose_device, set_up
-from das_ag.experiment.samples import Record, Sample
-from das_ag.experiment.store import Store
-from das_ag.synthesis import Iterate
+from das_ag.evaluation.evaluate import evaluate
+from das_ag.generation.batch import Run, Stopped
+from das_ag.generation.generate import generate
+from das_ag.generation.machine import set_up
+from das_ag.models.registry import EvaluatorChoice
+from das_ag.settings.plan import Plan
+from das_ag.settings.runtime import choose_device
+from das_ag.store.samples import Record, Sample
+from das_ag.store.store import Store
+from das_ag.synthesis.ascent import Iterate
 
 log = logging.getLogger(__name__)
 

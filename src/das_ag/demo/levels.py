@@ -12,9 +12,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.experiment.samples import Record
-from das_ag.experiment.store import Store
 from das_ag.report.plots.pyramid import contributions, stretch
+from das_ag.store.samples import Record
+from das_ag.store.store import Store
 
 _SIDE_PX = 260
 """Of a level's picture at most; twice its size on the page."""

@@ -11,10 +11,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError
-from das_ag.experiment import readiness
-from das_ag.experiment.choices import choose_evaluators, choose_guide
-from das_ag.experiment.configuration import compose_config
-from das_ag.experiment.guides import GuideChoice
+from das_ag.evaluation import readiness
+from das_ag.models.registry import GuideChoice
+from das_ag.settings.choices import choose_evaluators, choose_guide
+from das_ag.settings.configuration import compose_config
 
 
 @dataclass(frozen=True)

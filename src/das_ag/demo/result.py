@@ -10,7 +10,7 @@ from das_ag.demo.jobs import Job, State, Track
 from das_ag.demo.levels import levels_html, levels_of
 from das_ag.demo.running import show_curves
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
+from das_ag.store.store import Store
 
 _TABS = ("Trace", "Film", "Pyramid", "Recipe")
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from das_ag.demo import charts, shared, words
 from das_ag.demo.jobs import Job, State, Track
-from das_ag.experiment.outlook import clock
+from das_ag.generation.outlook import clock
 
 POLL_S = 0.5
 """Between two looks at a run: previews come at most as often."""

@@ -11,8 +11,8 @@ from das_ag.demo.jobs import Job
 from das_ag.demo.presets import CHECK, why_not
 from das_ag.demo.turns import Turns
 from das_ag.demo.words import escaped
-from das_ag.experiment.plan import output_folder
-from das_ag.experiment.store import Store
+from das_ag.settings.plan import output_folder
+from das_ag.store.store import Store
 
 
 @st.cache_resource(show_spinner=False)

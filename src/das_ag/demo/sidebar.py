@@ -12,8 +12,8 @@ from das_ag.demo.form import settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.demo.shared import reason_against
 from das_ag.demo.words import escaped
-from das_ag.experiment.runtime import PRECISIONS
-from das_ag.synthesis import RANDOMNESS
+from das_ag.models.precision import PRECISIONS
+from das_ag.settings.plan import RANDOMNESS
 from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS
 from das_ag.synthesis.resize import INTERPOLATIONS
 from das_ag.synthesis.schedules import KINDS

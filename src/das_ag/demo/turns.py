@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from das_ag.experiment.batch import Stopped
+from das_ag.generation.batch import Stopped
 
 LOOK_S = 0.1
 """Between two looks of a waiting thread at whether it shall still wait."""

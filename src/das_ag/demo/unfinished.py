@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from das_ag.experiment.files import encode_csv, encode_png, pretty, read_json
-from das_ag.experiment.recipe import caption_of
-from das_ag.experiment.samples import IMAGE, KEY_LENGTH, SAMPLE, TRACE, Sample
-from das_ag.experiment.store import Store
+from das_ag.generation.recipe import caption_of
+from das_ag.store.files import encode_csv, encode_png, pretty, read_json
+from das_ag.store.samples import IMAGE, KEY_LENGTH, SAMPLE, TRACE, Sample
+from das_ag.store.store import Store
 
 FOLDER = "stopped"
 

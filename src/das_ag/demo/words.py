@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 
 from das_ag.demo.archive import Entry
-from das_ag.experiment.outlook import clock
-from das_ag.experiment.samples import Sample
+from das_ag.generation.outlook import clock
 from das_ag.methods import method_of
+from das_ag.store.samples import Sample
 
 
 def escaped(text: str) -> str:

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
 from das_ag.models import words
-from das_ag.models.classifier import Classifier
+from das_ag.models.classifier import Classifier, check_name, weights_file
 from das_ag.models.quality import QualityHead, packaged_head
+from das_ag.models.weights import sha256_of
 
 FIRST_GUESSES = 5
 """A picture of several things shows them where each is among so many first guesses."""
@@ -169,3 +170,16 @@ def head_file(name: str, checkpoint: str | None, head: str | None) -> Path | Non
     if head:
         return Path(head).expanduser()
     return None if checkpoint else packaged_head(name)
+
+
+def digests(name: str, checkpoint: str | None, head: str | None, group: str) -> dict[str, str]:
+    """SHA-256 of a network's weights and, where it has one, of its quality head.
+
+    Raises:
+        UserError: there is no such network or file, or the head is another network's.
+    """
+    check_name(name, group=group)
+    found = {"classifier": sha256_of(weights_file(name, checkpoint, group=group))}
+    if path := head_file(name, checkpoint, head):
+        found["head"] = QualityHead(path, found["classifier"]).digest
+    return found

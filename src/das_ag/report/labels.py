@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from das_ag.experiment.command import PLACES
-from das_ag.experiment.samples import Sample
+from das_ag.store.command import PLACES
+from das_ag.store.samples import Sample
 
 TEXTS = ("prompt", "negative")
 """Names of those pairs of a label that are no settings: they tell different texts of one prompt id apart."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.samples import Record
-from das_ag.experiment.store import Store
 from das_ag.report import table as tables
 from das_ag.report.published import EVALUATOR
 from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
+from das_ag.store.samples import Record
+from das_ag.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from das_ag.errors import UserError
-from das_ag.experiment.samples import Record, without_weight
 from das_ag.methods import methods_of
 from das_ag.report.labels import divide_reward, labels_of, natural, settings_order
+from das_ag.store.samples import Record, without_weight
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 9_999

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.samples import Record
-from das_ag.experiment.store import Store
 from das_ag.report.statistics import score_table
+from das_ag.store.samples import Record
+from das_ag.store.store import Store
 
 TERMS = ("loss", "aesthetic", "positive", "negative", "total_variation", "l1")
+"""Columns that every table of traces has; others follow by name."""
 COLUMNS = ("method", "prompt_id", "seed", "settings", "key", "step", *TERMS)
 
 
@@ -19,9 +20,9 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
     """One row for each step of each sample.
 
     Returns:
-        A table with the columns `COLUMNS`: `settings` as in `score_table`, `aesthetic` is the guide's score over 10,
-        `positive` and `negative` are cosines; a term that was not recorded is NaN. And a sentence for each trace that
-        is damaged, and therefore left out.
+        A table with the columns `COLUMNS` and one for each further term that any trace has: `settings` as in
+        `score_table`, `aesthetic` is the guide's score over 10, `positive` and `negative` are cosines; a term that was
+        not recorded is NaN. And a sentence for each trace that is damaged, and therefore left out.
     """
     scores = score_table(records, "")  # whose order gives each group the same look in all plots
     of_key = {record.sample.key: record for record in records}
@@ -37,7 +38,8 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
         parts.append(trace.assign(method=s.method, prompt_id=s.prompt_id, seed=s.seed, settings=settings, key=key))
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in COLUMNS}), damaged
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)], damaged
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]], damaged
 
 
 def _checked(store: Store, record: Record) -> pd.DataFrame:
@@ -47,7 +49,8 @@ def _checked(store: Store, record: Record) -> pd.DataFrame:
         UserError: it has no rows, no steps, or other things than numbers.
     """
     trace = store.read_trace(record)
-    numbers = trace.reindex(columns=["step", *TERMS]).apply(pd.to_numeric, errors="coerce").astype(float)
+    columns = dict.fromkeys(["step", *TERMS, *trace.columns])
+    numbers = trace.reindex(columns=list(columns)).apply(pd.to_numeric, errors="coerce").astype(float)
     needed = numbers[["step", "loss"]]
     if trace.empty or needed.isna().any(axis=None) or numbers["step"].duplicated().any():
         raise UserError(

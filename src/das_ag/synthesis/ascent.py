@@ -14,7 +14,7 @@ from torch import Tensor
 from das_ag.synthesis.objective import Guide, Objective, Terms, measure_image
 from das_ag.synthesis.optimiser import AscentSettings
 from das_ag.synthesis.pyramid import Pyramid, PyramidSettings, as_rgb
-from das_ag.synthesis.randomness import Numbers
+from das_ag.synthesis.randomness import SampleNumbers
 from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
 REVISION = 5
@@ -68,7 +68,7 @@ class Ascent:
         views: ViewSettings,
         settings: AscentSettings,
         *,
-        numbers: Numbers,
+        numbers: SampleNumbers,
         views_per_pass: int = sys.maxsize,
     ) -> None:
         if objective.settings.aesthetic_sign and not guide.rate_features:
@@ -88,17 +88,17 @@ class Ascent:
         step, steps = self._step, self._settings.steps
         if step == steps:
             raise StopIteration
-        numbers = self._numbers.step(self._views, self._geometry, self._guide.dropout)
+        numbers, dropout = self._numbers.step(self._views, self._geometry, self._guide.dropout)
         weights = self._objective.settings.weights(step, steps)
         canvas = self._pyramid.canvas()
-        if numbers.views is None:
+        if numbers is None:
             views = plain_view(canvas, self._geometry)
         else:
             noise, colour_shift = self._views.noise(step, steps), self._views.colour_shift(step, steps)
-            views = random_views(canvas, numbers.views, noise, colour_shift, self._geometry)
+            views = random_views(canvas, numbers, noise, colour_shift, self._geometry)
         # The gradient in the views first, by parts of them; then one backward pass from the views to the levels.
         of_views, gradient = self._objective.measure_views(
-            self._guide, views, numbers.dropout, weights=weights, views_per_pass=self._views_per_pass
+            self._guide, views, dropout, weights=weights, views_per_pass=self._views_per_pass
         )
         of_image = measure_image(as_rgb(canvas, self._geometry.gamut), weights)
         losses = [weights[name] * value.sum() for name, value in of_image.items()]

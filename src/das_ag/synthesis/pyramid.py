@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD, COLOUR_BASIS
-from das_ag.errors import UserError
-from das_ag.synthesis.resize import INTERPOLATIONS, sum_resized
+from das_ag.synthesis.resize import sum_resized
 
 LEVELS = ("powers_of_two", "all_resolutions")
 COMBINE = ("mean", "sum")
@@ -49,26 +47,6 @@ class PyramidSettings:
     gamut: str
     gamut_gain: float = 4.0
     initial_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        choices = {"levels": LEVELS, "combine": COMBINE, "initial": INITIAL, "interpolation": INTERPOLATIONS,
-                   "gamut": GAMUTS}  # fmt: skip
-        for name, allowed in choices.items():
-            got = getattr(self, name)
-            if got not in allowed:
-                raise UserError(
-                    f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them."
-                )
-        if self.canvas_px < 1:
-            raise UserError(f"pyramid.canvas_px: expected at least 1, got {self.canvas_px}; raise it.")
-        if not 1 <= self.max_level_px <= self.canvas_px:
-            raise UserError(
-                f"pyramid.max_level_px: expected from 1 to the canvas' {self.canvas_px} px, got {self.max_level_px}; "
-                "lower it or raise pyramid.canvas_px."
-            )
-        for name, value in (("gamut_gain", self.gamut_gain), ("pyramid.initial_scale", self.initial_scale)):
-            if not 0 < value < math.inf:
-                raise UserError(f"{name}: expected a number above 0, got {value}; 1 is a place to start.")
 
     @property
     def sizes_px(self) -> tuple[int, ...]:

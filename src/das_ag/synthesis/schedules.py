@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from das_ag.errors import UserError
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -25,14 +23,6 @@ class Schedule:
     start: float
     end: float
     rate: float
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise UserError(f"schedule: expected one of {', '.join(KINDS)}, got {self.kind!r}; choose one of them.")
-        if not (math.isfinite(self.start) and math.isfinite(self.end)):
-            raise UserError(f"schedule: expected finite start and end, got {self.start} and {self.end}; change them.")
-        if self.kind.startswith("exponential") and not 0 < self.rate < 1:
-            raise UserError(f"schedule.rate: expected between 0 and 1, got {self.rate}; 0.03 is a published value.")
 
     def __call__(self, step: int, steps: int) -> float:
         """The value at `step` of `steps`."""

@@ -1,4 +1,8 @@
-"""Terms of the objective besides CLIP's and the aesthetic score; a new one is a function here and a weight in YAML."""
+"""Further terms of the objective, besides CLIP's and the aesthetic score.
+
+A new term is a function here with one of the two decorators, and a weight under `objective` in a file of `conf/models`.
+Its name is that of the function: in the configuration, in traces and in plots.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,28 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, relu
 
+ViewTerm = Callable[[Tensor, Tensor], Tensor]
+"""Views as the guide sees them (N, 3, H, W), CLIP-normalised, and its features (N, D), to one number each (N,)."""
+ImageTerm = Callable[[Tensor], Tensor]
+"""Whole images (N, 3, H, W), RGB in 0…1, to one number each (N,)."""
 
+VIEW_TERMS: dict[str, ViewTerm] = {}
+IMAGE_TERMS: dict[str, ImageTerm] = {}
+
+
+def of_views(term: ViewTerm) -> ViewTerm:
+    """Registers a term that is measured on views; a sample's is the mean over its views."""
+    VIEW_TERMS[term.__name__] = term
+    return term
+
+
+def of_image(term: ImageTerm) -> ImageTerm:
+    """Registers a term that is measured on the whole image."""
+    IMAGE_TERMS[term.__name__] = term
+    return term
+
+
+@of_views
 def total_variation(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """Mean absolute difference of neighbours along rows plus that along columns."""
     along_rows = (views[..., :, 1:] - views[..., :, :-1]).abs().mean(dim=(1, 2, 3))
@@ -15,6 +40,7 @@ def total_variation(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n
     return along_rows + along_columns
 
 
+@of_views
 def l1(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """Mean absolute value."""
     return views.abs().mean(dim=(1, 2, 3))
@@ -24,13 +50,7 @@ HIGHLIGHT = 0.9
 """From here on a colour counts as one: classifiers like white backgrounds more than people do."""
 
 
+@of_image
 def highlights(rgb: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, " batch"]:
     """Mean of what exceeds `HIGHLIGHT`."""
     return relu(rgb - HIGHLIGHT).mean(dim=(1, 2, 3))
-
-
-VIEW_TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"total_variation": total_variation, "l1": l1}
-"""By name: views as the guide sees them, and its features of them, to one number for each view."""
-
-IMAGE_TERMS: dict[str, Callable[[Tensor], Tensor]] = {"highlights": highlights}
-"""By name: whole images, RGB in 0…1, to one number for each."""

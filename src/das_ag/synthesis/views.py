@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from das_ag.errors import UserError
 from das_ag.synthesis.pyramid import seen_colours
 from das_ag.synthesis.resize import resize, resize_matrix
 from das_ag.synthesis.schedules import Schedule
@@ -49,25 +48,6 @@ class ViewSettings:
     def views_in_step(self) -> int:
         """Views of each sample that the model sees in a step."""
         return self.count if self.augment else 1
-
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UserError(f"views.count: expected at least 1, got {self.count}; the published value is 8.")
-        if self.max_shift_px < 0:
-            raise UserError(f"views.max_shift_px: expected at least 0, got {self.max_shift_px}; raise it.")
-        for name in ("noise", "colour_shift"):
-            schedule: Schedule = getattr(self, name)
-            if min(schedule.start, schedule.end) < 0:
-                raise UserError(f"views.{name}: expected start and end of at least 0, got {schedule}; raise them.")
-        if not 0 <= self.crops <= 1:
-            raise UserError(
-                f"views.crops: expected a share from 0 to 1, got {self.crops}; 0.5 makes half of the views."
-            )
-        if not 0 < self.crop_size[0] <= self.crop_size[1] <= 1:
-            raise UserError(
-                f"views.crop_size: expected two shares of the canvas, the smaller first, got {list(self.crop_size)}; "
-                "try [0.4,0.9]."
-            )
 
 
 @dataclass(frozen=True)

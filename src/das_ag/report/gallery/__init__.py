@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.store import Store
 from das_ag.report.gallery.content import page_content
+from das_ag.store.store import Store
 
 __all__ = ["write_gallery"]
 

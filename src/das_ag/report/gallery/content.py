@@ -13,13 +13,13 @@ from urllib.parse import quote
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.experiment.command import command_of
-from das_ag.experiment.samples import Record
-from das_ag.experiment.store import Store
 from das_ag.methods import method_of, methods_of
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
 from das_ag.report.labels import divide_reward
 from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
+from das_ag.store.command import command_of
+from das_ag.store.samples import Record
+from das_ag.store.store import Store
 
 _NUMBERS = {
     "aesthetic_score": "score",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from das_ag.experiment.samples import Record
-from das_ag.experiment.store import Store
+from das_ag.store.samples import Record
+from das_ag.store.store import Store
 
 SIDE_PX = 200
 """Of a thumbnail at most; an image that is not larger is its own thumbnail."""

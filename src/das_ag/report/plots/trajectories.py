@@ -9,27 +9,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import Group, caption, groups_of, head, say, tidy
+from das_ag.report.traces import COLUMNS
 
 PANELS = {
     "loss": (1.0, "loss (↓ better)"),
     "positive": (1.0, "similarity to the prompt, cosine (↑ closer)"),
     "aesthetic": (10.0, "guide's score, 1–10 (↑ better)"),
 }
-"""Factor and label of each column that is shown."""
+"""Factor and label of the columns that are always shown."""
 
 FEWEST_FOR_A_DEVIATION = 3
 
 
 def trajectories_figure(traces: pd.DataFrame) -> Figure:
-    """Loss, similarity and aesthetic score over the steps: mean and band of each method.
+    """Loss, similarity, aesthetic score and further terms over the steps: mean and band of each method.
 
     Args:
         traces: as `trace_table` gives it.
     """
-    figure = Figure(figsize=(11.0, 4.3), layout="constrained")
-    panels = figure.subplots(1, len(PANELS), sharex=True)
+    further = {name: (1.0, f"{name.replace('_', ' ')} (↓ less)") for name in traces if name not in COLUMNS}
+    shown = PANELS | further
+    figure = Figure(figsize=(11.0 / 3 * len(shown), 4.3), layout="constrained")
+    panels = figure.subplots(1, len(shown), sharex=True)
     groups = groups_of(traces)
-    for axes, (column, (factor, label)) in zip(panels, PANELS.items(), strict=True):
+    for axes, (column, (factor, label)) in zip(panels, shown.items(), strict=True):
         for group in groups:
             rows = group.rows(traces)
             _draw(axes, group, rows["step"], rows[column] * factor, f"{group.name}, n = {_count(rows)}")
@@ -46,7 +49,7 @@ def trajectories_figure(traces: pd.DataFrame) -> Figure:
         "Lines: mean over images.",
         _about_bands(counts),
         "All is measured on the views of each step, as the guide sees them.",
-        "Methods minimise different losses, which can be compared in their course, not in their height.",
+        "Methods minimise different losses: compare the shapes of the curves, not their values.",
     )
     return figure
 

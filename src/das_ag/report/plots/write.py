@@ -12,8 +12,6 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from das_ag.errors import UserError
-from das_ag.experiment.samples import Record
-from das_ag.experiment.store import Store
 from das_ag.methods import method_of
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
@@ -22,6 +20,8 @@ from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
 from das_ag.report.plots.trajectories import trajectories_figure
 from das_ag.report.traces import trace_table
+from das_ag.store.samples import Record
+from das_ag.store.store import Store
 
 
 def write_plots(

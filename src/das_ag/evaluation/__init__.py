@@ -1,0 +1,1 @@
+"""Scores finished images by models that did not guide, and says whether all models are ready."""

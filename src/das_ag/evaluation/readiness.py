@@ -1,0 +1,117 @@
+"""Whether an experiment with real models can start here: files, licences, a known answer, memory and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from das_ag.errors import UserError
+from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
+from das_ag.models.guides.openai_clip import OpenAIClipChoice
+from das_ag.models.registry import EvaluatorChoice, GuideChoice
+from das_ag.models.sources import HubFolder, WeightFile, cache_folder, clip_file, clip_package
+from das_ag.vector_math import choose_kernels
+
+KNOWN_TEXTS = ("a diagram", "a dog", "a cat")
+KNOWN_ANSWER = (0.9927937, 0.00421068, 0.00299572)
+"""Probabilities of these texts for OpenAI's CLIP.png by ViT-B/32. Source: README of OpenAI's CLIP."""
+KNOWN_TOLERANCE = 0.002
+"""That README does not say on which device and in which precision it was computed."""
+LOGIT_SCALE = 100.0
+"""To which CLIP's temperature was trained, and clipped."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A model, and whether it is here.
+
+    Attributes:
+        what: it is.
+        place: where it was looked for.
+        licence: of its weights.
+        sha256: of the file; None where it is missing.
+        size_bytes: of the file.
+        published: whether it is the published file; None where nobody published its checksum.
+        remedy: what to do where it is missing or wrong.
+        problem: why a file that is there cannot be used.
+    """
+
+    what: str
+    place: Path | str
+    licence: str
+    sha256: str | None
+    size_bytes: int
+    published: bool | None
+    remedy: str
+    problem: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the experiment can use it."""
+        return self.sha256 is not None and self.problem is None
+
+
+def sources(guide: GuideChoice, evaluators: list[EvaluatorChoice]) -> Iterator[WeightFile | HubFolder]:
+    """Everything that is looked for outside of Python packages and loaded by the networks of an experiment."""
+    if isinstance(guide, OpenAIClipChoice):
+        yield from guide.files().values()
+    for evaluator in evaluators:
+        if isinstance(evaluator, AestheticV25Choice):
+            yield from evaluator.files()
+
+
+def look(source: WeightFile | HubFolder) -> Finding:
+    """Looks for a model without asking any network."""
+    if isinstance(source, WeightFile):
+        path, expected = (source.path if source.is_there() else None), source.sha256
+        place: Path | str = source.path
+    else:
+        folder = source.find()
+        path, expected = (folder / "model.safetensors" if folder else None), None
+        place = folder or source.path or f"the Hugging Face hub's cache ({source.name})"
+    if path is None:
+        return Finding(source.what, place, source.licence, None, 0, None, source.remedy)
+    problem = None
+    try:
+        sha256: str | None = source.digest()
+    except UserError as error:
+        sha256, problem = None, str(error)
+    published = None if expected is None or sha256 is None else sha256 == expected
+    return Finding(source.what, place, source.licence, sha256, path.stat().st_size, published, source.remedy, problem)
+
+
+def known_answer() -> tuple[float, ...] | None:
+    """The answer of ViT-B/32 to OpenAI's own example; None where that model or CLIP.png is not here.
+
+    Raises:
+        UserError: the weights are altered.
+    """
+    weights, picture = known_answer_files()
+    if not (weights.is_there() and picture.is_there()):
+        return None
+    from das_ag.models.clip import OpenAIClip
+
+    weights.digest()
+    choose_kernels()
+    model = OpenAIClip(weights.path)
+    with Image.open(picture.path) as image, torch.no_grad():
+        pixels = clip_package()._transform(model.image_size_px)(image)[None]
+        logits = LOGIT_SCALE * model.encode_images(pixels) @ model.encode_texts(KNOWN_TEXTS).T
+    return tuple(logits.softmax(dim=-1)[0].tolist())
+
+
+def known_answer_files() -> tuple[WeightFile, WeightFile]:
+    """What OpenAI's example needs: ViT-B/32 and the picture."""
+    url = "https://github.com/openai/CLIP/raw/main/CLIP.png"
+    picture = WeightFile("CLIP.png", "no variable", cache_folder("das-ag") / "CLIP.png", False, url, None, "MIT")
+    return clip_file("ViT-B/32", None), picture
+
+
+def is_known_answer(probabilities: tuple[float, ...]) -> bool:
+    """Whether an answer is OpenAI's, up to rounding."""
+    return bool(np.allclose(probabilities, KNOWN_ANSWER, rtol=0, atol=KNOWN_TOLERANCE))

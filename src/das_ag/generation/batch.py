@@ -1,0 +1,254 @@
+"""A batch of samples that are optimised together."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from das_ag.errors import UserError, first_line
+from das_ag.generation.checkpoints import Checkpoint
+from das_ag.generation.guide import LoadedGuide, load_guide
+from das_ag.generation.progress import Progress
+from das_ag.generation.published import PublishedNumbers
+from das_ag.models.precision import dtype_of
+from das_ag.settings.plan import Plan
+from das_ag.store.files import canonical
+from das_ag.store.samples import Sample
+from das_ag.synthesis.ascent import Ascent, Iterate, image_rgb, measure_result, to_bytes
+from das_ag.synthesis.objective import Objective, Terms
+from das_ag.synthesis.pyramid import Pyramid
+from das_ag.synthesis.randomness import SampleNumbers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """One sample as an optimised batch leaves it.
+
+    Attributes:
+        image: RGB.
+        trace: what each step saw, and its loss.
+        result: the guide's numbers for the finished image: guide_aesthetic_score (where it rates), clip_positive,
+            clip_negative.
+        levels: of the pyramid, coarse to fine.
+        error: why it is none; None where it is whole.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    trace: Sequence[Mapping[str, float]]
+    result: Mapping[str, float]
+    levels: Sequence[Float[np.ndarray, "3 _ _"]]
+    error: str | None
+
+
+@runtime_checkable
+class Watch(Protocol):
+    """Looks on while a batch is being optimised; what it raises ends the run."""
+
+    def __call__(self, samples: Sequence[Sample], run: Run, iterate: Iterate) -> None:
+        """A step was taken."""
+
+
+class Stopped(Exception):  # noqa: N818  an outcome, no error
+    """Raised by a `Watch` to end a run at once; what is finished stays, and nothing has failed."""
+
+
+def optimise(
+    samples: Sequence[Sample],
+    plan: Plan,
+    guide: LoadedGuide,
+    device: torch.device,
+    *,
+    checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
+) -> tuple[list[Made], float]:
+    """Takes all steps of a batch, from where its checkpoint stands if it has one.
+
+    A batch has the same samples in the same rows whatever is missing: matrices of another shape, and other rows, may
+    round differently, and an image's last bits would depend on company.
+
+    Args:
+        watch: is called after each step.
+
+    Returns:
+        What became of each sample, and the seconds that the steps took.
+
+    Raises:
+        UserError: there is too little memory, or the checkpoint cannot be written.
+    """
+    steps = plan.settings.ascent.steps
+    with _out_of_memory(plan, len(samples)):
+        run, rows, before = _begin(samples, plan, guide, device, checkpoint)
+        finite = torch.ones(len(samples), dtype=torch.bool)
+        started, done = time.monotonic(), len(rows[0])
+        with Progress(steps, _title(samples), done) as progress:
+            for iterate in run:
+                _append_rows(rows, iterate)
+                finite = iterate.finite.cpu()
+                progress.update(iterate)
+                if watch:
+                    watch(samples, run, iterate)
+                done = iterate.step + 1
+                if checkpoint and done % plan.runtime.checkpoint_steps == 0 and done < steps:
+                    seconds = before + time.monotonic() - started
+                    checkpoint.write({"run": run.state_dict(), "rows": rows, "seconds": seconds})
+        made = _made(run, rows, finite)
+    return made, before + time.monotonic() - started
+
+
+def _begin(
+    samples: Sequence[Sample], plan: Plan, guide: LoadedGuide, device: torch.device, checkpoint: Checkpoint | None
+) -> tuple[Run, list[list[dict[str, float]]], float]:
+    """A run where its checkpoint stands, or else at its start; the rows of its traces and its seconds so far."""
+    run = Run(samples, plan, guide, device)
+    if checkpoint and (state := checkpoint.read()):
+        try:
+            run.load_state_dict(state["run"])
+            return run, state["rows"], state["seconds"]
+        except (KeyError, TypeError, ValueError) as error:
+            got = f"{type(error).__name__}: {first_line(error)}"
+            log.warning("%s: is not laid out as here (%s); its batch begins again", checkpoint.path, got)
+            run = Run(samples, plan, guide, device)
+    return run, [[] for _ in samples], 0.0
+
+
+def _made(run: Run, rows: Sequence[list[dict[str, float]]], finite: Bool[Tensor, " batch"]) -> list[Made]:
+    images, terms = run.images(), run.measure()
+    levels = [level.detach().cpu().numpy() for level in run.pyramid.levels]
+    made = []
+    for index, trace in enumerate(rows):
+        result = {
+            **({"guide_aesthetic_score": 10 * float(terms["aesthetic"][index])} if "aesthetic" in terms else {}),
+            "clip_positive": float(terms["positive"][index]),
+            "clip_negative": float(terms["negative"][index]),
+        }
+        error = None
+        if not (finite[index] and all(map(math.isfinite, result.values()))):
+            error = (
+                f"expected a finite loss, got NaN or infinity at step {_first_lost(trace)}; "
+                "lower learning_rate, views.noise or the weights under objective."
+            )
+        made.append(Made(images[index], trace, result, [level[index] for level in levels], error))
+    return made
+
+
+@contextlib.contextmanager
+def _out_of_memory(plan: Plan, size: int) -> Iterator[None]:
+    """Says which settings need less memory where there is too little."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's error on the CPU is a plain RuntimeError
+        is_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+        if not is_memory:
+            raise
+        passing = min(plan.runtime.views_per_pass, size * plan.settings.views.views_in_step)
+        advice = [f"runtime.samples_per_batch={size // 2}"] if size > 1 else []
+        advice += [f"runtime.views_per_pass={passing // 2}"] if passing > 1 else []
+        raise UserError(
+            f"memory: expected room for runtime.samples_per_batch={size} and runtime.views_per_pass={passing}, got "
+            f"none left; try {' or '.join(advice) or 'a smaller canvas_px'}; finished samples are kept."
+        ) from error
+
+
+def _title(samples: Sequence[Sample]) -> str:
+    first = samples[0]
+    return first.name if all(sample is first for sample in samples) else f"{first.method}, {len(samples)} samples"
+
+
+def _append_rows(rows: list[list[dict[str, float]]], iterate: Iterate) -> None:
+    columns = {"loss": iterate.loss, **iterate.terms}
+    table = {name: values.cpu().tolist() for name, values in columns.items()}
+    for index, row in enumerate(rows):
+        row.append({"step": float(iterate.step), **{name: values[index] for name, values in table.items()}})
+
+
+def _first_lost(rows: Sequence[Mapping[str, float]]) -> int:
+    return next((int(row["step"]) for row in rows if row["loss"] - row["loss"] != 0), len(rows))
+
+
+class Run:
+    """A batch of samples being optimised; iterating takes the steps.
+
+    Args:
+        samples: in their rows; one may stand in several.
+    """
+
+    def __init__(self, samples: Sequence[Sample], plan: Plan, loaded: LoadedGuide, device: torch.device) -> None:
+        s = self.settings = plan.settings
+        numbers = _numbers(samples, s.randomness, loaded, device)
+        self.pyramid = Pyramid(numbers.levels(s.pyramid), s.pyramid)
+        guide = self.guide = loaded.functions
+        positive = [[loaded.text_features[text] for text in sample.positive] for sample in samples]
+        negative = [[loaded.text_features[text] for text in sample.negative] for sample in samples]
+        like = positive[0][0]
+        self.objective = Objective(s.objective, mean_features(positive, like), mean_features(negative, like))
+
+        self._ascent = Ascent(
+            self.pyramid, guide, self.objective, s.views, s.ascent,
+            numbers=numbers, views_per_pass=plan.runtime.views_per_pass,
+        )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Iterate]:
+        return self._ascent
+
+    def images(self) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """RGB images of the samples as they are now."""
+        return list(to_bytes(image_rgb(self.pyramid, self.settings.border_px)).numpy())
+
+    def measure(self) -> Terms:
+        """The guide's view of the images as they are now."""
+        return measure_result(self.pyramid, self.guide, self.objective, self.settings.border_px)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the steps to come depend on."""
+        return self._ascent.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there, to the same bytes as without a break."""
+        self._ascent.load_state_dict(state)
+
+
+def _numbers(samples: Sequence[Sample], randomness: str, loaded: LoadedGuide, device: torch.device) -> SampleNumbers:
+    if randomness == "published":
+        (sample,) = samples
+        return PublishedNumbers(sample.seed, loaded.published_state(sample.seed), device)
+    return SampleNumbers([generator_of(sample, device) for sample in samples], device)
+
+
+def generator_of(sample: Sample, device: torch.device) -> torch.Generator:
+    """A sample's own random numbers, from its seed and texts: methods share them and can be compared pair by pair."""
+    origin = canonical([sample.seed, *sample.positive, None, *sample.negative])
+    number = int.from_bytes(hashlib.sha256(origin.encode()).digest()[:8], "big") >> 1
+    return torch.Generator(device).manual_seed(number)
+
+
+def guide_of(
+    plan: Plan, samples: Sequence[Sample], device: torch.device, *, keep_text_tower: bool = False
+) -> LoadedGuide:
+    """The networks that guide a plan, which know all texts of these samples; see `load_guide`."""
+    dtype = dtype_of(plan.settings.precision, "runtime.precision")
+    return load_guide(plan.guide, texts_of(samples), device, dtype, keep_text_tower=keep_text_tower)
+
+
+def texts_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Every text of the samples, once."""
+    return tuple(dict.fromkeys(text for sample in samples for text in (*sample.positive, *sample.negative)))
+
+
+def mean_features(
+    features: Sequence[Sequence[Float[Tensor, " d"]]], like: Float[Tensor, " d"]
+) -> Float[Tensor, "batch d"]:
+    """The mean over each sample's prompts, zeros where a sample has none."""
+    return torch.stack([torch.stack(list(f)).mean(dim=0) if f else torch.zeros_like(like) for f in features])

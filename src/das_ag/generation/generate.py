@@ -1,0 +1,236 @@
+"""Makes the samples of a plan that the store does not have yet, beside other processes that do the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Sequence
+
+import torch
+
+from das_ag.errors import UserError, first_line
+from das_ag.generation.batch import Made, Stopped, Watch, guide_of, optimise, texts_of
+from das_ag.generation.checkpoints import Checkpoint
+from das_ag.generation.guide import LoadedGuide
+from das_ag.generation.machine import provenance, set_up
+from das_ag.generation.outlook import clock
+from das_ag.generation.preflight import check_steps
+from das_ag.generation.recipe import Recipe, text_of
+from das_ag.models.registry import GuideChoice
+from das_ag.settings.plan import Plan
+from das_ag.settings.runtime import choose_device
+from das_ag.store.atomic import StoreError
+from das_ag.store.claims import Claims
+from das_ag.store.samples import KEY_LENGTH, Placement, Sample
+from das_ag.store.store import Store
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+"""Between two looks at what other processes have finished."""
+MAX_LINES = 20
+"""Of one kind in the log, where thousands of prompts may have the same to tell."""
+
+_Batch = tuple[Sample, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a plan came to.
+
+    Attributes:
+        made: samples generated now, by this process.
+        found: samples that stood in the store already, or that other processes made meanwhile.
+        failed: name and error of each sample that could not be made, by this process or another.
+    """
+
+    made: int
+    found: int
+    failed: dict[str, str]
+
+
+def sleep() -> None:
+    """Lets other processes go on for a while."""
+    time.sleep(POLL_S)
+
+
+def generate(
+    plan: Plan,
+    store: Store,
+    *,
+    watch: Watch | None = None,
+    pause: Callable[[], None] = sleep,
+    keep_text_tower: bool = False,
+) -> Outcome:
+    """Generates the missing samples of the plan, a batch at a time; each batch is stored before the next begins.
+
+    A sample that cannot be made is recorded with its error, and the others go on. Processes that share the store share
+    the work: each takes batches that no other has claimed, and none returns before the plan is worked off.
+
+    Args:
+        watch: is called after each step.
+        pause: is called between two looks at what others, who have claimed the rest, have finished.
+        keep_text_tower: whether this process will soon make samples of other texts.
+
+    Raises:
+        Stopped: by `watch` or `pause`.
+        StoreError: the store cannot be written to; what was stored stays.
+        UserError: what must be deterministic is not.
+    """
+    store.prepare()
+    batches = []
+    for batch in plan.batches:
+        if any(not store.is_finished(sample) for sample in batch):
+            batches.append(batch)
+            continue
+        # A process may have died between its last sample and the end of its batch.
+        if plan.runtime.checkpoint_steps:
+            Checkpoint(store, batch, plan).remove()
+        Claims.of(store).forget(_claim_name(batch))
+    if not batches:
+        return Outcome(0, len(plan.samples), {})
+    set_up(plan.runtime)
+    if plan.samples_per_batch != plan.runtime.samples_per_batch:
+        log.info("randomness=published: one sample at a time, whatever runtime.samples_per_batch asks")
+    worker = _Worker(plan, store, batches, watch, pause)
+    worker.work_off(keep_text_tower=keep_text_tower)
+    return Outcome(worker.made, len(plan.samples) - worker.made - len(worker.failed), worker.failed)
+
+
+class _Worker:
+    """One process at work on batches of a plan.
+
+    Args:
+        batches: those that lacked a sample at the start.
+
+    Attributes:
+        made: samples generated.
+        failed: name and error of each sample that could not be made.
+    """
+
+    def __init__(
+        self, plan: Plan, store: Store, batches: Sequence[_Batch], watch: Watch | None, pause: Callable[[], None]
+    ) -> None:
+        self._plan, self._store, self._batches, self._watch, self._pause = plan, store, batches, watch, pause
+        self._device = choose_device(plan.runtime.device)
+        self._claims = Claims.of(store)
+        self._samples = [sample for batch in batches for sample in batch]
+        self._earlier_failures = store.failures.marks(self._samples)
+        self.made, self.failed, self._seconds = 0, dict[str, str](), list[float]()
+
+    def work_off(self, *, keep_text_tower: bool) -> None:
+        """Makes what is missing."""
+        try:
+            guide = guide_of(self._plan, self._samples, self._device, keep_text_tower=keep_text_tower)
+        except UserError as error:  # bad weights, of which the plan could not know
+            missing = [sample for sample in self._samples if not self._store.is_finished(sample)]
+            self._record_failure(missing, str(error))
+            return
+        _report_lost_words(self._plan.guide, guide, self._samples)
+        if self._plan.runtime.deterministic:
+            check_steps(self._plan, self._samples[0], guide, self._device)
+        self._work_off_batches(guide)
+
+    def _work_off_batches(self, guide: LoadedGuide) -> None:
+        waiting, is_said = list(self._batches), False
+        while waiting:
+            left = []
+            for number, batch in enumerate(waiting, start=1):
+                before = len(self._seconds)
+                if not self._see_to(batch, guide):
+                    left.append(batch)
+                elif len(self._seconds) > before:
+                    self._report_batches(len(left) + len(waiting) - number)
+            if left and len(left) == len(waiting):
+                if not is_said:
+                    log.info("Waiting for other processes, which are making %d batches of these samples", len(left))
+                    is_said = True
+                self._pause()
+            waiting = left
+
+    def _report_batches(self, left: int) -> None:
+        if left:
+            count, seconds = len(self._batches), statistics.mean(self._seconds) * left
+            log.info("%d of %d batches are done, about %s left", count - left, count, clock(seconds))
+
+    def _see_to(self, batch: _Batch, guide: LoadedGuide) -> bool:
+        """Makes a batch unless another process is making it; whether nothing of it is left to do."""
+        if not self._missing(batch):
+            return True
+        with self._claims.claim(_claim_name(batch)) as is_mine:
+            if is_mine and (missing := self._missing(batch)):  # another may have ended before the claim was free
+                self._make(batch, missing, guide)
+            return is_mine
+
+    def _missing(self, batch: _Batch) -> list[Sample]:
+        """Samples that are not finished; those that failed under another process meanwhile are told of."""
+        missing = [sample for sample in batch if not self._store.is_finished(sample)]
+        marks = self._store.failures.marks(missing)
+        failed = {s.key for s in missing if marks.get(s.key) != self._earlier_failures.get(s.key)}
+        for sample in missing:
+            if sample.key in failed:
+                self.failed.setdefault(sample.name, self._store.failures.error_of(sample))
+        return [sample for sample in missing if sample.key not in failed]
+
+    def _make(self, batch: _Batch, missing: list[Sample], guide: LoadedGuide) -> None:
+        checkpoint = Checkpoint(self._store, batch, self._plan) if self._plan.runtime.checkpoint_steps else None
+        try:
+            made, seconds = optimise(batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch)
+        except (StoreError, Stopped):
+            raise
+        except UserError as error:
+            self._record_failure(missing, str(error))
+            return
+        except Exception as error:  # whatever else a batch may meet, the next may not
+            self._record_failure(missing, f"{type(error).__name__}: {first_line(error)}", traceback.format_exc())
+            return
+        self._seconds.append(seconds)
+        for row, sample in enumerate(batch):
+            if sample in missing:
+                placement = Placement(len(batch), row, self._plan.runtime.views_per_pass, torch.get_num_threads())
+                self._keep(sample, made[row], placement, seconds / len(batch))
+        if checkpoint:
+            checkpoint.remove()
+
+    def _keep(self, sample: Sample, made: Made, placement: Placement, seconds: float) -> None:
+        if made.error:
+            self._record_failure([sample], made.error)
+            return
+        record = {
+            **provenance(self._device),
+            **dataclasses.asdict(placement),
+            "published_figures": self._plan.published_figures,
+            "duration_s": round(seconds, 3),
+        }
+        self._store.write(
+            sample, made.image, made.trace, made.result, record,
+            levels=made.levels, text=text_of(Recipe(sample, placement)),
+        )  # fmt: skip
+        self.made += 1
+
+    def _record_failure(self, samples: Sequence[Sample], error: str, traceback: str = "") -> None:
+        for sample in samples:
+            self._store.failures.write(sample, error, traceback)
+            self.failed[sample.name] = error
+
+
+def _claim_name(batch: _Batch) -> str:
+    return batch[0].key[:KEY_LENGTH]
+
+
+def _report_lost_words(choice: GuideChoice, guide: LoadedGuide, samples: Sequence[Sample]) -> None:
+    lost = {text: words for text in texts_of(samples) if (words := guide.lost_words[text])}
+    for text, words in list(lost.items())[:MAX_LINES]:
+        near = {word: " or ".join(choice.nearest_words(word)) for word in words}
+        _warn_once(text, ", ".join(f"{word} (did you mean {near[word]}?)" if near[word] else word for word in words))
+    if len(lost) > MAX_LINES:
+        log.warning("… and in %d more texts", len(lost) - MAX_LINES)
+
+
+@functools.cache  # and not in every job of a sweep
+def _warn_once(text: str, words: str) -> None:
+    log.warning("The guide ignores in “%s”: %s", text, words)

@@ -1,0 +1,101 @@
+"""Whether a step gives the same bytes twice on this machine, before hours are spent on many."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from das_ag.errors import UserError
+from das_ag.generation.batch import Run
+from das_ag.generation.guide import LoadedGuide
+from das_ag.settings.plan import Plan
+from das_ag.store.samples import Sample
+
+_REFUSED = "deterministic"
+"""In every message with which torch refuses an operation."""
+
+
+def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> None:
+    """Takes the same step twice, forward and backward, and compares every byte that it leaves.
+
+    The step is one from the middle, where schedules that begin or end at nothing have some weight. One sample takes it.
+
+    Raises:
+        UserError: an operation is not deterministic; its name is told.
+    """
+    try:
+        first, second = (_take_step(plan, sample, guide, device) for _ in range(2))
+    except Exception as error:
+        if not isinstance(error, RuntimeError) or _REFUSED not in str(error):
+            return  # too little memory, for instance: the batches will meet it too, and tell
+        operation = str(error).split(" does not ")[0].split(", but ")[0].splitlines()[0]
+        raise UserError(_message(f"{operation}, which has no such algorithm on {device.type}")) from error
+    if first != second:
+        name = _first_that_differs(plan, sample, guide, device)
+        if name is None:
+            got = f"two results of a step on {device.type}, and then the same again and again"
+            raise UserError(_message(got, first="start again, and if this comes back "))
+        raise UserError(_message(f"{name}, which gave two results on {device.type}"))
+
+
+def _message(got: str, *, first: str = "") -> str:
+    return (
+        f"runtime=deterministic: expected operations that give the same bytes each time, got {got}; {first}try another "
+        "models.attention, runtime.device or version of torch, or runtime=fast."
+    )
+
+
+def _take_step(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> list[str]:
+    """Digests of the levels after one step, and of their gradients."""
+    run = Run([sample], plan, guide, device)
+    state = run.state_dict()
+    state["step"] = plan.settings.ascent.steps // 2
+    run.load_state_dict(state)
+    next(iter(run))
+    levels = run.pyramid.levels
+    return [_digest(tensor) for level in levels for tensor in (level, level.grad) if tensor is not None]
+
+
+def _first_that_differs(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> str | None:
+    """Name of the first operation of a step whose result differs when the step is taken again; None if none does."""
+    logs = []
+    for _ in range(2):
+        with _OperationLog() as log:
+            _take_step(plan, sample, guide, device)
+        logs.append(log.results)
+    return next((name for (name, first), (_, second) in zip(*logs, strict=False) if first != second), None)
+
+
+class _OperationLog(TorchDispatchMode):
+    """Keeps name of every operation, and digests of its results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[tuple[str, list[str]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        # New memory, and views of it, hold whatever was there before.
+        if "empty" not in str(func) and not func.is_view:
+            self.results.append((str(func).removeprefix("aten."), [_digest(tensor) for tensor in _tensors(result)]))
+        return result
+
+
+def _digest(tensor: Tensor) -> str:
+    """Of the bytes, so that a NaN equals itself."""
+    # A copy, since one expanded number counts as contiguous, and yet cannot be viewed as bytes.
+    plain = tensor.detach().clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).cpu().numpy()
+    return hashlib.blake2b(plain.tobytes()).hexdigest()
+
+
+def _tensors(result: object) -> Iterator[Tensor]:
+    if isinstance(result, Tensor):
+        yield result
+    elif isinstance(result, list | tuple):
+        for part in result:
+            yield from _tensors(part)

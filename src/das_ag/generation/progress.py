@@ -1,0 +1,58 @@
+"""How far a batch is: a bar on a terminal, a few readable lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from das_ag.synthesis.ascent import Iterate
+
+log = logging.getLogger(__name__)
+LINES = 4
+"""Log lines for each batch where there is no terminal."""
+
+
+class Progress:
+    """Shows step, mean loss and mean similarity of a batch.
+
+    Args:
+        done: steps that were taken before.
+    """
+
+    def __init__(self, steps: int, title: str, done: int = 0) -> None:
+        self._steps, self._title, self._before = steps, title, done
+        self._started = time.monotonic()
+        self._bar = tqdm(
+            total=steps, desc=title, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty(), initial=done
+        )
+        if done and self._bar.disable:
+            log.info("%s: goes on after step %d of %d", title, done, steps)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def update(self, iterate: Iterate) -> None:
+        """Shows a step."""
+        done = iterate.step + 1
+        self._bar.update()
+        due = done in {max(1, round(self._steps * part / LINES)) for part in range(1, LINES + 1)}
+        if not due and (self._bar.disable or done % 5):
+            return
+        loss = iterate.loss.mean().item()
+        similarity = iterate.terms["positive"].mean().item()
+        self._bar.set_postfix_str(f"loss {loss:.3f}, similarity {similarity:.3f}", refresh=False)
+        if self._bar.disable:
+            left = (time.monotonic() - self._started) / (done - self._before) * (self._steps - done)
+            log.info(
+                "%s: step %d of %d, loss %.3f, similarity %.3f, %.0f s left",
+                self._title, done, self._steps, loss, similarity, left,
+            )  # fmt: skip
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()

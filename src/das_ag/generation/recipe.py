@@ -1,0 +1,79 @@
+"""The recipe that an image carries: all that it takes to make it again, as text inside the PNG."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from das_ag.errors import UserError, first_line
+from das_ag.settings.typed import build
+from das_ag.store.command import command_of
+from das_ag.store.samples import Placement, Sample
+
+RECIPE = "Recipe"
+"""Keyword of the text that a program reads; the others are for people."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What was asked for, and in which company it was made."""
+
+    sample: Sample
+    placement: Placement
+
+
+def text_of(recipe: Recipe) -> dict[str, str]:
+    """Text for a PNG by keyword, the same for the same recipe."""
+    sample = recipe.sample
+    whole = {"sample": sample.identity(), "placement": dataclasses.asdict(recipe.placement)}
+    return {
+        **caption_of(sample),
+        "Key": sample.key,
+        "Command": command_of(sample),
+        RECIPE: json.dumps(whole, ensure_ascii=False),
+    }
+
+
+def caption_of(sample: Sample) -> dict[str, str]:
+    """What a person wants to know of an image, finished or not, by keyword."""
+    text = {
+        "Software": "das-ag",
+        "Prompt": "\n".join(sample.positive),
+        "Negative prompt": "\n".join(sample.negative),
+        "Method": sample.method,
+        "Seed": str(sample.seed),
+    }
+    return {keyword: value for keyword, value in text.items() if value}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe inside a PNG.
+
+    Raises:
+        UserError: the file cannot be read, or carries none.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            text = image.info.get(RECIPE)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{path}: expected an image, could not read it ({first_line(error)}); choose another."
+        ) from error
+    if text is None:
+        raise UserError(
+            f"{path}: expected a PNG that carries its recipe, got one without; only images as das-ag wrote them do, "
+            "not copies that another program has saved."
+        )
+    try:
+        whole = json.loads(text)
+        return Recipe(Sample.from_identity(whole["sample"]), build(Placement, whole["placement"], "placement"))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:  # UserError is a ValueError
+        raise UserError(
+            f"{path}: expected a recipe that this version understands, got “{first_line(error)}”; use the version of "
+            "das-ag that made it."
+        ) from error

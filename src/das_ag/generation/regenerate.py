@@ -1,0 +1,179 @@
+"""Makes a sample again from its recipe, and compares it with what is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from das_ag.errors import UserError, first_line
+from das_ag.generation.batch import guide_of, optimise
+from das_ag.generation.machine import provenance, set_up
+from das_ag.generation.recipe import RECIPE, Recipe, text_of
+from das_ag.settings.configuration import compose_config
+from das_ag.settings.plan import Plan, make_plan
+from das_ag.settings.runtime import choose_device
+from das_ag.store.command import overrides_of
+from das_ag.store.files import encode_csv, encode_png
+from das_ag.store.samples import Placement, Sample, check_family, without_weight
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """A sample made again.
+
+    Attributes:
+        image: RGB.
+        png, trace: bytes of the files as a store would hold them.
+        text: in the PNG, by keyword.
+        provenance: where it was made.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    png: bytes
+    trace: bytes
+    text: Mapping[str, str]
+    provenance: Mapping[str, Any]
+
+    def is_in(self, stored: bytes) -> bool:
+        """Whether a PNG holds this image with this recipe; other versions may word what people read otherwise."""
+        if stored == self.png:
+            return True
+        with Image.open(io.BytesIO(stored)) as image:
+            image.load()
+            text = {str(keyword): value for keyword, value in image.info.items() if isinstance(value, str)}
+        return text.get(RECIPE) == self.text[RECIPE] and encode_png(self.image, text) == stored
+
+
+def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
+    """Makes a sample again, in a batch as large and in the same row as the first time, among copies of itself.
+
+    Args:
+        overrides: of the configuration, for what is no part of the recipe: runtime.device, where weights lie.
+
+    Raises:
+        UserError: this version or these weights cannot make it, or it cannot be made at all.
+    """
+    plan = plan_of(recipe, overrides)
+    set_up(plan.runtime)
+    device, (sample,) = choose_device(plan.runtime.device), plan.samples
+    guide = guide_of(plan, plan.samples, device)
+    rows, _ = optimise([sample] * recipe.placement.samples_per_batch, plan, guide, device)
+    made = rows[recipe.placement.row]
+    if made.error:
+        raise UserError(f"{sample.name}: {made.error}")
+    text = text_of(recipe)
+    return Regenerated(
+        image=made.image,
+        png=encode_png(made.image, text),
+        trace=encode_csv(made.trace),
+        text=text,
+        provenance={**provenance(device), **dataclasses.asdict(_placement_in(plan, recipe.placement))},
+    )
+
+
+def _placement_in(plan: Plan, recorded: Placement) -> Placement:
+    """How it was computed now, which overrides may have changed."""
+    views_per_pass, threads = plan.runtime.views_per_pass, plan.runtime.cpu_threads
+    return dataclasses.replace(recorded, views_per_pass=views_per_pass, threads=threads)
+
+
+def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
+    """A plan of that sample alone.
+
+    Raises:
+        UserError: its settings are not those of this version, or its weights not those that are here.
+    """
+    placement = dataclasses.asdict(recipe.placement)
+    row = placement.pop("row")
+    if not 0 <= row < recipe.placement.samples_per_batch:
+        raise UserError(
+            f"{recipe.sample.name}: expected a row of its batch, got {row} of {recipe.placement.samples_per_batch}; "
+            "use the recipe as das-ag wrote it."
+        )
+    check_family(recipe.sample)
+    try:
+        settings = overrides_of(recipe.sample)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        got = f"none called {error}" if isinstance(error, KeyError) else f"“{first_line(error)}”"
+        raise UserError(
+            f"{recipe.sample.name}: expected settings as this version has them, got {got}; use the version that made "
+            "it."
+        ) from error
+    runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
+    plan = make_plan(compose_config([*settings, *runtime, *overrides]))
+    (sample,) = plan.samples
+    asked = dataclasses.replace(recipe.sample, settings=without_weight(recipe.sample.settings))
+    if sample.key != asked.key:
+        raise UserError(
+            f"{recipe.sample.name}: expected to make key {asked.key[:12]}, got {sample.key[:12]} for "
+            f"{', '.join(_differences(asked, sample))}; use the version and the weights that made it."
+        )
+    return plan
+
+
+def _differences(asked: Sample, got: Sample) -> list[str]:
+    found = differing(asked.identity(), got.identity())
+    return [f"{name} {_short(ours)} instead of {_short(theirs)}" for name, (theirs, ours) in found.items()]
+
+
+def _short(value: object) -> str:
+    return text if len(text := str(value)) <= 20 else f"{text[:16]}…"
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values by dotted name of whatever is not the same in two nested mappings; None where one lacks it."""
+    sides = dict(_flat(first)), dict(_flat(second))
+    pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in {**sides[0], **sides[1]}}
+    return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
+
+
+def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of everything in nested mappings."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
+
+
+def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndarray, "_ _ 3"]) -> str:
+    """How far an image is from the one before, for two that have not the same bytes."""
+    if before.shape != after.shape:
+        sizes = [f"{width} × {height} px" for height, width, _ in (after.shape, before.shape)]
+        return " instead of ".join(sizes)
+    if difference := largest_difference(before, after):
+        return f"largest pixel difference {difference} of 255, PSNR {psnr_db(before, after):.1f} dB"
+    return "the same pixels in other bytes"
+
+
+def describe_trace_difference(before: bytes, after: bytes) -> str:
+    """How far a trace is from the one before, for two that have not the same bytes; empty where they are no traces."""
+    try:
+        first, second = (np.loadtxt(io.BytesIO(trace), delimiter=",", skiprows=1, ndmin=2) for trace in (before, after))
+    except ValueError:
+        return ""
+    if first.shape != second.shape:
+        return f"{len(second)} steps instead of {len(first)}" if len(first) != len(second) else "other columns"
+    apart = np.abs(first - second)
+    if not apart.any():
+        return ""
+    return f"from step {int(second[apart.any(axis=1)][0, 0])} on, by at most {apart.max():.1e}"
+
+
+def largest_difference(first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]) -> int:
+    """Of any channel of any pixel, 0…255."""
+    return int(np.abs(first.astype(int) - second.astype(int)).max())
+
+
+def psnr_db(first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Peak signal-to-noise ratio, 10 log₁₀(255² / mean squared difference); infinite for equal images."""
+    squared = float(np.mean((first.astype(float) - second.astype(float)) ** 2))
+    return 10 * math.log10(255**2 / squared) if squared else math.inf

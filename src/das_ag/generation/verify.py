@@ -1,0 +1,82 @@
+"""Whether finished samples can be had again, to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from das_ag.errors import UserError
+from das_ag.generation.recipe import Recipe
+from das_ag.generation.regenerate import describe_difference, describe_trace_difference, differing, regenerate
+from das_ag.settings.runtime import DEVICES, choose_device
+from das_ag.store.samples import TRACE, Record
+from das_ag.store.store import Store
+
+_NOT_COMPARED = ("duration_s", "published_figures")
+"""In a provenance: what says nothing about how the sample was computed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of making a sample again.
+
+    Attributes:
+        name: of the sample.
+        is_same: whether image, recipe and trace are as stored, to the byte; None where it could not be made again.
+        sentence: how they differ, or why it could not be made.
+        environment: what is different here from where it was made.
+    """
+
+    name: str
+    is_same: bool | None
+    sentence: str
+    environment: Sequence[str]
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.name}: {self.sentence}", *(f"  here {line}" for line in self.environment)])
+
+
+def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdict:
+    """Makes a sample again from its stored settings and compares what comes out with what is stored."""
+    name = record.sample.name
+    if record.placement is None:
+        return Verdict(name, None, "made by a version that did not keep the sample's row in its batch", ())
+    device = [] if any(o.startswith("runtime.device=") for o in overrides) else _device_of(record)
+    try:
+        again = regenerate(Recipe(record.sample, record.placement), [*device, *overrides])
+        stored, trace = store.read_image(record.image), (store.root / record.folder / TRACE).read_bytes()
+        png = (store.root / record.image).read_bytes()
+    except (OSError, UserError) as error:
+        return Verdict(name, None, str(error).removeprefix(f"{name}: "), ())
+    found = []
+    if not again.is_in(png):
+        found.append(f"image differs: {describe_difference(stored, again.image)}")
+    if again.trace != trace or hashlib.sha256(again.trace).hexdigest() != record.trace_sha256:
+        how = describe_trace_difference(trace, again.trace)
+        found.append(f"trace differs: {how}" if how else "trace differs")
+    words = "" if png == again.png else "; this version words the text in the PNG otherwise"
+    sentence = "; ".join(found) or f"same bytes, image and trace{words}"
+    return Verdict(name, not found, sentence, differences(record.provenance, again.provenance))
+
+
+def _device_of(record: Record) -> list[str]:
+    """The kind of device that made it, where this machine has one."""
+    recorded = record.provenance.get("device")
+    kind = recorded if recorded in DEVICES else "cuda"  # of which the name is kept
+    try:
+        choose_device(kind)
+    except UserError:
+        return []
+    return [f"runtime.device={kind}"]
+
+
+def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """A line for each part of the environment that is not as it was."""
+    found = differing(recorded, here)
+    return [
+        f"{name.removeprefix('versions.')} {now}, there {before}"
+        for name, (before, now) in found.items()
+        if name not in _NOT_COMPARED
+    ]

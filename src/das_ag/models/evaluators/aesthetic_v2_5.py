@@ -1,0 +1,80 @@
+"""The choice `evaluator=aesthetic_v2_5`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    import torch
+
+    from das_ag.models.contracts import AestheticModel
+    from das_ag.models.sources import HubFolder, WeightFile
+
+
+@dataclass(frozen=True)
+class AestheticV25Choice:
+    """Aesthetic Predictor v2.5.
+
+    Attributes:
+        siglip: name on the hub; not used where there is a path.
+        siglip_path: to the folder of a checkpoint.
+        head_path: to the predictor's head.
+        attention, precision: of the networks.
+    """
+
+    siglip: str
+    siglip_path: str | None
+    head_path: str | None
+    attention: str
+    precision: str
+
+    title: ClassVar = "Aesthetic Predictor v2.5"
+    remark: ClassVar = ""
+    may_guide: ClassVar = True
+
+    def files(self) -> tuple[HubFolder, WeightFile]:
+        """Where SigLIP and the head lie."""
+        from das_ag.models.sources import siglip_folder, v2_5_file
+
+        return siglip_folder(self.siglip, self.siglip_path), v2_5_file(self.head_path)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of that precision."""
+        from das_ag.models.precision import dtype_of
+
+        return dtype_of(self.precision, "evaluator.aesthetic_v2_5.precision")
+
+    def check(self, device: torch.device) -> None:
+        """See `EvaluatorChoice`."""
+        from das_ag.models.attention import check_kernel
+
+        check_kernel(self.attention, "evaluator.aesthetic_v2_5.attention", device, self.dtype)
+
+    def digest(self) -> str:
+        """See `EvaluatorChoice`."""
+        weights = self.weights()
+        determining = [*weights.values(), self.attention, self.precision]
+        return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
+
+    def weights(self) -> dict[str, str]:
+        """See `EvaluatorChoice`."""
+        siglip, head = self.files()
+        siglip.fetch()
+        head.fetch()
+        return {"siglip": siglip.digest(), "siglip_config": siglip.config_digest(), "head": head.digest()}
+
+    def version(self) -> str:
+        """See `EvaluatorChoice`."""
+        return f"{metadata.version('aesthetic-predictor-v2-5')}, transformers {metadata.version('transformers')}"
+
+    def load(self, device: torch.device) -> AestheticModel:
+        """See `EvaluatorChoice`."""
+        from das_ag.models.aesthetic_v2_5 import AestheticV25
+
+        siglip, head = self.files()
+        return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)

@@ -1,0 +1,102 @@
+"""The choice `models=imagenet`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from das_ag.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from das_ag.models.contracts import FeatureRater, ImageTextModel
+
+LEAST_PX = 32
+"""Of a network's input: the packaged ones halve it five times."""
+
+
+@dataclass(frozen=True)
+class ImagenetChoice:
+    """A classifier of photographs that guides.
+
+    Attributes:
+        name: as timm calls the network.
+        checkpoint: file of its weights; None for those of its package or of the hub.
+        image_size_px: side of the pictures that it looks at; None for the network's own.
+        head: file of a quality head; None for the one in the package.
+    """
+
+    family: str
+    name: str
+    checkpoint: str | None
+    image_size_px: int | None
+    head: str | None
+
+    places: ClassVar = ("checkpoint", "head")
+    advice: ClassVar = "choose among those that python scripts/list_words.py lists"
+
+    @property
+    def rates(self) -> bool:
+        """Whether there is a quality head."""
+        from das_ag.models.imagenet import head_file
+
+        return head_file(self.name, self.checkpoint, self.head) is not None
+
+    def identity(self) -> dict[str, Any]:
+        """The options, with the size as a number."""
+        options = dataclasses.asdict(self) | {"image_size_px": self._size_px()}
+        return {name: value for name, value in options.items() if name not in self.places}
+
+    def _size_px(self) -> int:
+        from das_ag.models.classifier import check_name, own_size_px
+
+        check_name(self.name)
+        return self.image_size_px or own_size_px(self.name)
+
+    def check(self, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Raises UserError where the size is too small."""
+        if self.image_size_px is not None and self.image_size_px < LEAST_PX:
+            raise UserError(
+                f"models.image_size_px: expected at least {LEAST_PX}, got {self.image_size_px}; null takes the "
+                "network's own."
+            )
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the network and of its head."""
+        from das_ag.models.imagenet import digests
+
+        return digests(self.name, self.checkpoint, self.head, "models")
+
+    def without_content(self, texts: Sequence[str]) -> list[str]:
+        """Texts that name no class."""
+        from das_ag.models.words import read_text
+
+        return [text for text in texts if not read_text(text).things]
+
+    def lost_words(self, text: str) -> tuple[str, ...]:
+        """Words that name no class."""
+        from das_ag.models.words import read_text
+
+        return read_text(text).unknown
+
+    def nearest_words(self, word: str) -> tuple[str, ...]:
+        """Names that are spelled like it."""
+        from das_ag.models.words import nearest
+
+        return nearest(word)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
+        """One object is both."""
+        from das_ag.models.imagenet import ImagenetGuide, head_file
+
+        head, size_px = head_file(self.name, self.checkpoint, self.head), self._size_px()
+        guide = ImagenetGuide(
+            self.name, self.checkpoint, image_size_px=size_px, head=head, device=device, dtype=dtype
+        )  # fmt: skip
+        return guide, guide
+
+    def draw_initial_weights(self, image_text: ImageTextModel) -> None:
+        """Nothing: the published program knows no such network."""

@@ -1,0 +1,113 @@
+"""The choice `models=openai_clip`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from das_ag.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from das_ag.models.contracts import FeatureRater, ImageTextModel
+    from das_ag.models.sources import WeightFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OpenAIClipChoice:
+    """OpenAI's CLIP and the LAION head on its features.
+
+    Attributes:
+        name: of the CLIP, as `clip.available_models()` lists it; not used where there is a path.
+        path: to a checkpoint.
+        head_path: to the LAION head.
+        attention: kernel of the image tower.
+        guide_dropout: whether the head's dropout stays on while it guides, as in the published program.
+    """
+
+    family: str
+    name: str
+    path: str | None
+    head_path: str | None
+    attention: str
+    guide_dropout: bool
+
+    rates: ClassVar = True
+    advice: ClassVar = "write a text"
+    places: ClassVar = ("name", "path", "head_path")
+    """Options that only say where weights lie, which their digests tell better."""
+
+    def identity(self) -> dict[str, Any]:
+        """See `GuideChoice`."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in self.places}
+
+    def check(self, device: torch.device, dtype: torch.dtype) -> None:
+        """See `GuideChoice`."""
+        from das_ag.models.attention import check_kernel
+
+        check_kernel(self.attention, "models.attention", device, dtype)
+
+    def files(self) -> dict[str, WeightFile]:
+        """The files of weights by role.
+
+        Raises:
+            UserError: there is no CLIP of that name.
+        """
+        from das_ag.models.sources import clip_file, laion_file
+
+        return {"clip": clip_file(self.name, self.path), "head": laion_file(self.head_path)}
+
+    def digests(self) -> dict[str, str]:
+        """See `GuideChoice`."""
+        files = self.files()
+        for file in files.values():
+            file.fetch()
+        return {role: file.digest() for role, file in files.items()}
+
+    def without_content(self, texts: Sequence[str]) -> list[str]:
+        """See `GuideChoice`; CLIP has read everything."""
+        return [text for text in texts if not text.split()]
+
+    def lost_words(self, text: str) -> tuple[str, ...]:
+        """See `GuideChoice`; the context is that of every CLIP which OpenAI published."""
+        from das_ag.models import clip
+
+        try:
+            return clip.lost_words(text, clip.VIT_L_14["context_length"])
+        except UserError:  # without CLIP's package nothing can be made either, which is told elsewhere
+            return ()
+
+    def nearest_words(self, word: str) -> tuple[str, ...]:  # noqa: ARG002  CLIP knows every word, but not so many
+        """See `GuideChoice`."""
+        return ()
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
+        """See `GuideChoice`."""
+        from das_ag.models.aesthetic import DROPOUT, INPUTS, LaionHead
+        from das_ag.models.clip import OpenAIClip
+
+        files = self.files()
+        head = LaionHead(files["head"].path, device=device, dropout=DROPOUT if self.guide_dropout else ())
+        if head.digest != files["head"].sha256:
+            log.warning("%s: %s is not the published file", files["head"].what, files["head"].path)
+        image_text = OpenAIClip(files["clip"].path, device=device, dtype=dtype, attention=self.attention)
+        if image_text.dim != INPUTS:
+            raise UserError(
+                f"models.name: expected a CLIP with {INPUTS} features, which the LAION head reads, got "
+                f"{image_text.dim} from {files['clip'].path}; use ViT-L/14."
+            )
+        return image_text, head
+
+    def draw_initial_weights(self, image_text: ImageTextModel) -> None:
+        """See `GuideChoice`: the head's five layers, then CLIP."""
+        from das_ag.models import aesthetic, clip
+
+        assert isinstance(image_text, clip.OpenAIClip)
+        aesthetic.draw_initial_weights()
+        clip.draw_initial_weights(image_text.architecture)

@@ -1,0 +1,25 @@
+"""Number formats of the frozen networks."""
+
+from __future__ import annotations
+
+import torch
+
+from das_ag.errors import UserError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def dtype_of(precision: str, option: str) -> torch.dtype:
+    """The type of that name.
+
+    Raises:
+        UserError: nothing can be computed in it here.
+    """
+    if precision == "float16":
+        raise UserError(
+            f"{option}: expected {' or '.join(PRECISIONS)}, got 'float16', in which CLIP overflows during ascent; use "
+            "bfloat16, which takes as little memory."
+        )
+    if precision not in PRECISIONS:
+        raise UserError(f"{option}: expected {' or '.join(PRECISIONS)}, got {precision!r}; choose one of them.")
+    return PRECISIONS[precision]

@@ -1,0 +1,108 @@
+"""Groups of a configuration that choose: guide, evaluators, machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from das_ag.errors import UserError, first_line
+from das_ag.models.registry import EVALUATORS, GUIDES, EvaluatorChoice, GuideChoice
+from das_ag.settings.runtime import RuntimeSettings
+from das_ag.settings.typed import build
+
+
+def choose_guide(values: object) -> GuideChoice:
+    """The networks of the group `models`.
+
+    Raises:
+        UserError: there is no such family or class, or an option is wrong.
+    """
+    values = plain(values)
+    family = values.get("family") if isinstance(values, Mapping) else values
+    return _choose(GuideChoice, GUIDES, family, values, option="models.family", place="models")
+
+
+def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
+    """The predictors of the group `evaluator`, options by name.
+
+    Raises:
+        UserError: there is no such predictor or class, or an option is wrong.
+    """
+    values = plain(values)
+    if not isinstance(values, Mapping) or not values:
+        raise UserError(f"evaluator: expected one of {', '.join(EVALUATORS)}, got {values!r}; choose one of them.")
+    return {
+        str(name): _choose(EvaluatorChoice, EVALUATORS, name, options, option="evaluator", place=f"evaluator.{name}")
+        for name, options in values.items()
+    }
+
+
+def _choose(
+    protocol: type, classes: Mapping[str, str], name: object, options: object, *, option: str, place: str
+) -> Any:
+    """An instance of the class that the options give as `kind`, else of the class with that name.
+
+    Args:
+        classes: dotted names of classes by short name.
+        options: fields of the class, and perhaps `kind`: a short name, or the dotted name of a class from elsewhere.
+        option, place: in the configuration, of the name and of the options.
+    """
+    if isinstance(options, Mapping) and "kind" in options:
+        kind = str(options["kind"])
+        options = {key: value for key, value in options.items() if key != "kind"}
+    else:
+        kind = check_choice(name, classes, option)
+    choice: Any = build(_import_class(classes.get(kind, kind), f"{place}.kind"), options, place)
+    if kind not in classes and not isinstance(choice, protocol):
+        raise UserError(f"{place}.kind: expected a {protocol.__name__}, got {kind}; implement all of that protocol.")
+    return choice
+
+
+def _import_class(dotted: str, option: str) -> type:
+    if not re.fullmatch(r"(\w+\.)+\w+", dotted):
+        raise UserError(f"{option}: expected the dotted name of a class, got {dotted!r}; write module.Class.")
+    module, _, name = dotted.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise UserError(
+            f"{option}: expected to import {module}, got “{first_line(error)}”; correct the name, or add the module's "
+            "folder to PYTHONPATH."
+        ) from error
+    if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise UserError(f"{option}: expected a dataclass {name} in {module}, found none; correct the name.")
+    return found
+
+
+def choose_runtime(values: object) -> RuntimeSettings:
+    """The group `runtime`.
+
+    Raises:
+        UserError: an option is wrong.
+    """
+    return build(RuntimeSettings, plain(values), "runtime")
+
+
+def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], option: str) -> str:
+    """Returns the name if it is one of the choices.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(name, str) or name not in choices:
+        raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
+    return name
+
+
+def plain(value: Any) -> Any:
+    """Plain values of a part of a configuration; tuples as lists, as JSON gives them back."""
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

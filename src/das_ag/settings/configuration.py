@@ -1,0 +1,93 @@
+"""From arguments, as a command line has them, to a configuration; what is wrong with them in this program's words."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+
+from das_ag.errors import UserError, first_line
+from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
+
+CONFIGURATION = Path(__file__).parents[3] / "conf"
+
+_OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
+_NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
+"""What Hydra reads as nothing, a truth or a number where it stands without quotes."""
+
+
+def compose_config(overrides: Sequence[str]) -> DictConfig:
+    """The configuration that `python run.py` would see with these overrides, for other programs than run.py.
+
+    Raises:
+        UserError: there is no such group, choice or option.
+    """
+    check_choices(overrides)
+    try:
+        with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
+            return compose("config", overrides=list(overrides))
+    except HydraException as error:
+        raise UserError(describe(error)) from error
+
+
+def check_choices(overrides: Iterable[str]) -> None:
+    """Sees that each group which is chosen anew, as in `models=openai_clip`, is given names.
+
+    Raises:
+        UserError: it is given a number or nothing.
+    """
+    for override in overrides:
+        found = _OVERRIDE.fullmatch(override)
+        choices = sorted(path.stem for path in (CONFIGURATION / found["group"]).glob("*.yaml")) if found else []
+        if found and choices:
+            for choice in map(str.strip, found["value"].strip("[] ").split(",")):
+                if _NO_NAME.fullmatch(choice):
+                    raise UserError(
+                        f"{found['group']}: expected one of {', '.join(choices)}, got {choice}; choose one of them."
+                    )
+
+
+def describe(error: HydraException) -> str:
+    """One sentence about arguments that do not compose."""
+    text = first_line(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        group, _, got = error.missing_cfg_file.rpartition("/")
+        return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; choose one of them."
+    if isinstance(error, OverrideParseException):
+        return (
+            f"expected arguments name=value, got {error.override!r}, which cannot be read; put the whole argument "
+            "between single quotes, and texts and names with other letters than a–z inside it between double quotes."
+        )
+    if found := re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", text):
+        return f"{found[1]}: expected one value, got {found[2]!r}; add -m to run all of them."
+    if found := re.match(r"Could not override '(.*)'", text):
+        # Where several are given at once, as in prompts.positive={mine: …}, the cause tells which of them is new.
+        got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
+        return f"expected a setting that there is, got {got!r}; {_advice(got)}see python run.py --help."
+    return f"{text.rstrip('.')}; see python run.py --help."
+
+
+def _advice(unknown: str) -> str:
+    if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
+        return "own texts need prompts=own, and a file of them prompts=file; "
+    near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
+    return f"did you mean {near[0]}? " if near else ""
+
+
+def _names() -> list[str]:
+    """All settings by their dotted names."""
+    values: dict[str, Any] = OmegaConf.to_container(compose_config([]))  # type: ignore[assignment]
+    return list(_dotted(values))
+
+
+def _dotted(values: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{place}{name}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{place}{name}.")

@@ -1,0 +1,296 @@
+"""From a configuration to the samples that it asks for, everything checked before a model is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from das_ag.errors import UserError
+from das_ag.models.precision import dtype_of
+from das_ag.models.registry import EvaluatorChoice, GuideChoice
+from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
+from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
+from das_ag.settings.prompts import NAME, Prompt, is_seed, prompts_of
+from das_ag.settings.ranges import check_ranges
+from das_ag.settings.runtime import RuntimeSettings, choose_device
+from das_ag.settings.typed import build, check_names, convert
+from das_ag.store.samples import Sample, without_later, without_weight
+from das_ag.synthesis.ascent import REVISION
+from das_ag.synthesis.objective import ObjectiveSettings
+from das_ag.synthesis.optimiser import AscentSettings
+from das_ag.synthesis.pyramid import PyramidSettings
+from das_ag.synthesis.schedules import Schedule
+from das_ag.synthesis.terms import IMAGE_TERMS, VIEW_TERMS
+from das_ag.synthesis.views import ViewSettings
+
+log = logging.getLogger(__name__)
+
+OUTPUTS = Path("outputs")
+RANDOMNESS = ("per_sample", "published")
+LEAST_PX = 8
+"""Side of an image; a smaller one is a mistake, and no picture to be scored."""
+_OPTIONS = (
+    "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
+    "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
+    "shards", "dry_run",
+)  # fmt: skip
+_EXAMPLES = {
+    "prompts.positive": """'prompts.positive={mine: "a castle and a volcano"}'""",
+    "prompts.path": "prompts.path=prompts.csv",
+}
+"""Of settings that have no default."""
+_METHOD = ("name", "aesthetic_sign")
+"""Names in a configuration, and in its group `method`, which no dataclass describes."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything but method, prompt and seed that determines an image.
+
+    Attributes:
+        guide: what guides, without where its files lie.
+        precision: of the guide's image tower.
+        deterministic: whether the same settings give the same bytes each time.
+        randomness: one of `RANDOMNESS`.
+    """
+
+    pyramid: PyramidSettings
+    views: ViewSettings
+    objective: ObjectiveSettings
+    ascent: AscentSettings
+    guide: Mapping[str, Any]
+    precision: str
+    deterministic: bool
+    randomness: str
+
+    @property
+    def border_px(self) -> int:
+        """What the image loses of the canvas on each side."""
+        return self.views.max_shift_px
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one configuration asks for.
+
+    Attributes:
+        samples: of this shard, in the order in which they are made.
+        settings: which they share.
+        runtime: where they are made.
+        guide: which networks guide, and where their files lie.
+        evaluators: predictors that score them, by name.
+        folder: of the store.
+        published_figures: whether the published figures are to stand beside the table.
+        dry_run: whether only to say what there is to do.
+    """
+
+    samples: tuple[Sample, ...]
+    settings: Settings
+    runtime: RuntimeSettings
+    guide: GuideChoice
+    evaluators: Mapping[str, EvaluatorChoice]
+    folder: Path
+    published_figures: bool
+    dry_run: bool
+
+    @property
+    def samples_per_batch(self) -> int:
+        """Samples optimised together; those of the published program are made one at a time."""
+        return _samples_per_batch(self.settings, self.runtime)
+
+    @property
+    def batches(self) -> list[tuple[Sample, ...]]:
+        """The samples as they are optimised together; the last batch may lack some."""
+        return _batches(self.samples, self.samples_per_batch)
+
+
+def _samples_per_batch(settings: Settings, runtime: RuntimeSettings) -> int:
+    return 1 if settings.randomness == "published" else runtime.samples_per_batch
+
+
+def _batches(samples: Sequence[Sample], size: int) -> list[tuple[Sample, ...]]:
+    return [tuple(samples[first : first + size]) for first in range(0, len(samples), size)]
+
+
+def make_plan(config: DictConfig) -> Plan:
+    """Checks a composed configuration and lists its samples.
+
+    Raises:
+        UserError: an option is missing, of the wrong type or out of range, or a prompt cannot be understood.
+    """
+    try:
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        key = getattr(error, "full_key", None) or "configuration"
+        example = _EXAMPLES.get(key)
+        given = f", for instance {example}" if example else ""
+        raise UserError(f"{key}: expected a value, got none; give it on the command line{given}.") from error
+    except OmegaConfBaseException as error:
+        raise UserError(f"configuration: {str(error).splitlines()[0]}; see python run.py --cfg job.") from error
+    return _make_plan(cast(dict[str, Any], values))
+
+
+def output_folder(name: object) -> Path:
+    """Where the results of the experiment of that name lie.
+
+    Raises:
+        UserError: the name could lead elsewhere.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise UserError(
+            f"name: expected letters, digits and . _ - with no other character, got {name!r}; change name=."
+        )
+    return OUTPUTS / name
+
+
+def _make_plan(values: dict[str, Any]) -> Plan:
+    check_names(values, _OPTIONS, "")
+    check_names(values["method"], _METHOD, "method")
+    runtime = choose_runtime(values["runtime"])
+    device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
+    method = values["method"]
+    if not isinstance(method["name"], str) or not NAME.fullmatch(method["name"]):
+        raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
+    ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
+    guide = choose_guide(values["models"])
+    evaluators = choose_evaluators(values["evaluator"])
+    settings = Settings(
+        pyramid=build(PyramidSettings, values["pyramid"], "pyramid"),
+        views=build(ViewSettings, values["views"], "views"),
+        objective=_objective(values["objective"], method["aesthetic_sign"]),
+        ascent=build(AscentSettings, ascent, ""),
+        guide=guide.identity(),
+        precision=runtime.precision,
+        deterministic=runtime.deterministic,
+        randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
+    )
+    for option in ("published_figures", "dry_run"):
+        if not isinstance(values[option], bool):
+            raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
+    left_px = settings.pyramid.canvas_px - 2 * settings.border_px
+    if left_px < LEAST_PX:
+        raise UserError(
+            f"views.max_shift_px: expected to leave an image of at least {LEAST_PX} px, got {settings.border_px} on "
+            f"each side of a canvas of {settings.pyramid.canvas_px} px; lower it or raise canvas_px."
+        )
+    prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
+    shard, shards = _shard(values["shard"], values["shards"])
+    guide.check(device, dtype)
+    _check_method(settings, guide)
+    for evaluator in evaluators.values():
+        evaluator.check(device)
+    weights = guide.digests()  # the first look at files, and perhaps a download
+    _check_words(prompts, guide)
+    # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
+    recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
+    recorded["objective"] |= recorded["objective"].pop("others")
+    identity = without_later(without_weight(recorded))
+    samples = [
+        Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
+        for prompt, seed in _seeded(prompts, seeds)
+    ]
+    # Whole batches, so that a sample has the same company, and with it the same last bits, whatever the shards.
+    batches = _batches(samples, _samples_per_batch(settings, runtime))[shard::shards]
+    return Plan(
+        samples=tuple(sample for batch in batches for sample in batch),
+        settings=settings,
+        runtime=runtime,
+        guide=guide,
+        evaluators=evaluators,
+        folder=folder,
+        published_figures=values["published_figures"],
+        dry_run=values["dry_run"],
+    )
+
+
+def _objective(values: object, sign: object) -> ObjectiveSettings:
+    """The settings of the group `objective`: two that each objective has, and the weight of each further term."""
+    group = check_names(values, ("aesthetic", "clip"), "objective", optional=(*VIEW_TERMS, *IMAGE_TERMS))
+    others = [name for name in group if name not in ("aesthetic", "clip")]
+    settings = ObjectiveSettings(
+        aesthetic=build(Schedule, group["aesthetic"], "objective.aesthetic"),
+        aesthetic_sign=convert(int, sign, "method.aesthetic_sign"),
+        clip=convert(float, group["clip"], "objective.clip"),
+        others={name: convert(float, group[name], f"objective.{name}") for name in others},
+    )
+    check_ranges(settings)
+    return settings
+
+
+def _check_method(settings: Settings, guide: GuideChoice) -> None:
+    """Sees that the settings can be combined."""
+    if settings.objective.aesthetic_sign and not guide.rates:
+        raise UserError(
+            "method: expected das, since this guide has no quality head and cannot rate pictures, got another method; "
+            "use method=das, or give models.head=path."
+        )
+    if settings.views.crops and settings.randomness == "published":
+        raise UserError(
+            f"views.crops: expected 0 with randomness=published, whose program has no crops, got "
+            f"{settings.views.crops}; use randomness=per_sample."
+        )
+
+
+def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:
+    """Every prompt with every seed, those with a seed of their own with that alone."""
+    if len(seeds) > 1 and all(prompt.seed is not None for prompt in prompts):
+        log.warning("seeds: %d of them are not used, since every prompt has a seed of its own", len(seeds))
+    pairs = [(prompt, seed) for seed in seeds for prompt in prompts if prompt.seed is None]
+    pairs += [(prompt, prompt.seed) for prompt in prompts if prompt.seed is not None]
+    places: dict[tuple[object, int], str] = {}
+    for prompt, seed in pairs:
+        for what, got in ((prompt.id, prompt.id), ((prompt.positive, prompt.negative), "the same texts")):
+            before = places.setdefault((what, seed), prompt.where)
+            if before != prompt.where:
+                raise UserError(
+                    f"{prompt.where}: expected each prompt with a seed once, got {got} with {seed} as in {before} "
+                    "already; change its seed."
+                )
+    return pairs
+
+
+def _shard(shard: object, shards: object) -> tuple[int, int]:
+    if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
+        raise UserError(f"shards: expected a whole number from 1, got {shards!r}; 1 makes all samples.")
+    if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < shards:
+        raise UserError(
+            f"shard: expected a whole number from 0 to {shards - 1} with shards={shards}, got {shard!r}; run all of "
+            f"them with -m shard={','.join(map(str, range(min(shards, 4))))}{',…' if shards > 4 else ''}."
+        )
+    return shard, shards
+
+
+def _seeds(seeds: object) -> list[int]:
+    if not isinstance(seeds, list) or not seeds:
+        raise UserError(f"seeds: expected at least one whole number in brackets, got {seeds!r}; give 'seeds=[42]'.")
+    for seed in seeds:
+        if not is_seed(seed):
+            raise UserError(
+                f"seeds: expected whole numbers from 0 below 2**63, got {seed!r}; give for instance 'seeds=[1,2,3]'."
+            )
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise UserError(f"seeds: expected each seed once, got {', '.join(map(str, repeated))} repeated; remove it.")
+    return seeds
+
+
+def _check_words(prompts: Sequence[Prompt], guide: GuideChoice) -> None:
+    places: dict[str, str] = {}
+    for prompt in prompts:
+        for where, texts in ((prompt.where, prompt.positive), (prompt.where_negative, prompt.negative)):
+            for text in texts:
+                places.setdefault(text, where)
+    for text in guide.without_content(list(places)):
+        near = [known for word in guide.lost_words(text) for known in guide.nearest_words(word)][:3]
+        meant = f"did you mean {' or '.join(near)}? Else " if near else ""
+        raise UserError(
+            f"{places[text]}: expected words that the guide knows, got only unknown ones in {text!r}; "
+            f"{meant}{guide.advice}."
+        )

@@ -1,0 +1,101 @@
+"""Ranges of the method's settings; messages call them as the configuration does."""
+
+from __future__ import annotations
+
+import math
+from functools import singledispatch
+
+from das_ag.errors import UserError
+from das_ag.synthesis.objective import ObjectiveSettings
+from das_ag.synthesis.optimiser import AscentSettings
+from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS, PyramidSettings
+from das_ag.synthesis.resize import INTERPOLATIONS
+from das_ag.synthesis.schedules import KINDS, Schedule
+from das_ag.synthesis.views import ViewSettings
+
+MAX_LEARNING_RATE = 1000.0
+"""Far beyond any use; float32 overflows beyond 1e38."""
+
+
+@singledispatch
+def check_ranges(_settings: object) -> None:
+    """Sees that settings can be used; of other objects nothing is asked.
+
+    Raises:
+        UserError: one is out of its range.
+    """
+
+
+@check_ranges.register
+def _(s: PyramidSettings) -> None:
+    choices = {"levels": LEVELS, "combine": COMBINE, "initial": INITIAL, "interpolation": INTERPOLATIONS,
+               "gamut": GAMUTS}  # fmt: skip
+    for name, allowed in choices.items():
+        got = getattr(s, name)
+        if got not in allowed:
+            raise UserError(f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them.")
+    if s.canvas_px < 1:
+        raise UserError(f"pyramid.canvas_px: expected at least 1, got {s.canvas_px}; raise it.")
+    if not 1 <= s.max_level_px <= s.canvas_px:
+        raise UserError(
+            f"pyramid.max_level_px: expected from 1 to the canvas' {s.canvas_px} px, got {s.max_level_px}; lower it or "
+            "raise pyramid.canvas_px."
+        )
+    for name, value in (("gamut_gain", s.gamut_gain), ("pyramid.initial_scale", s.initial_scale)):
+        if not 0 < value < math.inf:
+            raise UserError(f"{name}: expected a number above 0, got {value}; 1 is a place to start.")
+
+
+@check_ranges.register
+def _(s: ViewSettings) -> None:
+    if s.count < 1:
+        raise UserError(f"views.count: expected at least 1, got {s.count}; the published value is 8.")
+    if s.max_shift_px < 0:
+        raise UserError(f"views.max_shift_px: expected at least 0, got {s.max_shift_px}; raise it.")
+    for name, schedule in (("noise", s.noise), ("colour_shift", s.colour_shift)):
+        if min(schedule.start, schedule.end) < 0:
+            raise UserError(f"views.{name}: expected start and end of at least 0, got {schedule}; raise them.")
+    if not 0 <= s.crops <= 1:
+        raise UserError(f"views.crops: expected a share from 0 to 1, got {s.crops}; 0.5 makes half of the views.")
+    if not 0 < s.crop_size[0] <= s.crop_size[1] <= 1:
+        raise UserError(
+            f"views.crop_size: expected two shares of the canvas, the smaller first, got {list(s.crop_size)}; try "
+            "[0.4,0.9]."
+        )
+
+
+@check_ranges.register
+def _(s: ObjectiveSettings) -> None:
+    if min(s.aesthetic.start, s.aesthetic.end) < 0:
+        raise UserError(
+            f"objective.aesthetic: expected start and end of at least 0, got {s.aesthetic.start} and "
+            f"{s.aesthetic.end}; the method gives the sign."
+        )
+    if s.aesthetic_sign not in (-1, 0, 1):
+        raise UserError(f"aesthetic_sign: expected -1, 0 or 1, got {s.aesthetic_sign}; choose a method.")
+    for name, weight in {"clip": s.clip, **s.others}.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UserError(f"objective.{name}: expected a weight of at least 0, got {weight}; change it.")
+
+
+@check_ranges.register
+def _(s: AscentSettings) -> None:
+    if s.steps < 1:
+        raise UserError(f"steps: expected at least 1, got {s.steps}; the published value is 200.")
+    if not 0 < s.learning_rate <= MAX_LEARNING_RATE:  # NaN fails too
+        raise UserError(
+            f"learning_rate: expected above 0 and at most {MAX_LEARNING_RATE}, got {s.learning_rate}; the published "
+            "value is 0.05."
+        )
+    if not all(0 <= beta < 1 for beta in s.betas):
+        raise UserError(f"betas: expected two numbers from 0 to below 1, got {s.betas}; change them.")
+
+
+@check_ranges.register
+def _(s: Schedule) -> None:
+    if s.kind not in KINDS:
+        raise UserError(f"schedule: expected one of {', '.join(KINDS)}, got {s.kind!r}; choose one of them.")
+    if not (math.isfinite(s.start) and math.isfinite(s.end)):
+        raise UserError(f"schedule: expected finite start and end, got {s.start} and {s.end}; change them.")
+    if s.kind.startswith("exponential") and not 0 < s.rate < 1:
+        raise UserError(f"schedule.rate: expected between 0 and 1, got {s.rate}; 0.03 is a published value.")

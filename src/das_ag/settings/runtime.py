@@ -1,0 +1,83 @@
+"""The machine that a run asks for: device, threads, determinism, batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from das_ag.errors import UserError
+from das_ag.models.precision import dtype_of
+from das_ag.settings.cores import count_cores
+from das_ag.settings.environment import check_determinism
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """Where and how samples are made; of this, precision and deterministic alone determine an image.
+
+    Attributes:
+        deterministic: whether only algorithms may be used that give the same bytes each time.
+        device: one of `DEVICES`; `auto` takes cuda where it is there, else cpu.
+        precision: of the guide's image tower, a key of `PRECISIONS`.
+        threads: of the CPU; None for as many as it has cores that may be used.
+        samples_per_batch: samples optimised together.
+        views_per_pass: views of all those samples that pass the encoder together.
+        checkpoint_steps: steps after which the state of a batch is kept on disk, again and again; 0 for never.
+    """
+
+    deterministic: bool
+    device: str
+    precision: str
+    threads: int | None
+    samples_per_batch: int
+    views_per_pass: int
+    checkpoint_steps: int
+
+    def __post_init__(self) -> None:
+        if self.device not in DEVICES:
+            raise UserError(
+                f"runtime.device: expected one of {', '.join(DEVICES)}, got {self.device!r}; choose one of them."
+            )
+        if self.samples_per_batch < 1:
+            raise UserError(
+                f"runtime.samples_per_batch: expected at least 1, got {self.samples_per_batch}; "
+                "1 needs the least memory."
+            )
+        if self.views_per_pass < 1:
+            raise UserError(
+                f"runtime.views_per_pass: expected at least 1, got {self.views_per_pass}; fewer need less memory."
+            )
+        if self.threads is not None and self.threads < 1:
+            raise UserError(
+                f"runtime.threads: expected at least 1, got {self.threads}; null takes as many as there are cores."
+            )
+        if self.checkpoint_steps < 0:
+            raise UserError(
+                f"runtime.checkpoint_steps: expected 0 or more, got {self.checkpoint_steps}; 0 keeps no checkpoints."
+            )
+        dtype_of(self.precision, "runtime.precision")
+        if self.deterministic:
+            check_determinism()
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads of the CPU, counted where no number is asked for."""
+        return self.threads or count_cores()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `mps` only where it is asked for, since nobody has tried it (note/reproducibility.md).
+
+    Raises:
+        UserError: it is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device("cuda" if there["cuda"] else "cpu")
+    if not there[name]:
+        found = ", ".join(device for device in there if there[device])
+        raise UserError(f"runtime.device: expected {name}, but torch finds only {found} here; use runtime.device=auto.")
+    return torch.device(name)

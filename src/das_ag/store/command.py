@@ -1,0 +1,111 @@
+"""The command that makes a sample again, from what the store says about it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from das_ag.methods import METHODS
+from das_ag.store.samples import Sample, with_later
+
+_FOLDED = ("family", "aesthetic_sign")
+"""Settings that a choice of a group stands for."""
+
+PLACES = {
+    "canvas_px": "pyramid.canvas_px",
+    "gamut": "pyramid.gamut",
+    "gamut_gain": "pyramid.gamut_gain",
+    **{option: f"ascent.{option}" for option in ("steps", "learning_rate", "betas")},
+    **{f"runtime.{option}": option for option in ("precision", "deterministic")},
+    **{f"models.{option}": f"guide.{option}" for option in ("name", "image_size_px", "attention", "guide_dropout")},
+    "models": "guide.family",
+}
+"""Where a sample's settings hold an option of the command line, unless under its own name."""
+
+UNRECORDED = {"deterministic": True}
+"""What versions without these settings did, and did not record."""
+
+_READ_AS_OTHERS = re.compile(r"\d+|true|false|null|nan|inf", re.IGNORECASE)
+"""Words that Hydra reads as numbers, truths or nothing where they stand without quotes."""
+
+
+def command_of(sample: Sample) -> str:
+    """One line for bash that makes the image again, with the same key, under outputs/again.
+
+    Every setting is written out, so that it holds whatever the defaults come to be. Weights of one's own are looked
+    for where the environment says, as always.
+    """
+    if version := sample.only_by_version:
+        return f"# only version {version} of das-ag has the models that made it"
+    family = sample.settings["guide"]["family"]
+    program = "uv run --extra paper python run.py" if family == "openai_clip" else "uv run python run.py"
+    return " ".join([program, *map(shlex.quote, overrides_of(sample))])
+
+
+def overrides_of(sample: Sample) -> list[str]:
+    """What composes to the sample's settings, as Hydra takes it, not yet quoted for a shell."""
+    settings = with_later({**UNRECORDED, **sample.settings})
+    method = _choice_of_method(sample.method, settings["objective"]["aesthetic_sign"])
+    return [
+        f"method={method}",
+        *([f"method.name={hydra_value(sample.method)}"] if sample.method != method else []),
+        f"models={settings['guide']['family']}",
+        f"seeds=[{sample.seed}]",
+        *prompt_overrides(sample.prompt_id, sample.positive, sample.negative),
+        *_group("models", settings["guide"]),
+        *_group("pyramid", settings["pyramid"]),
+        *_group("views", settings["views"]),
+        *_group("objective", {name: value for name, value in settings["objective"].items() if value is not None}),
+        *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
+        f"runtime.precision={settings['precision']}",
+        *([] if settings["deterministic"] else ["runtime=fast"]),
+        f"randomness={settings['randomness']}",
+        "name=again",  # in the sample's own store it would be found finished
+    ]
+
+
+def _choice_of_method(name: str, aesthetic_sign: int) -> str:
+    """The choice of `method=` with that sign: the one of that name, or else the first."""
+    fitting = [method.name for method in METHODS.values() if method.aesthetic_sign == aesthetic_sign]
+    return name if name in fitting else fitting[0]
+
+
+def prompt_overrides(prompt_id: str, positive: Sequence[str], negative: Sequence[str]) -> list[str]:
+    """What composes to one prompt of that id with these texts."""
+    texts = hydra_value(positive[0] if len(positive) == 1 else positive)
+    if not re.fullmatch(r"[A-Za-z][\w.-]*", prompt_id) or _READ_AS_OTHERS.fullmatch(prompt_id):
+        named = f"prompts.positive=[{{id: {_quoted(prompt_id)}, prompt: {texts}}}]"
+    else:
+        named = f"prompts.positive={{{prompt_id}: {texts}}}"
+    return ["prompts=own", named, *([f"prompts.negative={hydra_value(negative)}"] if negative else [])]
+
+
+def _group(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    for option, value in settings.items():
+        if option not in _FOLDED:
+            yield f"{name}.{option}={hydra_value(value)}"
+
+
+def hydra_value(value: Any) -> str:
+    """A value in Hydra's grammar; words of a configuration need no quotes, all other texts have them."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {hydra_value(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(hydra_value, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")
+    if isinstance(value, str) and (not re.fullmatch(r"[a-z][a-z_]*", value) or _READ_AS_OTHERS.fullmatch(value)):
+        return _quoted(value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _quoted(text: str) -> str:
+    """A text between double quotes that neither OmegaConf nor Hydra reads anything into.
+
+    Backslashes count only in front of what they could escape: of `${` for OmegaConf, of a quote for Hydra.
+    """
+    if "${" in text:
+        text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    return '"' + re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), text) + '"'

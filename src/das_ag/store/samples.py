@@ -1,0 +1,204 @@
+"""What a sample is: asked for, and finished."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from das_ag.errors import UserError
+from das_ag.store.files import canonical
+
+KEY_LENGTH = 12
+SAMPLES = "samples"
+"""Subfolder of a store with a folder for each method, and in it one for each sample."""
+IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
+
+
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "pyramid": {"gamut_gain": 4.0, "initial_scale": 1.0},
+    "views": {"crops": 0.0, "crop_size": [0.4, 0.9]},
+    "objective": {"highlights": 0.0},
+}
+"""Settings that samples of version 0.1.0 do not record, and the values at which they change nothing.
+
+A sample's key leaves a setting out that has this value, so that older samples keep their keys.
+"""
+
+
+FROM_TEXTS_ALONE = 5
+"""The first revision whose random numbers come from seed and texts, and no more from the prompt's short name."""
+
+REMOVED = {"embedded": "0.1.0"}
+"""Families of guides that earlier versions had, and the last version with each."""
+
+
+def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those of `LATER` that change nothing."""
+    return {
+        group: {
+            name: value for name, value in values.items() if name not in LATER[group] or value != LATER[group][name]
+        }
+        if group in LATER and isinstance(values, Mapping)
+        else values
+        for group, values in settings.items()
+    }
+
+
+def with_later(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of any version with those of `LATER` filled in."""
+    return {
+        group: {**LATER[group], **values} if group in LATER and isinstance(values, Mapping) else values
+        for group, values in settings.items()
+    }
+
+
+def without_weight(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in which nothing is said of how the aesthetic score is weighed where it is not, as in DAS."""
+    objective = settings.get("objective")
+    if not isinstance(objective, Mapping) or objective.get("aesthetic_sign") != 0 or "aesthetic" not in objective:
+        return dict(settings)
+    return {**settings, "objective": {**objective, "aesthetic": None}}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image to make, or made.
+
+    Attributes:
+        method: a name in `das_ag.methods.METHODS`, or one that the run gave it.
+        prompt_id: short name of the prompt.
+        positive, negative: texts of the prompts.
+        seed: of the random numbers.
+        settings: everything else that determines the image, ready for JSON.
+    """
+
+    method: str
+    prompt_id: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    seed: int
+    settings: Mapping[str, Any]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """SHA-256 of all that determines the image, hexadecimal."""
+        identity = self.identity()
+        if self.settings.get("revision", 0) >= FROM_TEXTS_ALONE:
+            del identity["prompt_id"]
+        return hashlib.sha256(canonical(identity).encode()).hexdigest()
+
+    @property
+    def only_by_version(self) -> str | None:
+        """The version that has the networks which guided it, if this one has not."""
+        guide = self.settings.get("guide")
+        return REMOVED.get(str(guide.get("family"))) if isinstance(guide, Mapping) else None
+
+    @property
+    def all_settings(self) -> dict[str, Any]:
+        """Its settings with those of `LATER` filled in."""
+        return with_later(self.settings)
+
+    @property
+    def folder(self) -> Path:
+        """Relative to the store."""
+        return Path(SAMPLES, self.method, f"{self.prompt_id}-seed{self.seed}-{self.key[:KEY_LENGTH]}")
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{self.method} {self.prompt_id} seed {self.seed}"
+
+    @classmethod
+    def from_identity(cls, identity: Mapping[str, Any]) -> Sample:
+        """The sample of which `identity` tells; raises KeyError or TypeError where it tells too little."""
+        return cls(
+            method=identity["method"],
+            prompt_id=identity["prompt_id"],
+            positive=tuple(identity["positive"]),
+            negative=tuple(identity["negative"]),
+            seed=identity["seed"],
+            settings=identity["settings"],
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What was asked for, in plain values."""
+        return {
+            "method": self.method,
+            "prompt_id": self.prompt_id,
+            "positive": list(self.positive),
+            "negative": list(self.negative),
+            "seed": self.seed,
+            "settings": dict(self.settings),
+        }
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a sample was computed together with others: no part of its key, though last bits may depend on it.
+
+    Matrices of another shape, other rows of a matrix, and sums shared out to other threads may round differently.
+
+    Attributes:
+        samples_per_batch: samples that were optimised together.
+        row: its place among them.
+        views_per_pass: views of all of them that passed the encoder together.
+        threads: of the CPU.
+    """
+
+    samples_per_batch: int
+    row: int
+    views_per_pass: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished sample as read from the store.
+
+    Attributes:
+        folder: relative to the store.
+        sample: what was asked for.
+        result: numbers of the finished image by the guide: guide_aesthetic_score, clip_positive, clip_negative.
+        image_sha256, trace_sha256: of image.png and trace.csv.
+        scores: by evaluator: {"score": …, "digest": …}, for this very image.
+        provenance: where and how it was made.
+    """
+
+    folder: Path
+    sample: Sample
+    result: Mapping[str, float]
+    image_sha256: str
+    trace_sha256: str
+    scores: Mapping[str, Mapping[str, Any]]
+    provenance: Mapping[str, Any]
+
+    @property
+    def placement(self) -> Placement | None:
+        """How it was computed; None where an earlier version made it, which did not keep that."""
+        names = [field.name for field in dataclasses.fields(Placement)]
+        if any(name not in self.provenance for name in names):
+            return None
+        return Placement(**{name: self.provenance[name] for name in names})
+
+    @property
+    def image(self) -> Path:
+        """The image's path relative to the store."""
+        return self.folder / IMAGE
+
+
+def check_family(sample: Sample) -> None:
+    """Sees that this version still has the networks that guided a sample.
+
+    Raises:
+        UserError: only an earlier version has them.
+    """
+    if version := sample.only_by_version:
+        raise UserError(
+            f"{sample.name}: version {version} of das-ag made it with models that this version no longer has; use that "
+            "version."
+        )
