@@ -26,12 +26,12 @@ from tiny_models import TinyJudgeChoice
 from das_ag import sweep
 from das_ag.errors import UserError
 from das_ag.evaluation.evaluate import evaluate
+from das_ag.generation import guide as guides
 from das_ag.generation.batch import guide_of
 from das_ag.generation.generate import Outcome, generate
 from das_ag.generation.guide import load_guide, release_guide
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.clip import save_random_clip
-from das_ag.models.guides import openai_clip as guides
 from das_ag.settings.plan import make_plan
 from das_ag.store.store import Store
 
@@ -101,7 +101,7 @@ def test_settings_are_the_published_ones(compose_paper):
     assert (config.models.name, config.models.guide_dropout, config.models.attention) == ("ViT-L/14", True, "sdpa")
     assert config.runtime == {
         "deterministic": True, "device": "auto", "precision": "float32", "threads": None,
-        "samples_per_batch": 6, "views_per_pass": 4, "checkpoint_steps": 20,
+        "samples_per_batch": 1, "views_per_pass": 4, "checkpoint_steps": 20,
     }  # fmt: skip
     assert list(config.evaluator) == ["aesthetic_v2_5"]
     assert list(config.prompts.positive) == ["mona_lisa", "tokyo_tower", "mt_fuji", "geisha"]

@@ -118,7 +118,7 @@ def test_each_packaged_network_has_its_head(network):
     assert head.rate_features(torch.zeros(1, WIDTH)).isfinite()
     assert head.about["network"] == network
     assert len(head.about["kinds"]) == 9
-    assert head.about["photos"] == 400
+    assert head.about["photos"] == {"guide": 600, "judge": 200}[head.about["role"]]
 
 
 def test_other_networks_have_none():

@@ -28,7 +28,7 @@ Role = Literal["guide", "judge"]
 Side = tuple[float, float]
 
 PHOTO_PX = 240
-PARTS: dict[str, float] = {"held out": 0.2, "guide": 0.4, "judge": 0.4}
+PARTS: dict[str, float] = {"held out": 0.2, "guide": 0.6, "judge": 0.2}
 FEWEST_PHOTOS = 25
 FOLDS = 5
 """Of the cross-validation over a role's photos that chooses the ridge."""
