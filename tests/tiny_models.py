@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
+from das_ag.models.registry import EvaluatorChoice, GuideChoice
 
 SHAPES = ("circle", "ring", "square", "diamond", "triangle", "cross", "star", "heart", "crescent", "arrow")
 COLOURS = (
@@ -81,9 +81,6 @@ class TinyNetwork:
     def release_texts(self) -> None:
         """The word vectors are too small to matter."""
 
-    def lost_words(self, text: str) -> tuple[str, ...]:
-        return lost_words(text)
-
 
 class TinyJudge:
     """Rates finished images by features of its own."""
@@ -117,19 +114,10 @@ def lost_words(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class TinyGuideChoice:
+class TinyGuideChoice(GuideChoice):
     """A `GuideChoice` of the tiny network."""
 
-    family: str
-
-    rates: ClassVar = True
     advice: ClassVar = "use words like “a red circle on a blue background”"
-
-    def identity(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    def check(self, device: torch.device, dtype: torch.dtype) -> None:
-        pass
 
     def digests(self) -> dict[str, str]:
         return {"guide": digest_of(GUIDE_SEED)}
@@ -147,20 +135,12 @@ class TinyGuideChoice:
         network = TinyNetwork(GUIDE_SEED, device, dtype)
         return network, network
 
-    def draw_initial_weights(self, image_text: TinyNetwork) -> None:
-        pass
-
 
 @dataclass(frozen=True)
-class TinyJudgeChoice:
+class TinyJudgeChoice(EvaluatorChoice):
     """An `EvaluatorChoice` of the tiny judge."""
 
     title: ClassVar = "Tiny judge"
-    remark: ClassVar = ""
-    may_guide: ClassVar = True
-
-    def check(self, device: torch.device) -> None:
-        pass
 
     def digest(self) -> str:
         return digest_of(JUDGE_SEED)

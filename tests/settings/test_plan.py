@@ -387,7 +387,11 @@ def test_no_setting_is_missing_from_the_list_above(compose):
     assert found | {"prompts.positive"} == {*ALWAYS_THERE, "models.kind", "evaluator.tiny.kind"}
 
 
-@pytest.mark.parametrize("name", ALWAYS_THERE)
+TERMS = {"objective.total_variation", "objective.l1", "objective.highlights"}
+"""Those that are not listed are not measured."""
+
+
+@pytest.mark.parametrize("name", [name for name in ALWAYS_THERE if name not in TERMS])
 def test_every_setting_is_read(compose, name):
     """What nothing reads could be taken away unnoticed."""
     config = compose()
@@ -397,6 +401,16 @@ def test_every_setting_is_read(compose, name):
     with pytest.raises(UserError, match=r"expected|not found") as error:
         make_plan(config)
     assert leaf in str(error.value)
+
+
+@pytest.mark.parametrize("name", sorted(TERMS))
+def test_a_term_that_is_not_listed_is_neither_measured_nor_recorded(compose, name):
+    config, leaf = compose(), name.removeprefix("objective.")
+    OmegaConf.set_struct(config, value=False)
+    del config.objective[leaf]
+    plan = make_plan(config)
+    assert {f"objective.{term}" for term in plan.settings.objective.others} == TERMS - {name}
+    assert leaf not in plan.samples[0].settings["objective"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -483,7 +497,10 @@ ERRORS = [
     ),
     (["models.kind=tiny_models.Guide"], ["models.kind: ", "a dataclass Guide in tiny_models, found none"]),
     (["models.kind=tiny_models.TinyNetwork"], ["models.kind: ", "a dataclass TinyNetwork in tiny_models, found none"]),
-    (["models.kind=test_plan.HalfAGuide"], ["models.kind: ", "a GuideChoice, got test_plan.HalfAGuide", "implement"]),
+    (
+        ["models.kind=test_plan.HalfAGuide"],
+        ["models.kind: ", "a GuideChoice, got test_plan.HalfAGuide", "derive"],
+    ),
     (["evaluator.tiny.kind=null"], ["evaluator.tiny.kind: ", "the dotted name of a class", "got 'None'"]),
     (["evaluator.tiny.kind=tiny_models.TinyWords"], ["evaluator.tiny.kind: ", "a dataclass TinyWords in tiny_models"]),
     (["~evaluator.tiny"], ["evaluator: ", "aesthetic_v2_5, imagenet", "got {}", "choose"]),

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from das_ag.errors import UserError
+from das_ag.generation import machine as machine_module
 from das_ag.generation.machine import provenance, set_up
 from das_ag.models.precision import dtype_of
 from das_ag.settings import cores as cores_module
-from das_ag.settings import runtime as runtime_module
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 
 FOUR = [(0, 0), (0, 1), (0, 2), (0, 3)]
@@ -145,7 +145,7 @@ def test_a_container_has_as_many_cores_as_it_is_given_time_of(settings, machine,
 def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, machine, caplog):
     """Bytes may depend on their number, so that an image is made again with as many as it was made with."""
     machine(FOUR, usable=[0, 1])
-    runtime_module._warn_of_threads.cache_clear()
+    machine_module._warn_of_threads.cache_clear()
     for threads in (1, 2, None, 3, 1, 3):
         set_up(settings(threads=threads))
         assert torch.get_num_threads() == (threads or 2)
@@ -166,7 +166,7 @@ def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, 
 )
 def test_bfloat16_that_the_processor_only_imitates_is_warned_of(settings, monkeypatch, caplog, capabilities, warned):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    runtime_module._warn_of_bfloat16.cache_clear()
+    machine_module._warn_of_bfloat16.cache_clear()
     for precision in ("float32", "bfloat16", "bfloat16"):
         set_up(settings(precision=precision, device="cpu"))
     messages = [record.getMessage() for record in caplog.records if "bfloat16" in record.getMessage()]

@@ -24,7 +24,7 @@ class LoadedGuide:
 
     def __init__(self, choice: GuideChoice, device: torch.device, dtype: torch.dtype) -> None:
         image_text, rater = choice.load(device, dtype)
-        self._image_text, self._can_read = image_text, True
+        self._choice, self._image_text, self._can_read = choice, image_text, True
         self.text_features: dict[str, Tensor] = {}
         self.lost_words: dict[str, tuple[str, ...]] = {}
         rate_features = rater.rate_features if choice.rates else None
@@ -42,7 +42,7 @@ class LoadedGuide:
             if text not in self.text_features:
                 # One at a time: in company a text's last bits may change.
                 self.text_features[text] = self._image_text.encode_texts([text])[0]
-                self.lost_words[text] = self._image_text.lost_words(text)
+                self.lost_words[text] = self._choice.lost_words(text)
 
     def release_texts(self) -> None:
         """Gives the memory of the text tower back; what was read stays known."""

@@ -82,10 +82,6 @@ class OpenAIClip:
         tokens = clip_package().tokenize(list(texts), self.architecture["context_length"], truncate=True)
         return F.normalize(self._text.encode_text(tokens.to(self._device)), dim=-1)
 
-    def lost_words(self, text: str) -> tuple[str, ...]:
-        """Words beyond the model's context."""
-        return lost_words(text, self.architecture["context_length"])
-
     def release_texts(self) -> None:
         """Gives the text tower's memory back; `encode_texts` works no more."""
         self._text = None

@@ -26,9 +26,6 @@ class ImageTextModel(Protocol):
     def release_texts(self) -> None:
         """Gives the memory of the text tower back, once all texts are encoded."""
 
-    def lost_words(self, text: str) -> tuple[str, ...]:
-        """Words of `text` that `encode_texts` does not see: unknown to the model, or beyond its length."""
-
 
 class FeatureRater(Protocol):
     """An aesthetic head on the features of an `ImageTextModel`: what guides."""

@@ -75,10 +75,6 @@ class ImagenetGuide:
         """L2-normalised features to photographic quality, about 7 for a clean photo; 0 where there is no head."""
         return self._head.rate_features(features) if self._head else features.new_zeros(len(features))
 
-    def lost_words(self, text: str) -> tuple[str, ...]:
-        """Words that name no class."""
-        return words.read_text(text).unknown
-
     def release_texts(self) -> None:
         """There is no text tower."""
 

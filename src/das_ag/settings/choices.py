@@ -42,12 +42,11 @@ def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
     }
 
 
-def _choose(
-    protocol: type, classes: Mapping[str, str], name: object, options: object, *, option: str, place: str
-) -> Any:
+def _choose(base: type, classes: Mapping[str, str], name: object, options: object, *, option: str, place: str) -> Any:
     """An instance of the class that the options give as `kind`, else of the class with that name.
 
     Args:
+        base: class that it must derive from.
         classes: dotted names of classes by short name.
         options: fields of the class, and perhaps `kind`: a short name, or the dotted name of a class from elsewhere.
         option, place: in the configuration, of the name and of the options.
@@ -57,10 +56,12 @@ def _choose(
         options = {key: value for key, value in options.items() if key != "kind"}
     else:
         kind = check_choice(name, classes, option)
-    choice: Any = build(_import_class(classes.get(kind, kind), f"{place}.kind"), options, place)
-    if kind not in classes and not isinstance(choice, protocol):
-        raise UserError(f"{place}.kind: expected a {protocol.__name__}, got {kind}; implement all of that protocol.")
-    return choice
+    found = _import_class(classes.get(kind, kind), f"{place}.kind")
+    if not issubclass(found, base):
+        raise UserError(f"{place}.kind: expected a {base.__name__}, got {kind}; derive it from {base.__module__}.")
+    if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
+        raise UserError(f"{place}.kind: expected {missing} of {base.__name__}, got {kind} without; define it.")
+    return build(found, options, place)
 
 
 def _import_class(dotted: str, option: str) -> type:

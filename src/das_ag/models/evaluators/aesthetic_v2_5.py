@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar
 
+from typing_extensions import override
+
+from das_ag.models.registry import EvaluatorChoice
+
 if TYPE_CHECKING:
     import torch
 
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AestheticV25Choice:
+class AestheticV25Choice(EvaluatorChoice):
     """Aesthetic Predictor v2.5.
 
     Attributes:
@@ -33,8 +37,6 @@ class AestheticV25Choice:
     precision: str
 
     title: ClassVar = "Aesthetic Predictor v2.5"
-    remark: ClassVar = ""
-    may_guide: ClassVar = True
 
     def files(self) -> tuple[HubFolder, WeightFile]:
         """Where SigLIP and the head lie."""
@@ -49,31 +51,31 @@ class AestheticV25Choice:
 
         return dtype_of(self.precision, "evaluator.aesthetic_v2_5.precision")
 
+    @override
     def check(self, device: torch.device) -> None:
-        """See `EvaluatorChoice`."""
         from das_ag.models.attention import check_kernel
 
         check_kernel(self.attention, "evaluator.aesthetic_v2_5.attention", device, self.dtype)
 
+    @override
     def digest(self) -> str:
-        """See `EvaluatorChoice`."""
         weights = self.weights()
         determining = [*weights.values(), self.attention, self.precision]
         return hashlib.sha256(json.dumps(determining).encode()).hexdigest()
 
+    @override
     def weights(self) -> dict[str, str]:
-        """See `EvaluatorChoice`."""
         siglip, head = self.files()
         siglip.fetch()
         head.fetch()
         return {"siglip": siglip.digest(), "siglip_config": siglip.config_digest(), "head": head.digest()}
 
+    @override
     def version(self) -> str:
-        """See `EvaluatorChoice`."""
         return f"{metadata.version('aesthetic-predictor-v2-5')}, transformers {metadata.version('transformers')}"
 
+    @override
     def load(self, device: torch.device) -> AestheticModel:
-        """See `EvaluatorChoice`."""
         from das_ag.models.aesthetic_v2_5 import AestheticV25
 
         siglip, head = self.files()

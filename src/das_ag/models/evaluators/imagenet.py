@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, ClassVar
 
+from das_ag.models.registry import EvaluatorChoice
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,7 +19,7 @@ JUDGE_REVISION = 1
 
 
 @dataclass(frozen=True)
-class ImagenetJudgeChoice:
+class ImagenetJudgeChoice(EvaluatorChoice):
     """A classifier of photographs that judges.
 
     Attributes:
@@ -53,9 +55,6 @@ class ImagenetJudgeChoice:
             "strangers."
         )
         return f"{rates if self._rates else ''}{recognises}{sibling if 'efficientnet_lite' in self.name else ''}"
-
-    def check(self, device: torch.device) -> None:
-        """It works on every device."""
 
     def digest(self) -> str:
         """Of network, head, names of the classes, and of how an image is prepared."""

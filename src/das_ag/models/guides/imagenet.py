@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from das_ag.errors import UserError
+from das_ag.models.registry import GuideChoice
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ LEAST_PX = 32
 
 
 @dataclass(frozen=True)
-class ImagenetChoice:
+class ImagenetChoice(GuideChoice):
     """A classifier of photographs that guides.
 
     Attributes:
@@ -29,7 +29,6 @@ class ImagenetChoice:
         head: file of a quality head; None for the one in the package.
     """
 
-    family: str
     name: str
     checkpoint: str | None
     image_size_px: int | None
@@ -47,8 +46,7 @@ class ImagenetChoice:
 
     def identity(self) -> dict[str, Any]:
         """The options, with the size as a number."""
-        options = dataclasses.asdict(self) | {"image_size_px": self._size_px()}
-        return {name: value for name, value in options.items() if name not in self.places}
+        return super().identity() | {"image_size_px": self._size_px()}
 
     def _size_px(self) -> int:
         from das_ag.models.classifier import check_name, own_size_px
@@ -97,6 +95,3 @@ class ImagenetChoice:
             self.name, self.checkpoint, image_size_px=size_px, head=head, device=device, dtype=dtype
         )  # fmt: skip
         return guide, guide
-
-    def draw_initial_weights(self, image_text: ImageTextModel) -> None:
-        """Nothing: the published program knows no such network."""

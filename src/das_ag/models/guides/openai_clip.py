@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
 
 from das_ag.errors import UserError
+from das_ag.models.registry import GuideChoice
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OpenAIClipChoice:
+class OpenAIClipChoice(GuideChoice):
     """OpenAI's CLIP and the LAION head on its features.
 
     Attributes:
@@ -31,24 +32,16 @@ class OpenAIClipChoice:
         guide_dropout: whether the head's dropout stays on while it guides, as in the published program.
     """
 
-    family: str
     name: str
     path: str | None
     head_path: str | None
     attention: str
     guide_dropout: bool
 
-    rates: ClassVar = True
-    advice: ClassVar = "write a text"
     places: ClassVar = ("name", "path", "head_path")
-    """Options that only say where weights lie, which their digests tell better."""
 
-    def identity(self) -> dict[str, Any]:
-        """See `GuideChoice`."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in self.places}
-
+    @override
     def check(self, device: torch.device, dtype: torch.dtype) -> None:
-        """See `GuideChoice`."""
         from das_ag.models.attention import check_kernel
 
         check_kernel(self.attention, "models.attention", device, dtype)
@@ -63,19 +56,15 @@ class OpenAIClipChoice:
 
         return {"clip": clip_file(self.name, self.path), "head": laion_file(self.head_path)}
 
+    @override
     def digests(self) -> dict[str, str]:
-        """See `GuideChoice`."""
         files = self.files()
         for file in files.values():
             file.fetch()
         return {role: file.digest() for role, file in files.items()}
 
-    def without_content(self, texts: Sequence[str]) -> list[str]:
-        """See `GuideChoice`; CLIP has read everything."""
-        return [text for text in texts if not text.split()]
-
+    @override
     def lost_words(self, text: str) -> tuple[str, ...]:
-        """See `GuideChoice`; the context is that of every CLIP which OpenAI published."""
         from das_ag.models import clip
 
         try:
@@ -83,12 +72,8 @@ class OpenAIClipChoice:
         except UserError:  # without CLIP's package nothing can be made either, which is told elsewhere
             return ()
 
-    def nearest_words(self, word: str) -> tuple[str, ...]:  # noqa: ARG002  CLIP knows every word, but not so many
-        """See `GuideChoice`."""
-        return ()
-
+    @override
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
-        """See `GuideChoice`."""
         from das_ag.models.aesthetic import DROPOUT, INPUTS, LaionHead
         from das_ag.models.clip import OpenAIClip
 
@@ -104,8 +89,8 @@ class OpenAIClipChoice:
             )
         return image_text, head
 
+    @override
     def draw_initial_weights(self, image_text: ImageTextModel) -> None:
-        """See `GuideChoice`: the head's five layers, then CLIP."""
         from das_ag.models import aesthetic, clip
 
         assert isinstance(image_text, clip.OpenAIClip)
