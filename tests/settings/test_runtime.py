@@ -6,10 +6,10 @@ import dataclasses
 import json
 import os
 import platform
+import subprocess
 import sys
 from importlib import metadata
 
-import psutil
 import pytest
 import torch
 
@@ -17,11 +17,8 @@ from das_ag.errors import UserError
 from das_ag.generation import machine as machine_module
 from das_ag.generation.machine import provenance, set_up
 from das_ag.models.precision import dtype_of
-from das_ag.settings import cores as cores_module
-from das_ag.settings.runtime import RuntimeSettings, choose_device
-
-FOUR = [(0, 0), (0, 1), (0, 2), (0, 3)]
-"""Processors of a machine: package and core of each."""
+from das_ag.settings import runtime as runtime_module
+from das_ag.settings.runtime import RuntimeSettings, choose_device, count_cores
 
 SETTINGS = RuntimeSettings(
     deterministic=False, device="cpu", precision="float32", threads=1, samples_per_batch=6,
@@ -36,32 +33,6 @@ def settings(monkeypatch):
     return lambda **changes: dataclasses.replace(SETTINGS, **changes)
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Makes a machine of logical processors, each with its package and core, of which this process may use some.
-
-    `files` are others, with what stands in them.
-    """
-
-    def machine(processors, usable=None, files=()):
-        for name, content in dict(files).items():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text(content)
-        for number, (package, core) in enumerate(processors):
-            folder = tmp_path / "sys/devices/system/cpu" / f"cpu{number}" / "topology"
-            folder.mkdir(parents=True)
-            (folder / "physical_package_id").write_text(f"{package}\n")
-            (folder / "core_id").write_text(f"{core}\n")
-        monkeypatch.setattr(cores_module, "_ROOT", tmp_path)
-        monkeypatch.setattr(
-            os, "sched_getaffinity", lambda _: set(range(len(processors)) if usable is None else usable), raising=False
-        )
-
-    cores_module.count_cores.cache_clear()
-    yield machine
-    cores_module.count_cores.cache_clear()
-
-
 @pytest.mark.parametrize("before", [1, 2, 5])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_are_set_whatever_was_before(settings, before, threads):
@@ -71,80 +42,25 @@ def test_threads_are_set_whatever_was_before(settings, before, threads):
     assert provenance(torch.device("cpu"))["threads"] == threads
 
 
-@pytest.mark.parametrize(
-    ("processors", "usable", "cores"),
-    [
-        ([(0, 0), (0, 1), (0, 2)], None, 3),
-        ([(0, 0), (0, 1), (0, 0), (0, 1)], None, 2),  # two threads in each core
-        ([(0, 0), (0, 1), (1, 0), (1, 1)], None, 4),  # two packages, which number their cores alike
-        ([(0, 0), (0, 1), (0, 0), (0, 1)], [0, 2], 1),
-        ([(0, 0), (0, 1), (0, 2), (0, 3)], [1, 3], 2),
-    ],
-)
-def test_without_a_number_each_core_that_may_be_used_has_a_thread(settings, machine, processors, usable, cores):
-    machine(processors, usable)
+def test_without_a_number_each_core_that_may_be_used_has_a_thread(settings):
     torch.set_num_threads(7)
     set_up(settings(threads=None))
-    assert torch.get_num_threads() == cores
-    assert settings(threads=None).cpu_threads == cores
+    assert torch.get_num_threads() == count_cores() <= os.cpu_count()
     assert settings(threads=5).cpu_threads == 5
 
 
-def test_a_machine_that_tells_nothing_of_its_cores_is_asked_for_their_number(settings, machine, monkeypatch):
-    machine([], [0])
-    monkeypatch.setattr(psutil, "cpu_count", lambda logical: None if logical else 6)
-    assert settings(threads=None).cpu_threads == 6
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux restricts a process to some cores")
+def test_a_process_that_may_use_one_core_counts_one():
+    program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    program += "from das_ag.settings.runtime import count_cores; print(count_cores())"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
 
 
-@pytest.mark.parametrize("platform", ["darwin", "win32"])
-def test_elsewhere_than_on_linux_cores_are_counted_without_their_second_threads(
-    settings, machine, monkeypatch, platform
-):
-    machine(FOUR)
-    monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(psutil, "cpu_count", lambda logical: 6 if logical else 3)
-    assert settings(threads=None).cpu_threads == 3
-
-
-V2, V1, V1_TWO = "sys/fs/cgroup", "sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct"
-
-
-def v1(folder, quota, period="100000"):
-    return {f"{folder}/cpu.cfs_quota_us": f"{quota}\n", f"{folder}/cpu.cfs_period_us": f"{period}\n"}
-
-
-@pytest.mark.parametrize(
-    ("groups", "files", "cores"),
-    [
-        ("0::/\n", {f"{V2}/cpu.max": "200000 100000\n"}, 2),
-        ("0::/\n", {f"{V2}/cpu.max": "150000 100000\n"}, 2),
-        ("0::/\n", {f"{V2}/cpu.max": "10000 100000\n"}, 1),
-        ("0::/\n", {f"{V2}/cpu.max": "125000 50000\n"}, 3),
-        ("0::/\n", {f"{V2}/cpu.max": "800000 100000\n"}, 4),
-        ("0::/\n", {f"{V2}/cpu.max": "max 100000\n"}, 4),
-        ("0::/\n", {}, 4),
-        ("0::/a.slice/b\n", {f"{V2}/a.slice/b/cpu.max": "max 100000", f"{V2}/a.slice/cpu.max": "300000 100000"}, 3),
-        ("0::/a.slice/b\n", {f"{V2}/a.slice/b/cpu.max": "100000 100000", f"{V2}/a.slice/cpu.max": "300000 100000"}, 1),
-        ("0::/a\n", {f"{V2}/b/cpu.max": "100000 100000"}, 4),
-        ("0::/../../docker/c\n", {f"{V2}/cpu.max": "200000 100000\n"}, 2),
-        ("5:memory:/m\n4:cpu:/docker/c\n0::/\n", v1(V1, 150000), 2),
-        ("4:cpu,cpuacct:/\n", v1(V1_TWO, 250000), 3),
-        ("4:cpuacct,cpu:/\n", v1(V1, 250000), 3),
-        ("4:cpu:/batch/job\n", {**v1(V1, -1), **v1(f"{V1}/batch", 300000), **v1(f"{V1}/batch/job", -1)}, 3),
-        ("4:cpuset:/\n3:cpuacct:/\n", {**v1(V1, 100000), **v1("sys/fs/cgroup/cpuset", 100000)}, 4),
-        ("4:cpu:/\n0::/\n", v1(V1, -1), 4),
-        ("4:cpu:/\n", v1(V1, "nonsense"), 4),
-    ],
-)  # fmt: skip
-def test_a_container_has_as_many_cores_as_it_is_given_time_of(settings, machine, groups, files, cores):
-    machine(FOUR, files={"proc/self/cgroup": groups, **files})
-    assert settings(threads=None).cpu_threads == cores
-    assert settings(threads=5).cpu_threads == 5
-
-
-def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, machine, caplog):
+def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, monkeypatch, caplog):
     """Bytes may depend on their number, so that an image is made again with as many as it was made with."""
-    machine(FOUR, usable=[0, 1])
+    for module in (machine_module, runtime_module):
+        monkeypatch.setattr(module, "count_cores", lambda: 2)
     machine_module._warn_of_threads.cache_clear()
     for threads in (1, 2, None, 3, 1, 3):
         set_up(settings(threads=threads))

@@ -18,8 +18,7 @@ from typing import Any
 import psutil
 import torch
 
-from das_ag.settings.cores import count_cores
-from das_ag.settings.runtime import RuntimeSettings, choose_device
+from das_ag.settings.runtime import RuntimeSettings, choose_device, count_cores
 from das_ag.vector_math import choose_kernels
 
 log = logging.getLogger(__name__)

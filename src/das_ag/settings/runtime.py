@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from dataclasses import dataclass
 
 import torch
+from loky import cpu_count
 
 from das_ag.errors import UserError
 from das_ag.models.precision import dtype_of
-from das_ag.settings.cores import count_cores
 from das_ag.settings.environment import check_determinism
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -66,6 +68,14 @@ class RuntimeSettings:
     def cpu_threads(self) -> int:
         """Threads of the CPU, counted where no number is asked for."""
         return self.threads or count_cores()
+
+
+@functools.cache
+def count_cores() -> int:
+    """Physical cores that this process may use, within its affinity and its container's share; at least 1."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where the system hides them, logical ones are counted
+        return int(cpu_count(only_physical_cores=True))
 
 
 def choose_device(name: str) -> torch.device:
