@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from das_ag.errors import UserError
-from das_ag.models.activation import QuickGELU
 from das_ag.models.attention import SelfAttention
 from das_ag.models.sources import clip_package
 from das_ag.models.weights import check_file, load_state
@@ -69,7 +68,6 @@ class OpenAIClip:
         self.image_size_px: int = self._visual.input_resolution
         self.dim: int = self.architecture["embed_dim"]
         _use_kernel(self._visual, attention)
-        _use_lean_activation(self._visual)
         _convert(self._visual, dtype)
 
     def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
@@ -150,16 +148,6 @@ def _use_kernel(visual: nn.Module, kernel: str) -> None:
         attention = getattr(module, "attn", None)
         if isinstance(attention, nn.MultiheadAttention):
             module.attn = SelfAttention(attention, kernel)
-
-
-def _use_lean_activation(visual: nn.Module) -> None:
-    """Replaces every QuickGELU by one whose gradient needs half the memory."""
-    from clip.model import QuickGELU as ClipQuickGELU
-
-    for module in list(visual.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ClipQuickGELU):
-                setattr(module, name, QuickGELU())
 
 
 def _convert(visual: nn.Module, dtype: torch.dtype) -> None:
