@@ -1,7 +1,7 @@
-"""Measures the default guide and its judge; the figures stand in note/imagenet.md.
+"""Measures the default guide and its judge; note/imagenet.md has the figures.
 
-python scripts/assess_imagenet.py --photos FOLDER       # are the weights loaded rightly? One photo for each class
-python scripts/assess_imagenet.py --random 100 > random.txt     # texts that name classes drawn with a fixed seed
+python scripts/assess_imagenet.py --photos FOLDER       # checks the weights; one photo for each class
+python scripts/assess_imagenet.py --random 100 > random.txt     # texts for random classes with a fixed seed
 python run.py -m method=das,das_ag,das_rag prompts=suite 'seeds=[3,4,5]' name=suite
 python scripts/assess_imagenet.py outputs/suite         # recognised, quality, seeds
 """
@@ -28,16 +28,16 @@ from das_ag.report import paired_differences, read_scores
 from das_ag.store.store import Store
 from das_ag.vector_math import choose_kernels
 
-# Network, side of the middle square that it sees, and top-1 in percent on the 1,000 photos of 240 px of the public
+# Network, side of its central square crop, and top-1 in percent on the 1,000 photos of 240 px of the public
 # repository EliSchwartz/imagenet-sample-images.
 LOADING = (("tf_efficientnet_lite0", 224, 85.2), ("tf_efficientnet_lite2", 240, 87.5))
 BATCH = 25
 COMPOSITION_PX = 16
-"""An image averaged to so many squares shows its composition, not its texture."""
+"""An image averaged to this many squares shows its composition, not its texture."""
 
 
 def main() -> int:
-    """Prints what was asked for; returns the exit status."""
+    """Runs the requested assessment; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, nargs="?", help="folder of finished, scored samples")
     parser.add_argument(
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def assess_loading(folder: Path) -> None:
-    """Prints the accuracy of both networks; not a measure of them, since they may have seen these photos."""
+    """Prints the accuracy of both networks. It checks the weights only: they may have seen these photos."""
     paths = sorted(folder.glob("*.jpg"))
     if len(paths) != len(class_names()):
         raise UserError(f"{folder}: expected {len(class_names())} JPEG photos, one for each class, got {len(paths)}.")
@@ -83,13 +83,13 @@ def _middle(path: Path, side_px: int) -> torch.Tensor:
 
 
 def print_random_texts(count: int) -> None:
-    """Prints a text for each of so many classes, drawn with seed 0, for prompts=file."""
+    """Prints a text for each of `count` classes, drawn with seed 0, for prompts=file."""
     for index in sorted(random.Random(0).sample(range(len(class_names())), count)):
         print(f"a photo of {class_names()[index][0]}")
 
 
 def assess_store(folder: Path) -> None:
-    """Prints shares, paired differences and correlations of a store that the judge has scored."""
+    """Prints shares, paired differences and correlations of a store with the judge's scores."""
     scored = read_scores(folder, "imagenet")
     scores = scored.scores
     print(f"{'method':8} {'recognised':>22} {'quality':>8} {'correlation of seeds, median':>29}")
@@ -113,7 +113,7 @@ def _title(method: object) -> str:
 
 
 def _seed_correlations(store: Store, group: pd.DataFrame) -> list[float]:
-    """Correlation of each pair of seeds of a prompt."""
+    """Correlation between each pair of seeds of a prompt."""
     found = []
     for _, of_prompt in group.groupby("prompt_id"):
         images = [_composition(store.read_image(Path(path))) for path in of_prompt["image"]]

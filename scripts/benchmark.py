@@ -1,8 +1,8 @@
 """Times steps: python scripts/benchmark.py models=imagenet [--write].
 
-Arguments are overrides as for run.py. Without more, one optimisation step is timed beside the bare encoder; with
---against-published, beside the published program's way of doing it; with --scaling, by the size of what it works on.
-The last line of the output is JSON; --write puts the figures into note/benchmarks.md, with machine and command.
+Arguments are overrides as for run.py. By default the script compares an optimisation step with the encoder alone. With
+--against-published it compares the step with that of the published program, with --scaling it varies the input size.
+The last line of the output is JSON. --write puts the figures into note/benchmarks.md, with machine and command.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PLOTS = ROOT / "note" / "plots"
 
 
 def main() -> int:
-    """Measures, prints, and writes the note if asked."""
+    """Measures, prints, and writes the note on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("overrides", nargs="*", help="as for run.py, for instance models=imagenet")
     parser.add_argument("--repeats", type=int, default=15, help="of all that is compared, in turn")
@@ -82,7 +82,7 @@ def main() -> int:
 def measure(
     arguments: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[StepTimes | AgainstPublished | pd.DataFrame, Any]:
-    """What was asked for, and a plan that it was measured with."""
+    """Runs the requested measurement; returns its result and the plan."""
     plan = make_plan(compose_config([*overrides, f"steps={arguments.repeats + WARM_UP}"]))
     if arguments.scaling:
         return measure_axis(arguments.scaling, overrides, arguments.repeats), plan
@@ -92,14 +92,14 @@ def measure(
 
 
 def command_of(arguments: argparse.Namespace) -> str:
-    """The command, less what changes no figure of a quiet machine."""
+    """The command, without options that do not affect the figures on an idle machine."""
     flags = ["--random-weights"] * arguments.random_weights + ["--against-published"] * arguments.against_published
     flags += ["--scaling", arguments.scaling] if arguments.scaling else []
     return " ".join(["python scripts/benchmark.py", *map(shlex.quote, arguments.overrides), *flags])
 
 
 def where(machine: dict[str, Any]) -> str:
-    """The machine in a line."""
+    """The machine, in one line."""
     device = f"{machine['processor']}, {os.cpu_count()} cores" if machine["device"] == "cpu" else machine["device"]
     return f"{device}; {machine['threads']} threads; torch {machine['versions']['torch']}"
 
@@ -131,13 +131,13 @@ def describe(measured: object, machine: dict[str, Any], command: str, arguments:
 
 
 def plot_path(arguments: argparse.Namespace) -> Path:
-    """Where the plot of an axis goes, without suffix."""
+    """Path of the plot of an axis, without suffix."""
     guide = "vit_l_14" if arguments.random_weights else "imagenet"
     return PLOTS / f"benchmark_{guide}_{arguments.scaling}"
 
 
 def write_section(section: str) -> None:
-    """Puts the section into the note in place of the one with the same heading."""
+    """Writes the section into the note; replaces the section with the same heading."""
     heading = section.splitlines()[0]
     text = NOTE.read_text(encoding="utf-8")
     old = re.compile(rf"^{re.escape(heading)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)

@@ -1,7 +1,7 @@
 """Times a dry run of many samples, half of them finished: python scripts/benchmark_plan.py [100000].
 
-The whole command is timed, from the start of Python on. The last line of the output is JSON; the figures stand in
-note/benchmarks.md.
+The time is that of the whole command, including the start of Python. The last line of the output is JSON.
+note/benchmarks.md has the figures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Times table, plots and gallery of a store of made-up samples: python scripts/benchmark_report.py [1000].
 
-The last line of the output is JSON; the figures stand in note/benchmarks.md.
+The last line of the output is JSON. note/benchmarks.md has the figures.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Says whether the published experiment can start here, and what it will cost.
+"""Says whether the published experiment can start here, and how much time and memory it needs.
 
-python scripts/check_models.py               # looks, asks no network; exit status 0 if the experiment can start
-python scripts/check_models.py --download    # fetches what is missing; goes on where a download broke off
+python scripts/check_models.py               # makes no network requests; exit status 0 if it can start
+python scripts/check_models.py --download    # downloads missing weights; resumes partial downloads
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from das_ag.settings.plan import make_plan
 from das_ag.settings.runtime import choose_device
 
 METHODS = len(RESULTS)
-"""Of the published experiment."""
+"""Number of methods in the published experiment."""
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def main() -> int:
 
 
 def download(needed: Iterable) -> None:
-    """Fetches what is missing, one after the other; what cannot be had is told and does not stop the rest."""
+    """Downloads missing weights one after the other; reports a failed download and continues with the next."""
     for source in needed:
         try:
             source.fetch()
@@ -75,7 +75,7 @@ def download(needed: Iterable) -> None:
 
 
 def report_findings(findings: list[Finding]) -> None:
-    """A paragraph for each model."""
+    """Prints a paragraph for each model."""
     for finding in findings:
         state = "found" if finding.usable else "unusable" if finding.problem else "missing"
         print(f"{finding.what}: {state}\n  place    {finding.place}\n  licence  {finding.licence}")
@@ -87,7 +87,7 @@ def report_findings(findings: list[Finding]) -> None:
 
 
 def report_known_answer() -> bool:
-    """Compares with the example of OpenAI's README; False where the answer is another."""
+    """Compares CLIP's answer with the example in OpenAI's README; returns False if it differs."""
     answer = known_answer()
     if answer is None:
         names = " and ".join(str(file.path) for file in known_answer_files() if not file.is_there())
@@ -101,12 +101,12 @@ def report_known_answer() -> bool:
 
 
 def report_cost(overrides: list[str], ready: bool) -> None:
-    """Device, memory and time, from two steps; with random weights of the same size where the real ones are missing."""
+    """Prints device, memory and time, measured on two steps; uses random weights if the real ones are missing."""
     if ready:
         plan = make_plan(compose_config([*overrides, "steps=3"]))
         step_s, peak_mb = time_steps(plan)
     else:
-        logging.disable(logging.WARNING)  # that the head's weights are not the published ones
+        logging.disable(logging.WARNING)  # hides the warning that the head's weights are not the published ones
         with random_weights() as weights:
             plan = make_plan(compose_config([*overrides, *weights, "steps=3"]))
             step_s, peak_mb = time_steps(plan)

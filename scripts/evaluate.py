@@ -1,10 +1,10 @@
-"""Scores images again and again, without generating anything.
+"""Scores existing images, without generating any.
 
-python scripts/evaluate.py outputs/wonders                            # a store: scores stand beside the images
+python scripts/evaluate.py outputs/wonders                            # a store: writes scores beside the images
 python scripts/evaluate.py outputs/paper evaluator=aesthetic_v2_5,imagenet
 python scripts/evaluate.py ~/pictures --csv scores.csv                 # any folder of PNG, JPEG and WebP
 
-Arguments after the folder are overrides as for run.py; several evaluators with commas.
+Arguments after the folder are overrides as for run.py. Separate several evaluators with commas.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def main() -> int:
 
 
 def csv_path(arguments: argparse.Namespace) -> Path:
-    """Where the scores of a folder of pictures go."""
+    """Path of the scores of a folder of pictures."""
     return arguments.csv or arguments.folder / "aesthetic_scores.csv"
 
 
 def check_arguments(arguments: argparse.Namespace, *, is_store: bool) -> None:
-    """Sees that they fit the folder, before hours of scoring.
+    """Checks that the arguments fit the folder, before hours of scoring.
 
     Raises:
         UserError: they do not.
@@ -83,7 +83,7 @@ def check_arguments(arguments: argparse.Namespace, *, is_store: bool) -> None:
 
 
 def _several(override: str) -> str:
-    """`evaluator=a,b` as Hydra writes a list of choices."""
+    """`evaluator=a,b` in Hydra's syntax for a list of choices."""
     name, _, value = override.partition("=")
     return f"evaluator=[{value}]" if name == "evaluator" and "," in value and not value.startswith("[") else override
 

@@ -1,7 +1,7 @@
-"""Lists the names of things that a text for a classifier can hold.
+"""Lists the names that a prompt for the default guide can contain.
 
 python scripts/list_words.py          # all groups and classes
-python scripts/list_words.py shark    # those with this word in one of their names
+python scripts/list_words.py shark    # things with this word in one of their names
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INDENT = "  "
 GAP = 2
 NO_BREAK = "\N{NO-BREAK SPACE}"
 FIRST_COLUMN = 30
-"""Characters for the first names of what is found; a longer one has a line of its own."""
+"""Width of the column of first names; a longer name gets its own line."""
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
             print(f'No name contains "{word}". {hint}')
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, for instance head, has left. Python would complain once more when it closes stdout.
+        # The reader, for instance head, has closed the pipe. This prevents a second error when Python closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if word and not found else 0
 
@@ -61,7 +61,7 @@ def everything(width: int) -> Iterator[str]:
 
 
 def columns(names: Sequence[str], width: int) -> list[str]:
-    """Lines of as many columns as the width holds, in the order of the alphabet from top to bottom."""
+    """Lines with as many columns as fit the width, in alphabetical order from top to bottom."""
     names = sorted(names, key=str.casefold)
     for height in range(1, len(names) + 1):
         parts = [names[start : start + height] for start in range(0, len(names), height)]
@@ -73,7 +73,7 @@ def columns(names: Sequence[str], width: int) -> list[str]:
 
 
 def meaning(word: str) -> str:
-    """A sentence about what a text of just this word or name shows."""
+    """A sentence about the meaning of a text with only this word or name."""
     reading = read_text(word)
     if reading.unknown or not reading.things:
         return f'"{word}" alone is unknown. It is part of these names:'
@@ -81,19 +81,19 @@ def meaning(word: str) -> str:
 
 
 def described(thing: Thing) -> str:
-    """A thing in a sentence."""
+    """A thing as part of a sentence."""
     if thing.name in groups():
         return f"the group {thing.name} ({len(thing.classes)} classes)"
     return " or ".join(first_names(thing))
 
 
 def first_names(thing: Thing) -> list[str]:
-    """Of its classes."""
+    """First names of the thing's classes."""
     return [class_names()[number][0] for number in thing.classes]
 
 
 def find(word: str) -> list[Thing]:
-    """What the word stands for and what has it in a name; where there is no such, what has it in a word of a name."""
+    """Things that the word means or that have it in a name; if there are none, those with it inside a word."""
     by_thing = names_by_thing()
     for pattern in (rf"\b{re.escape(word)}\b", re.escape(word)):
         is_in = re.compile(pattern, re.IGNORECASE).search
@@ -136,7 +136,7 @@ def explained(found: Sequence[Thing], width: int) -> Iterator[str]:
 
 
 def entry(name: str, texts: Sequence[str], width: int) -> list[str]:
-    """Lines with a name and, in a second column, lists of names, which are broken at their commas alone."""
+    """Lines with a name and, in a second column, lists of names, which break only at commas."""
     room = max(width - FIRST_COLUMN, 20)
     unbroken = [text.replace(" ", NO_BREAK).replace("," + NO_BREAK, ", ") for text in texts]
     lines = [line for text in unbroken for line in textwrap.wrap(text, room, break_on_hyphens=False)]

@@ -1,4 +1,4 @@
-"""Writes a page with the images of a finished experiment, index.html in its folder; any browser opens it from the disk.
+"""Writes a page with the images of an experiment, index.html in its folder. Any browser opens it from disk.
 
 python scripts/make_gallery.py outputs/wonders
 python scripts/make_gallery.py outputs/a outputs/b      # a page in each
@@ -17,7 +17,7 @@ from das_ag.settings import environment
 
 
 def main() -> int:
-    """Writes the pages, tables with them, and prints where they are; returns 1 if a sample was left out."""
+    """Writes the pages with their tables, and prints their paths; returns 1 if a sample was left out."""
     environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="of experiments")

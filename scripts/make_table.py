@@ -1,9 +1,9 @@
-"""Writes the results table from what a store holds: table.md, table.csv, table.tex.
+"""Writes the results table of a store: table.md, table.csv, table.tex.
 
 python scripts/make_table.py outputs/wonders
 python scripts/make_table.py outputs/a outputs/b --to outputs/comparison     # a column for the experiment
 
-Several experiments have to be scored by the same evaluator; --evaluator chooses one where there are several.
+The same evaluator must have scored all experiments. If there are several evaluators, --evaluator chooses one.
 """
 
 from __future__ import annotations

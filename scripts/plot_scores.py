@@ -1,4 +1,4 @@
-"""Draws the figures of a store anew, into its folder plots/, without computing or writing anything else.
+"""Draws the figures of a store again, into its folder plots/, and writes nothing else.
 
 python scripts/plot_scores.py outputs/wonders
 python scripts/plot_scores.py outputs/paper --evaluator aesthetic_v2_5 --to figures
@@ -17,7 +17,7 @@ from das_ag.settings import environment
 
 
 def main() -> int:
-    """Writes the figures; returns 1 if a sample had to be left out."""
+    """Writes the figures; returns 1 if a sample was left out."""
     environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of an experiment")

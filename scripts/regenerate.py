@@ -1,9 +1,9 @@
-"""Makes an image again from the recipe that its PNG carries, and says whether it came out the same.
+"""Makes an image again from the recipe in its PNG, and says whether the result is the same.
 
     python scripts/regenerate.py image.png
     python scripts/regenerate.py image.png --to again.png runtime.device=cpu
 
-Ends with 0 if the new file has the bytes of the old one, 1 if not, 2 if it could not be made.
+Exit status: 0 if the new file has the bytes of the old one, 1 if not, 2 if it could not be made.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Trains the quality heads that the package ships, and prints how well they rate photos that they have not seen.
+"""Trains the quality heads of the package, and prints how well they rate photos that they have not seen.
 
 python scripts/train_quality_head.py --photos FOLDER     # both, into the package; about five minutes
 python scripts/train_quality_head.py --photos FOLDER --network resnet50.a1_in1k --to resnet50.safetensors
-python scripts/train_quality_head.py --picture versions.png     # trains nothing: one scene, rated by the shipped heads
+python scripts/train_quality_head.py --picture versions.png     # no training: the shipped heads rate one scene
 
-Everything runs on one thread of the CPU, so that the same photos and seed give the same bytes.
+Everything runs in one CPU thread, so the same photos and seed give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROLES: dict[str, quality.Role] = {"tf_efficientnet_lite0": "guide", "tf_efficientnet_lite2": "judge"}
-"""The networks whose heads the package ships, and what each is for."""
+"""The networks whose heads the package ships, and their roles."""
 SEVERITIES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of the versions in the picture."""
+"""Severities of the versions in the picture."""
 COLOURS: dict[quality.Role, str] = {"guide": "#0060a8", "judge": "#c04a00"}
 
 
 def main() -> int:
-    """Trains or draws; says why if it cannot."""
+    """Trains or draws; prints the reason if it cannot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--photos", type=Path, metavar="FOLDER", help="of good photos, about 1,000 of different things")
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Trains each wanted network's head. Checks all that can be wrong before the long part."""
+    """Trains the head of each requested network. Checks all arguments before the long part."""
     names = [arguments.network] if arguments.network else list(ROLES)
     if arguments.to and len(names) > 1:
         raise UserError("--to: expected one network for one file, found two networks; add --network.")
@@ -83,7 +83,7 @@ def train(arguments: argparse.Namespace) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Sees that a file can be written there, without touching one that exists.
+    """Checks that the file can be written, without changing an existing one.
 
     Raises:
         UserError: it cannot.
@@ -127,7 +127,7 @@ def train_one(network: Classifier, photos: list[quality.Photo], role: quality.Ro
 
 
 def draw_versions() -> Figure:
-    """A public-domain portrait in all kinds of distortion, with the ratings of both shipped heads.
+    """Draws a public-domain portrait with all kinds of distortion, and the ratings of both shipped heads.
 
     Source: Rear Admiral Grace Hopper, US Navy, as matplotlib ships it.
     """
@@ -188,7 +188,7 @@ def rate(name: str, versions: np.ndarray) -> np.ndarray:
 
 
 def show_picture(axes: Axes, picture: np.ndarray, ratings: list[float]) -> None:
-    """One version, with the guide's rating below on the left and the judge's on the right."""
+    """Shows one version, with the guide's rating below on the left and the judge's on the right."""
     axes.imshow(picture)
     axes.set(xticks=[], yticks=[])
     for role, value, side in zip(COLOURS, ratings, ("left", "right"), strict=True):
@@ -197,7 +197,7 @@ def show_picture(axes: Axes, picture: np.ndarray, ratings: list[float]) -> None:
 
 
 def explain(axes: Axes) -> None:
-    """What the picture shows, beside the undistorted scene."""
+    """Writes the explanation of the picture beside the undistorted scene."""
     lines = (
         "Photographic quality of one scene and of its distorted versions,",
         "rated by the two heads that the package ships (↑ better).",
@@ -208,7 +208,7 @@ def explain(axes: Axes) -> None:
 
 
 def plot_ratings(axes: Axes, ratings: dict[quality.Role, np.ndarray]) -> None:
-    """Each head's ratings over severity, and what was wanted."""
+    """Plots each head's ratings over severity, and the targets."""
     wanted = [8 - 6 * s if s else 9 for s in SEVERITIES]
     axes.plot(SEVERITIES, wanted, ":", color="#888888", label="wanted: 9 if undistorted, else 8 − 6 · severity")
     for (name, role), side in zip(ROLES.items(), ("left", "right"), strict=True):

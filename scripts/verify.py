@@ -1,9 +1,9 @@
-"""Makes some finished samples of an experiment again and compares them with what is stored, to the byte.
+"""Makes some finished samples of an experiment again and compares them with the stored ones, byte by byte.
 
     python scripts/verify.py outputs/wonders
     python scripts/verify.py outputs/paper --samples 1 runtime.device=cuda
 
-Ends with 0 if all are the same, 1 if one differs, 2 if none differs but one could not be made again.
+Exit status: 0 if all are the same, 1 if one differs, 2 if none differs but one could not be made again.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Time and memory of what the rest of the package does; the figures stand in note/benchmarks.md."""
+"""Measures time and memory of the rest of the package; note/benchmarks.md has the figures."""

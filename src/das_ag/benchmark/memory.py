@@ -13,9 +13,9 @@ if sys.platform != "win32":
 
 
 def peak_rss_mb() -> float:
-    """Most memory that this process has held, in units of 10⁶ bytes."""
+    """Peak memory of this process, in units of 10⁶ bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage counts what the parent held before it started this process
+    if status.exists():  # getrusage also counts memory of the parent from before the start
         found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
         if found:
             return int(found[1]) * 1024 / 1e6

@@ -1,4 +1,4 @@
-"""The published program's way of taking a step: what the speed of this one is measured against."""
+"""An optimisation step as in the published program, the baseline for the speed of this one."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def published_way(
     CLIP and head (read in its source).
 
     Args:
-        plan: with CLIP as its guide, powers of two, and no terms beyond the published ones.
-        cpu_state: of the CPU's generator behind the drawing of the networks' initial weights; None for the seed's.
+        plan: has CLIP as its guide, levels of powers of two, and only the published terms.
+        cpu_state: of the CPU's generator after the networks' initial weights were drawn; None for the seed's.
 
     Source: DAS-AG v1.
     """

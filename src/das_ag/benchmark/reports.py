@@ -23,10 +23,10 @@ class ReportTimes:
     """Seconds of each part of a report.
 
     Attributes:
-        samples: in the store.
-        read_s, table_s, plots_s, gallery_s: of reading scores, and of each part.
-        total_s: of all.
-        peak_rss_mb: most memory the process has held, in units of 10⁶ bytes.
+        samples: number of samples in the store.
+        read_s, table_s, plots_s, gallery_s: time to read the scores, and to write each part.
+        total_s: sum of them.
+        peak_rss_mb: peak memory of the process, in units of 10⁶ bytes.
     """
 
     samples: int
@@ -39,7 +39,7 @@ class ReportTimes:
 
 
 def fill_store(root: Path, samples: int) -> Store:
-    """A store of made-up samples: three methods, ten prompts, as many seeds as it takes."""
+    """Returns a store of made-up samples: three methods, ten prompts, and as many seeds as needed."""
     store, rng = Store(root), np.random.default_rng(0)
     levels = [rng.normal(size=(3, 2**k, 2**k)).astype(np.float32) for k in range(8)]
     pyramid = {"canvas_px": 128, "levels": "powers_of_two", "max_level_px": 128, "combine": "mean",
@@ -62,7 +62,7 @@ def fill_store(root: Path, samples: int) -> Store:
 
 
 def measure_report(root: Path, samples: int) -> ReportTimes:
-    """Fills a store in an empty folder and times its report, scoring left out."""
+    """Fills a store in an empty folder and times its report without scoring."""
     store = fill_store(root, samples)
     times = [time.perf_counter()]
     scored = read_scores(root)

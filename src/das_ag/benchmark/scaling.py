@@ -1,4 +1,4 @@
-"""How the time of a step grows with the size of what it works on."""
+"""Measures how the time of a step grows with its input size."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from das_ag.settings.plan import Plan, make_plan
 
 @dataclass(frozen=True)
 class Axis:
-    """Something that is varied while all else stays.
+    """A setting that varies while the others stay fixed.
 
     Attributes:
-        title: what it is called.
-        values: of it.
-        overrides: makes one of the values a configuration's.
+        title: its name on the plot.
+        values: to measure.
+        overrides: returns the overrides that set one of the values.
     """
 
     title: str
@@ -40,13 +40,13 @@ AXES = {
 
 
 def measure_axis(name: str, overrides: Sequence[str], repeats: int) -> pd.DataFrame:
-    """Times steps with each value of an axis, in turn.
+    """Times steps with each value of an axis; the values take turns.
 
     Args:
         name: a key of `AXES`.
 
     Returns:
-        A row for each value: value, seconds of a step and sample, ratio to the first row's.
+        A row for each value: value, seconds per step and sample, ratio to the first row.
     """
     axis = AXES[name]
     plans = [_plan([*overrides, *axis.overrides(value)], repeats) for value in axis.values]

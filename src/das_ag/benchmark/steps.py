@@ -1,4 +1,4 @@
-"""Time and memory of an optimisation step, beside those of the frozen encoder alone."""
+"""Measures time and memory of an optimisation step and of the frozen encoder alone."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from das_ag.store.samples import SAMPLE, Sample
 from das_ag.store.store import Store
 
 WARM_UP = 2
-"""Rounds before those that count."""
+"""Rounds before the measured ones."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,11 @@ class StepTimes:
 
     Attributes:
         step_s: one whole step: canvas, views, encoder forward and backward, losses, Adam.
-        bare_s: forward and backward of the encoder alone, to the image, on as many pictures of its size, in as many
-            passes.
-        overhead: median of the repeats' own ratios step / bare.
-        views: pictures that pass the encoder in one step.
-        peak_mb: most memory that a process held which took steps and nothing else, in units of 10⁶ bytes.
-        beyond_torch_mb: of it, what the process did not hold yet when torch and the rest had been imported.
+        bare_s: forward and backward of the encoder alone, to the image, with the same number of pictures and passes.
+        overhead: median over repeats of the ratio step / bare.
+        views: pictures that the encoder sees in one step.
+        peak_mb: peak memory of a process that only takes steps, in units of 10⁶ bytes.
+        beyond_torch_mb: the part of `peak_mb` that was allocated after the imports of torch and the rest.
     """
 
     step_s: float
@@ -57,7 +56,7 @@ class StepTimes:
 
 @contextlib.contextmanager
 def random_weights() -> Iterator[list[str]]:
-    """Overrides for a ViT-L/14 and a LAION head of random numbers, which take the same time as the real ones."""
+    """Overrides for a ViT-L/14 and a LAION head with random weights, which take the same time as the real ones."""
     with tempfile.TemporaryDirectory() as folder:
         clip, head = Path(folder, "random_vit_l_14.pt"), Path(folder, "random_head.pth")
         save_random_clip(clip, VIT_L_14)
@@ -66,7 +65,7 @@ def random_weights() -> Iterator[list[str]]:
 
 
 def fake_finished(store: Store, samples: Iterable[Sample]) -> None:
-    """Makes the samples look finished to whoever checks a plan; there is no image."""
+    """Marks the samples as finished for a check of the plan, without an image."""
     for sample in samples:
         folder = store.root / sample.folder
         folder.mkdir(parents=True)
@@ -75,9 +74,9 @@ def fake_finished(store: Store, samples: Iterable[Sample]) -> None:
 
 
 def time_steps(plan: Plan, steps: int = 2) -> tuple[float, float]:
-    """Seconds of one step of the plan's first batch, the mean of some after one to warm up, and peak memory in MB.
+    """Seconds per step of the plan's first batch (mean, after one warm-up step), and peak memory in MB.
 
-    Memory is that of the whole process on the CPU, and that of torch on CUDA.
+    On the CPU the memory is that of the whole process, on CUDA that of torch.
     """
     set_up(plan.runtime)
     device, run = choose_device(plan.runtime.device), _first_run(plan)
@@ -97,7 +96,7 @@ def _first_run(plan: Plan) -> Run:
 def measure_memory(overrides: Sequence[str]) -> tuple[float, float]:
     """Peak memory of steps of this configuration's first batch, in MB, and how much of it came after the imports.
 
-    To be called in a process of its own.
+    Call this in a separate process.
     """
     imported = peak_rss_mb()
     _, peak = time_steps(make_plan(compose_config(overrides)), steps=1)
@@ -105,7 +104,7 @@ def measure_memory(overrides: Sequence[str]) -> tuple[float, float]:
 
 
 def measure_step(overrides: Sequence[str], repeats: int) -> StepTimes:
-    """Times steps of the first batch of this configuration, and takes its memory in a process of its own."""
+    """Times steps of the first batch of this configuration, and measures its memory in a separate process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as own_process:
         peak, beyond = own_process.submit(measure_memory, overrides).result()
     plan = make_plan(compose_config([*overrides, f"steps={WARM_UP + repeats}"]))
@@ -136,13 +135,13 @@ def measure_step(overrides: Sequence[str], repeats: int) -> StepTimes:
 
 @dataclass(frozen=True)
 class AgainstPublished:
-    """Seconds of a step of one image, medians over alternating repeats.
+    """Seconds per step of one image, medians over alternating repeats.
 
     Attributes:
-        ours_s: of this program, a batch's time shared out among its images.
-        published_s: of the published program's way.
-        faster: median of the repeats' own ratios.
-        samples: in our batch.
+        ours_s: of this program, the time of a batch divided by its images.
+        published_s: of the published program's method.
+        faster: median over repeats of the ratio published / ours.
+        samples: size of our batch.
     """
 
     ours_s: float
@@ -167,7 +166,7 @@ def measure_against_published(plan: Plan, repeats: int) -> AgainstPublished:
 
 
 def measure_steps(plans: Sequence[Plan], repeats: int) -> list[float]:
-    """Seconds of a step of each plan's first batch, medians; the plans take turns. They must share their guide."""
+    """Median seconds per step of each plan's first batch; the plans take turns. They must share their guide."""
     set_up(plans[0].runtime)
     device = choose_device(plans[0].runtime.device)
     steps = [functools.partial(next, iter(_first_run(plan))) for plan in plans]
@@ -177,7 +176,7 @@ def measure_steps(plans: Sequence[Plan], repeats: int) -> list[float]:
 def alternate(
     functions: Sequence[Callable[[], object]], repeats: int, device: torch.device
 ) -> Float[np.ndarray, "repeats functions"]:
-    """Seconds of the functions, in turn, after `WARM_UP` rounds that do not count."""
+    """Seconds of each function; they take turns, after `WARM_UP` rounds that do not count."""
     rounds = [[_seconds(function, device) for function in functions] for _ in range(WARM_UP + repeats)]
     return np.array(rounds[WARM_UP:])
 

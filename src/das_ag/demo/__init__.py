@@ -1,1 +1,1 @@
-"""The demo: the experiment behind a page in the browser, an image at a time."""
+"""The demo: runs the experiment from a page in the browser, one image at a time."""

@@ -1,4 +1,4 @@
-"""Everything in a store that a person may want to see again, newest first."""
+"""Lists the images of a store for the history, newest first."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Entry:
         folder: relative to the store.
         made_at: seconds since the epoch.
         result: the guide's numbers.
-        scores: score by title of its evaluator; none where it was stopped.
-        mark: how an unfinished one is told from the others; empty for a finished one.
-        record: of a finished one.
+        scores: score by title of its evaluator; empty for a stopped image.
+        mark: label of an unfinished image; empty for a finished one.
+        record: the record of a finished image.
     """
 
     sample: Sample
@@ -40,27 +40,27 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Its own name among all entries."""
+        """A unique name among all entries."""
         return self.folder.name
 
     def image(self, store: Store) -> bytes:
         """The PNG.
 
         Raises:
-            UserError: it is gone.
+            UserError: the file does not exist.
         """
         return _read(store.root / self.folder / IMAGE)
 
     def film(self, store: Store) -> bytes | None:
-        """The GIF of its ascent; None where there is none."""
+        """The GIF of its ascent; None if there is none."""
         path = film_path(store, self.sample)
         return _read(path) if self.record and path.is_file() else None
 
     def trace(self, store: Store) -> pd.DataFrame:
-        """What each step saw: step, loss and each term.
+        """The trace: step, loss and each term.
 
         Raises:
-            UserError: it is gone or damaged.
+            UserError: the trace is missing or damaged.
         """
         try:
             return pd.read_csv(store.root / self.folder / TRACE)
@@ -68,13 +68,13 @@ class Entry:
             raise UserError(f"{self.folder}: expected a trace, could not read it ({error}); make it again.") from error
 
     def file_name(self, suffix: str) -> str:
-        """A name for a download: of letters, digits and . _ - alone, as prompt ids and methods are."""
+        """A name for a download; only letters, digits and . _ -, as in prompt ids and methods."""
         unfinished = "" if self.record else "-unfinished"
         return f"{self.sample.prompt_id}-{self.sample.method}-seed{self.sample.seed}{unfinished}.{suffix}"
 
 
 def entry_of(store: Store, found: Record | Unfinished) -> Entry:
-    """The entry of a finished sample, or of one that was stopped."""
+    """The entry of a finished or stopped sample."""
     path = store.root / found.folder / SAMPLE
     made_at = path.stat().st_mtime if path.is_file() else 0.0
     if isinstance(found, Unfinished):
@@ -84,14 +84,14 @@ def entry_of(store: Store, found: Record | Unfinished) -> Entry:
 
 
 def entries(store: Store) -> tuple[list[Entry], list[str]]:
-    """All entries, newest first, and a sentence for each thing that is damaged."""
+    """All entries, newest first, and a sentence for each damaged one."""
     (records, damaged), (stopped, torn) = store.records(), read_unfinished(store)
     found = [entry_of(store, record) for record in records] + [entry_of(store, one) for one in stopped]
     return sorted(found, key=lambda entry: (-entry.made_at, entry.id)), [*damaged, *torn]
 
 
 def chosen(found: Sequence[Entry], methods: Sequence[str], words: str) -> list[Entry]:
-    """Those of these methods, all if there are none, whose prompt holds each of the words."""
+    """The entries of these methods (all, if empty) whose prompt contains every word."""
     wanted = words.lower().split()
     return [
         entry
@@ -102,7 +102,7 @@ def chosen(found: Sequence[Entry], methods: Sequence[str], words: str) -> list[E
 
 
 def remove(store: Store, entry: Entry) -> None:
-    """Deletes an entry; its folder disappears whole.
+    """Deletes an entry; its folder disappears in one step.
 
     Raises:
         StoreError: it cannot be deleted.
@@ -113,7 +113,7 @@ def remove(store: Store, entry: Entry) -> None:
 
 
 def differences(first: Sample, second: Sample) -> pd.DataFrame:
-    """What differs between two samples, a row for each setting: setting, A, B."""
+    """The differences between two samples, a row for each setting: setting, A, B."""
     found = differing(first.identity(), second.identity())
     rows = [
         {"setting": name.removeprefix("settings."), "A": _text(a), "B": _text(b)}

@@ -1,4 +1,4 @@
-"""Curves of an ascent, as pictures that a browser draws in no time, however often they change."""
+"""Draws curves of an ascent as small SVGs, fast enough for frequent updates."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ CURVES = {
     "similarity": ("positive", 1.0, "Similarity, cosine ↑"),
     "aesthetic": ("aesthetic", 10.0, "Guide’s score, 1–10 ↑"),
 }
-"""Column of a trace, what brings it to its scale, and the name of the axis."""
+"""Column of a trace, its scale factor, and the name of the axis."""
 
 _WIDTH, _HEIGHT = 420, 220
 _LEFT, _TOP, _RIGHT, _BOTTOM = 40, 30, 410, 186
-"""Edges of the field that the lines fill."""
+"""Edges of the plot area."""
 _POINTS = 120
-"""Of a line; more cannot be told apart."""
+"""Most points of a line; the eye cannot resolve more."""
 
 
 def curves(traces: Mapping[str, pd.DataFrame], curve: str, steps: int, theme: str) -> str:
     """SVG with a line for each method.
 
     Args:
-        traces: what each step saw, by method; of at least one step in all.
+        traces: one per method; together at least one step.
         curve: a key of `CURVES`.
         theme: light or dark.
     """
@@ -51,7 +51,7 @@ def curves(traces: Mapping[str, pd.DataFrame], curve: str, steps: int, theme: st
 
 
 def described(traces: Mapping[str, pd.DataFrame], curve: str) -> str:
-    """The same in words: where each line begins and ends."""
+    """The curves in words: where each line begins and ends."""
     column, factor, title = CURVES[curve]
     ends = [
         f"{method_of(method).title} from {trace[column].iloc[0] * factor:.2f} to {trace[column].iloc[-1] * factor:.2f}"
@@ -62,7 +62,7 @@ def described(traces: Mapping[str, pd.DataFrame], curve: str) -> str:
 
 
 def _range(lowest: float, highest: float) -> tuple[float, float, float]:
-    """Ends of an axis and the distance of its ticks, round numbers; 0…1 for what is no number."""
+    """Ends of an axis and the distance of its ticks, as round numbers; 0…1 if the limits are not numbers."""
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         return 0.0, 1.0, 0.5
     reach = max(highest - lowest, 0.02)

@@ -1,4 +1,4 @@
-"""Prompts, method, and the button that begins."""
+"""Prompts, method, and the start button."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LABELS = {"positive": "Prompt", "negative": "Negative prompt"}
 
 @st.fragment
 def show_composer(is_busy: bool) -> None:
-    """What is to be made; a fragment, so that typing moves nothing else.
+    """Shows the inputs of a run; a fragment, so that typing does not redraw the rest of the page.
 
     Args:
-        is_busy: whether a run of this session is going on.
+        is_busy: whether a run of this session is in progress.
     """
     preset = PRESETS[st.session_state["preset"]]
     for kind in state.KINDS_OF_PROMPT:
@@ -82,11 +82,11 @@ def _begin(is_busy: bool) -> None:
     if is_empty:
         st.caption("Write a prompt, or start from an example.")
     if st.session_state.pop("begun", False):
-        st.rerun()  # the whole page, of which the run is a part
+        st.rerun()  # the whole page, since the run is outside this fragment
 
 
 def _start() -> None:
-    """Begins what the form asks for, or says why not."""
+    """Starts the run that the form describes, or says why it cannot."""
     st.session_state["complaint"] = None
     running = shared.job()
     if running is not None and not running.is_over:
@@ -103,7 +103,7 @@ def _start() -> None:
 
 
 def _complain(form: Form) -> None:
-    """Says why the last attempt came to nothing, until something is changed."""
+    """Says why the last attempt failed, until the form changes."""
     refused, complaint = st.session_state.get("complaint") or (None, "")
     if refused == form:
         shared.complain(complaint)
@@ -112,7 +112,7 @@ def _complain(form: Form) -> None:
 
 
 def _take_along(form: Form) -> None:
-    """The same for a terminal, and for a file."""
+    """Offers the same run as a command and as a file."""
     with st.expander("As a command line", icon=":material/terminal:"):
         st.caption("Makes the same images, byte for byte, in the same folder.")
         st.code(form.command(), language="bash", wrap_lines=True)

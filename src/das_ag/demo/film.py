@@ -1,4 +1,4 @@
-"""A short film of an ascent, from the previews that were gathered on the way."""
+"""A short film of an ascent, made from its previews."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from das_ag.store.store import Store
 
 FRAMES = 32
 SIDE_PX = 224
-"""Of the frames, and at most of a preview."""
+"""Largest side of a frame and of a preview."""
 FRAME_MS, LAST_MS = 90, 1500
 FOLDER = "films"
-"""Of a store: films are no part of the samples, whose folders are as run.py makes them."""
+"""Folder in a store. Films are not in the folders of the samples, so those match the folders that run.py makes."""
 
 
 def is_frame(step: int, steps: int) -> bool:
-    """Whether a preview is gathered after this step: some `FRAMES` of them, evenly spaced, the last one included."""
+    """Whether to keep a preview after this step: about `FRAMES` of them, evenly spaced, including the last step."""
     return step == steps - 1 or step % -(-steps // FRAMES) == 0
 
 
 def shrunk(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
-    """The image, no larger than a frame."""
+    """The image, scaled down to fit a frame."""
     small = Image.fromarray(image)
     small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
     return np.array(small)
 
 
 def encode_film(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> bytes:
-    """A GIF that repeats itself and rests on its last frame."""
+    """A GIF that loops and pauses on its last frame."""
     size, colours = (SIDE_PX, SIDE_PX), 255
     pictures = [Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC) for frame in frames]
     first, *others = [picture.quantize(colours, Image.Quantize.FASTOCTREE) for picture in pictures]
@@ -45,5 +45,5 @@ def encode_film(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> bytes:
 
 
 def film_path(store: Store, sample: Sample) -> Path:
-    """Where the film of a sample lies, if there is one."""
+    """Path of a sample's film, whether or not it exists."""
     return store.root / FOLDER / f"{sample.key[:KEY_LENGTH]}.gif"

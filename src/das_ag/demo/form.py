@@ -1,4 +1,4 @@
-"""What a person has set, and what it means to the configuration, a command line and a stored sample."""
+"""The user's settings, converted to a configuration, to a command line, and from a stored sample."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from das_ag.store.command import PLACES, UNRECORDED, hydra_value, prompt_overrid
 from das_ag.store.samples import Sample, check_family, with_later
 
 NAME = "demo"
-"""Of the folder under outputs/ that takes the images."""
+"""Name of the folder under outputs/ for the images."""
 
 SCHEDULES = ("views.noise", "views.colour_shift", "objective.aesthetic")
 """Weights that change from step to step."""
@@ -31,7 +31,7 @@ SETTINGS = (
     "runtime.deterministic", "runtime.precision", "randomness", "models.name", "models.image_size_px",
     "models.attention", "models.guide_dropout",
 )  # fmt: skip
-"""Everything but method, prompt and seed that a form can change, as the configuration calls it."""
+"""All settings that a form can change, by their names in the configuration, except method, prompt and seed."""
 
 _MODES = {True: "runtime=deterministic", False: "runtime=fast"}
 
@@ -41,13 +41,13 @@ LEVEL = "pyramid.max_level_px"
 
 @dataclass(frozen=True)
 class Form:
-    """What is to be made.
+    """The inputs of a run.
 
     Attributes:
         preset: a key of `PRESETS`.
         methods: keys of `METHODS`, at least one.
         positive, negative: texts.
-        settings: of `SETTINGS`, those that differ from the preset's.
+        settings: the values of `SETTINGS` that differ from the preset's.
     """
 
     preset: str
@@ -59,7 +59,7 @@ class Form:
 
     @property
     def all_settings(self) -> dict[str, Any]:
-        """Those of the preset with the changes."""
+        """The settings of the preset with the changes."""
         usual = settings_of(PRESETS[self.preset])
         values = usual | dict(self.settings)
         return values | {LEVEL: self.settings.get(LEVEL, _finest_level(usual, values["canvas_px"]))}
@@ -68,20 +68,20 @@ class Form:
         """A plan of one sample for each method.
 
         Raises:
-            UserError: something is missing, out of range, or not known to the models.
+            UserError: a value is missing, out of range, or unknown to the models.
         """
         if not self.positive:
             raise UserError("Prompt: expected a text, got none; write one, or start from an example.")
         return [make_plan(composed(f"method={method}", *self._overrides())) for method in self.methods]
 
     def command(self) -> str:
-        """One line for bash that makes the same images in the same folder."""
+        """One command line for bash that makes the same images in the same folder."""
         many = len(self.methods) > 1
         words = [*(["-m"] if many else []), f"method={','.join(self.methods)}", *self._overrides()]
         return " ".join([PRESETS[self.preset].program, *map(shlex.quote, words)])
 
     def to_json(self) -> str:
-        """Everything, for a file."""
+        """The whole form as JSON, for a file."""
         entry = {
             "preset": self.preset,
             "methods": list(self.methods),
@@ -94,7 +94,7 @@ class Form:
         return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
 
     def _overrides(self) -> list[str]:
-        """All but the method, as Hydra takes it."""
+        """Hydra overrides for everything except the method."""
         return [
             *PRESETS[self.preset].overrides,
             *prompt_overrides(prompt_id_of(self.positive, self.negative), self.positive, self.negative),
@@ -109,27 +109,27 @@ def _override(name: str, value: Any) -> str:
 
 
 def settings_of(preset: Preset) -> dict[str, Any]:
-    """Its values of `SETTINGS`, in their order; those that its models do not have are left out."""
+    """The preset's values of `SETTINGS`, in their order, without those that its models do not have."""
     values = plain(preset.config)
-    values["models"] = {**values["models"], **preset.guide.identity()}  # a size of null is a number there
+    values["models"] = {**values["models"], **preset.guide.identity()}  # resolves a size of null to a number
     found = {name: look_up(values, name) for name in SETTINGS}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def changed(preset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings that differ from the preset's."""
+    """The settings that differ from the preset's."""
     usual = settings_of(PRESETS[preset])
     usual[LEVEL] = _finest_level(usual, settings.get("canvas_px", usual["canvas_px"]))
     return {name: value for name, value in settings.items() if name not in usual or usual[name] != value}
 
 
 def _finest_level(usual: Mapping[str, Any], canvas_px: int) -> int:
-    """The finest level where nobody sets it: it follows the canvas, as in the preset."""
+    """The default finest level: it scales with the canvas, as in the preset."""
     return max(1, canvas_px * usual[LEVEL] // usual["canvas_px"])
 
 
 def seed_of(preset: str) -> int:
-    """The seed that a preset begins with."""
+    """The initial seed of a preset."""
     return int(PRESETS[preset].config.seeds[0])
 
 
@@ -171,7 +171,7 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _preset_of(family: str, settings: Mapping[str, Any]) -> str:
-    """The preset of those models that lies nearest."""
+    """The preset of the same models with the most similar settings."""
     fitting = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
     if not fitting:
         raise UserError(f"models.family: expected models that this version has, got {family!r}; update das-ag.")

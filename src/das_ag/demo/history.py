@@ -1,4 +1,4 @@
-"""Everything in the store: filtered, compared, used again, deleted."""
+"""The history tab: filters, compares, reuses and deletes the images of the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IN_ROW = 4
 
 
 def show_history() -> None:
-    """The images, newest first."""
+    """Shows the images, newest first."""
     store = shared.store()
     found, damaged = archive.entries(store)
     st.header("History", anchor=False)
@@ -95,7 +95,7 @@ def _delete(entry: Entry) -> None:
 
 
 def _comparison(store: Store, found: list[Entry]) -> None:
-    """Two images side by side, and what differs."""
+    """Shows two images side by side, and their differences."""
     picked = [entry for entry in found if st.session_state.get(f"compare {entry.id}")]
     if not picked:
         return

@@ -1,4 +1,4 @@
-"""Runs in the background: each click is a job, each method of it a thread, and all of them take turns."""
+"""Runs in the background. Each click starts a job with a thread for each method, and all threads take turns."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from das_ag.synthesis.ascent import Iterate
 log = logging.getLogger(__name__)
 
 PAUSE_S = 0.2
-"""Between two looks at an image that somebody else is making."""
+"""Interval of checks for an image that another process makes."""
 
 
 class State(enum.Enum):
-    """How far a sample is."""
+    """Progress of a sample."""
 
     WAITING = "waiting for its turn"
     ELSEWHERE = "being made by another run"
@@ -50,17 +50,17 @@ OVER = (State.FINISHED, State.FOUND, State.STOPPED, State.FAILED)
 
 
 class Track:
-    """One sample of a job on its way; written by its thread, read by everybody.
+    """Progress of one sample of a job; its thread writes it, all others only read it.
 
     Attributes:
-        sample: to be made.
-        steps: that it takes.
-        done: steps that were taken.
-        trace: what each step saw: step, loss and terms.
-        frames: previews on the way, the latest at the end.
-        record: of the finished sample.
-        unfinished: what was kept of one that was stopped.
-        message: why it failed, or what else there is to tell.
+        sample: the sample to make.
+        steps: total number of steps.
+        done: number of steps taken.
+        trace: step, loss and terms of each step.
+        frames: previews so far, the latest last.
+        record: the record of the finished sample.
+        unfinished: the stored state of a stopped sample.
+        message: why it failed, or another remark.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -76,11 +76,11 @@ class Track:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it will change any more."""
+        """Whether the sample has ended."""
         return self.state in OVER
 
     def note(self, run: Run, iterate: Iterate) -> None:
-        """Keeps what a step saw, and a preview every few steps."""
+        """Records a step, and a preview every few steps."""
         self.run, self.state = run, State.RUNNING
         terms = {name: float(value[0]) for name, value in iterate.terms.items()}
         self.trace.append({"step": float(iterate.step), "loss": float(iterate.loss[0]), **terms})
@@ -90,12 +90,12 @@ class Track:
 
 
 class Job:
-    """The images of one click: the same prompts and settings by one or several methods.
+    """The images of one click: the same prompts and settings with one or several methods.
 
     Args:
         plans: of one sample each.
-        turns: which the jobs of this process share.
-        evaluators: networks that are loaded already, by choice and device; shared likewise.
+        turns: shared by the jobs of this process.
+        evaluators: loaded networks, by choice and device; shared in the same way.
     """
 
     def __init__(
@@ -108,32 +108,32 @@ class Job:
         self._first_step: float | None = None
 
     def start(self) -> None:
-        """Begins; returns at once."""
+        """Starts the threads and returns at once."""
         for track in self.tracks:
             threading.Thread(target=self._make, args=(track,), name=track.sample.name, daemon=True).start()
 
     def stop(self) -> None:
-        """Ends all that is not finished after the step that is being taken; what there is so far is kept."""
+        """Stops all unfinished samples after their current step, and keeps their images."""
         self._stopping.set()
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether a stop was requested."""
         return self._stopping.is_set()
 
     @property
     def is_over(self) -> bool:
-        """Whether all of it has ended, one way or another."""
+        """Whether all samples have ended."""
         return all(track.is_over for track in self.tracks)
 
     @property
     def progress(self) -> float:
-        """Share of the steps that are taken, 0…1."""
+        """Share of the steps taken, 0…1."""
         made = sum(track.steps if track.is_over else track.done for track in self.tracks)
         return made / sum(track.steps for track in self.tracks)
 
     def seconds_left(self) -> float | None:
-        """By the pace so far; None before there is one."""
+        """Estimate from the speed so far; None before the first steps."""
         running = [track for track in self.tracks if track.state is not State.FOUND]
         taken = sum(len(track.trace) for track in running)
         if self._first_step is None or taken < 3:
@@ -142,7 +142,7 @@ class Job:
         return (time.monotonic() - self._first_step) / taken * left
 
     def _make(self, track: Track) -> None:
-        """What a track's thread does; nothing leaves it."""
+        """Runs a track in its thread; no exception leaves it."""
         try:
             with self._turns.turn(self._stopping.is_set) as turn:
                 self._generate(track, turn)
@@ -161,7 +161,7 @@ class Job:
             )
             track.state = State.FAILED
         finally:
-            track.run = None  # its memory
+            track.run = None  # frees its memory
 
     def _generate(self, track: Track, turn: Turn) -> None:
         def watch(samples: Sequence[Sample], run: Run, iterate: Iterate) -> None:  # noqa: ARG001
@@ -187,7 +187,7 @@ class Job:
         self._score(track)
 
     def _score(self, track: Track) -> None:
-        """Evaluates the new sample; an evaluator that is not to be had costs the score alone."""
+        """Evaluates the new sample; if the evaluator is not available, only the score is missing."""
         assert track.record is not None
         device = choose_device(track.plan.runtime.device)
         try:
@@ -199,7 +199,7 @@ class Job:
 
     def _load(self, choice: EvaluatorChoice, device: torch.device) -> Any:
         if (choice, device) not in self._evaluators:
-            self._evaluators.clear()  # one at most is held
+            self._evaluators.clear()  # keep at most one
             self._evaluators[choice, device] = choice.load(device)
         return self._evaluators[choice, device]
 
@@ -208,7 +208,7 @@ class Job:
             self.store.folder.write(film_path(self.store, track.sample), encode_film(track.frames))
 
     def _keep(self, track: Track) -> None:
-        """Keeps the image of a track that was stopped, if a step was taken."""
+        """Stores the image of a stopped track, if it has taken a step."""
         if track.run is None:
             return
         try:

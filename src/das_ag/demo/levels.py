@@ -17,17 +17,17 @@ from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
 _SIDE_PX = 260
-"""Of a level's picture at most; twice its size on the page."""
+"""Largest side of a level's picture; twice its size on the page."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level and what it adds.
+    """A level and its contribution.
 
     Attributes:
         size_px: its side.
-        alone: the level on the canvas by itself, grey where it is 0, stretched to be seen.
-        total: the image made of all levels up to this one.
+        alone: only this level, resized to the canvas; grey where it is 0, with stretched contrast.
+        total: the image from all levels up to this one.
     """
 
     size_px: int
@@ -36,10 +36,10 @@ class Level:
 
 
 def levels_of(store: Store, record: Record) -> list[Level]:
-    """The levels that are worth a picture, coarse to fine.
+    """The levels to show, coarse to fine.
 
     Raises:
-        UserError: they were not kept, or are damaged.
+        UserError: the levels are missing or damaged.
     """
     levels = store.read_levels(record)
     if not levels:
@@ -53,7 +53,7 @@ def levels_of(store: Store, record: Record) -> list[Level]:
 
 
 def levels_html(levels: Sequence[Level]) -> str:
-    """The levels side by side, as many in a row as there is room for."""
+    """The levels side by side, in rows that fit the page."""
     figures = (
         f'<figure><img src="{_source(level.alone)}" alt="Level of {level.size_px} px by itself">'
         f'<img src="{_source(level.total)}" alt="Image made of all levels up to {level.size_px} px">'

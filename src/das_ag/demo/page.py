@@ -1,4 +1,4 @@
-"""The page: parameters at the side, what is made and what was made in two tabs."""
+"""The page: parameters in the sidebar, and two tabs for new images and the history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STYLE = Path(__file__).parent / "page.css"
 
 
 def show_page() -> None:
-    """Draws everything, each time that a person touched something."""
+    """Draws the page again after each user action."""
     st.set_page_config(page_title="Direct Ascent Synthesis", page_icon="△", layout="wide")
     st.html(STYLE)
     state.begin(st.session_state)
@@ -34,14 +34,14 @@ def show_page() -> None:
 
 def _create() -> None:
     job = shared.job()
-    is_busy = job is not None and not job.is_over  # asked once, for all parts of the page
+    is_busy = job is not None and not job.is_over  # read once, so that all parts of the page agree
     composer.show_composer(is_busy)
     if job is not None:
         (running.show_running if is_busy else result.show_result)(job)
 
 
 def _footer() -> None:
-    """Whether the same settings give the same bytes."""
+    """Says whether the same settings give the same bytes."""
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG", "not set")
     if st.session_state["runtime.deterministic"]:
         told = "Deterministic mode is on: the same settings give the same bytes on this machine"

@@ -1,4 +1,4 @@
-"""What a person starts from: a configuration with its models, its examples, and whether it can run here."""
+"""Presets of the page: a configuration with its models and examples, and whether it can run here."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Preset:
     """A configuration to start from.
 
     Attributes:
-        title: how the page calls it.
-        overrides: what it is in the configuration.
+        title: its name on the page.
+        overrides: its overrides of the configuration.
         prompts: groups of prompts to choose examples from.
         program: the beginning of its command line.
     """
@@ -35,7 +35,7 @@ class Preset:
 
     @property
     def config(self) -> DictConfig:
-        """Its composed configuration; to be read alone."""
+        """Its composed configuration; read-only."""
         return composed(*self.overrides)
 
     @property
@@ -67,16 +67,16 @@ PRESETS = {
         _PAPER_PROGRAM,
     ),
 }
-"""By name; the page begins with the first."""
+"""Presets by name; the page starts with the first."""
 
 CHECK = "uv run --extra paper python scripts/check_models.py"
-"""The command that says what is missing."""
+"""The command that reports missing weights."""
 
 _composing = threading.Lock()
 
 
 def composed(*overrides: str) -> DictConfig:
-    """The configuration with these overrides; to be read alone, since others are given the same.
+    """The configuration with these overrides; read-only, since all callers share it.
 
     Raises:
         UserError: there is no such group, choice or option.
@@ -91,14 +91,14 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Plain resolved values; what has no value yet stays `???`."""
+    """Plain resolved values; missing values stay `???`."""
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(name): value for name, value in values.items()}
 
 
 def look_up(values: Mapping[str, Any], name: str) -> Any:
-    """The value at a dotted name; None where there is none."""
+    """The value at a dotted name; None if there is none."""
     value: Any = values
     for part in name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -106,9 +106,9 @@ def look_up(values: Mapping[str, Any], name: str) -> Any:
 
 
 def why_not(name: str) -> str | None:
-    """Why a preset cannot run here, a sentence; None where it can, as scripts/check_models.py would say.
+    """A sentence on why a preset cannot run here, as in scripts/check_models.py; None if it can.
 
-    Files are looked for, and no network is asked.
+    Looks for files and makes no network requests.
     """
     config = PRESETS[name].config
     try:

@@ -1,4 +1,4 @@
-"""A run that is over: images with their scores, traces, films and levels."""
+"""Shows a finished run: images with their scores, traces, films and levels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TABS = ("Trace", "Film", "Pyramid", "Recipe")
 
 
 def show_result(job: Job) -> None:
-    """What came of it."""
+    """Shows the result of a job."""
     first = job.tracks[0].sample
     st.header("Result", anchor=False)
     st.text(f"{words.prompt_of(first)} · seed {first.seed}")

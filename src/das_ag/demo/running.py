@@ -1,4 +1,4 @@
-"""A run that is going on: progress, canvases, curves, and the button that stops it."""
+"""Shows a run in progress: its progress, images, curves, and the Stop button."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from das_ag.demo.jobs import Job, State, Track
 from das_ag.generation.outlook import clock
 
 POLL_S = 0.5
-"""Between two looks at a run: previews come at most as often."""
+"""Interval of updates: previews change at most this often."""
 _COLUMNS = ["step", "positive", "aesthetic"]
 
 
 @st.fragment(run_every=POLL_S)
 def show_running(job: Job) -> None:
-    """The run as it is now; when it is over, the whole page is drawn again."""
+    """Shows the current state of the run; redraws the whole page when the run ends."""
     if job.is_over:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -38,10 +38,10 @@ def show_running(job: Job) -> None:
 
 
 def show_curves(traces: Mapping[str, pd.DataFrame], steps: int) -> None:
-    """Similarity and aesthetic score by step.
+    """Shows similarity and aesthetic score by step.
 
     Args:
-        traces: what each step saw, by method; of at least one step in all.
+        traces: one per method; together at least one step.
     """
     for column, curve in zip(st.columns(2), charts.CURVES, strict=True):
         with column:
@@ -50,7 +50,7 @@ def show_curves(traces: Mapping[str, pd.DataFrame], steps: int) -> None:
 
 
 def _columns(job: Job) -> int:
-    """One image is as large as two of three."""
+    """At least two, so that a single image does not fill the page."""
     return max(len(job.tracks), 2)
 
 

@@ -1,4 +1,4 @@
-"""What all sessions of the demo share, and where a session keeps its own."""
+"""Objects that all sessions of the demo share, and access to a session's own."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from das_ag.store.store import Store
 
 @st.cache_resource(show_spinner=False)
 def turns() -> Turns:
-    """The turns that all runs of this process take."""
+    """The turns for all runs of this process."""
     return Turns()
 
 
 @st.cache_resource(show_spinner=False)
 def evaluators() -> dict[Any, Any]:
-    """Evaluators that are loaded, for `Job`."""
+    """Loaded evaluators, for `Job`."""
     return {}
 
 
 @st.cache_data(ttl=60, show_spinner="Looking for the models…")
 def reason_against(preset: str) -> str | None:
-    """Why a preset cannot run here, a sentence; None where it can."""
+    """A sentence on why a preset cannot run here; None if it can."""
     why = why_not(preset)
     return f"{why} What is missing: {CHECK}" if why else None
 
 
 def store() -> Store:
-    """Where the images are kept."""
+    """The store of the images."""
     return Store(output_folder(NAME))
 
 
 def job() -> Job | None:
-    """The session's own run, going on or over."""
+    """The session's own run, in progress or finished."""
     return st.session_state.get("job")
 
 
 def theme() -> str:
-    """Light or dark, as the browser shows it."""
+    """The browser's theme, light or dark."""
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def complain(message: str) -> None:
-    """Shows a sentence about what went wrong."""
+    """Shows a sentence about an error."""
     st.error(escaped(message), icon=":material/error:")

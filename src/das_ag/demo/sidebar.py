@@ -1,4 +1,4 @@
-"""The parameters."""
+"""The sidebar with the parameters."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from das_ag.synthesis.resize import INTERPOLATIONS
 from das_ag.synthesis.schedules import KINDS
 
 RESOLUTIONS_PX = (224, 448)
-"""Sides of images that CLIP's own pictures suggest; the preset's is added."""
+"""Image sizes that suit CLIP's input size; the list also gets the preset's size."""
 
 
 def show_sidebar() -> None:
-    """Everything that can be set, but prompts and method."""
+    """Shows all settings except prompts and method."""
     with st.sidebar:
         _preset()
         with st.expander("Image", expanded=True):
@@ -70,7 +70,7 @@ def _image() -> None:
 
 
 def _schedule(name: str, label: str) -> None:
-    """A number that goes from start to end; its widgets are called after `label` for screen readers."""
+    """Shows the widgets of a schedule; `label` names them for screen readers."""
     start, end = st.columns(2, gap="small")
     with start:
         _number(f"{name}.start", f"{label}, start")
@@ -119,7 +119,7 @@ def _numerics() -> None:
 
 
 def _carried() -> None:
-    """Settings without a widget that came with a stored sample."""
+    """Lists settings of a stored sample that have no widget."""
     for name, value in st.session_state[state.CARRIED].items():
         st.caption(escaped(f"Also kept: {name} = {value}"))
 
@@ -130,7 +130,7 @@ def _number(name: str, label: str, help: str | None = None) -> None:
 
 
 def _step(value: float) -> float:
-    """A tenth of the number's own order of magnitude."""
+    """A tenth of the number's order of magnitude."""
     return 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 0.1
 
 

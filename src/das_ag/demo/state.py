@@ -1,4 +1,4 @@
-"""The form as the page's widgets hold it: values by key, in a mapping such as `st.session_state`."""
+"""The form in the state of the page's widgets: values by key, in a mapping such as `st.session_state`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from das_ag.methods import METHODS
 State = MutableMapping[Any, Any]
 
 RESOLUTION = "resolution_px"
-"""Side of the image; a person thinks of that, and the canvas is the image with its border."""
+"""Side of the image. Users set it instead of the canvas, which is the image with its border."""
 SEED_MODES = ("fixed", "random")
 MAX_SEED = 2**53 - 1
-"""A browser's numbers know no larger whole ones."""
+"""The largest integer that a browser represents exactly."""
 DRAWN = 2**31
-"""Random seeds are drawn below it, short enough to be read out."""
+"""Upper limit of random seeds, so that they stay short."""
 ALL_METHODS = "all"
 KINDS_OF_PROMPT = ("positive", "negative")
 
@@ -28,13 +28,13 @@ WITHOUT_WIDGET = (
     "pyramid.max_level_px", "pyramid.initial_scale", "models.name", "models.image_size_px",
     "models.attention", "models.guide_dropout",
 )  # fmt: skip
-"""Of `SETTINGS`; the first is told by the resolution, the others come with the settings of a stored sample."""
+"""Names of `SETTINGS`; the resolution sets the first, and a stored sample brings the others."""
 CARRIED = "carried"
-"""Key of those others."""
+"""Key of these other settings."""
 
 
 def begin(state: State) -> None:
-    """Fills a new session in."""
+    """Fills in a new session."""
     if "preset" not in state:
         preset = next(iter(PRESETS))
         positive, negative = next(iter(PRESETS[preset].examples().values()))
@@ -43,7 +43,7 @@ def begin(state: State) -> None:
 
 
 def put(state: State, form: Form) -> None:
-    """Shows a form.
+    """Writes a form into the widgets.
 
     Raises:
         UserError: its seed is too large for a browser.
@@ -58,7 +58,7 @@ def put(state: State, form: Form) -> None:
 
 
 def put_settings(state: State, settings: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    """Shows these settings; of the changes, those without a widget are carried along."""
+    """Writes these settings into the widgets, and keeps the changes that have no widget."""
     for name, value in settings.items():
         if name not in WITHOUT_WIDGET:
             state[name] = value
@@ -67,12 +67,12 @@ def put_settings(state: State, settings: Mapping[str, Any], changes: Mapping[str
 
 
 def reset(state: State) -> None:
-    """Back to the settings of the chosen preset; prompts and seed stay."""
+    """Resets the settings to the chosen preset; prompts and seed stay."""
     put_settings(state, settings_of(PRESETS[state["preset"]]), {})
 
 
 def put_prompts(state: State, kind: str, texts: tuple[str, ...]) -> None:
-    """Shows these texts, each in a field of its own."""
+    """Writes these texts into the widgets, one field for each."""
     first = state.get("next prompt", 0)
     state[f"{kind} prompts"] = tuple(range(first, first + len(texts)))
     state["next prompt"] = first + len(texts)
@@ -99,13 +99,13 @@ def prompts(state: State, kind: str) -> tuple[str, ...]:
 
 
 def draw_seed(state: State) -> None:
-    """Draws a new seed where it is to be random; it is shown in the field."""
+    """Draws a new seed in random mode, and shows it in the field."""
     if state["seed mode"] == "random":
         state["seed"] = secrets.randbelow(DRAWN)
 
 
 def form_in(state: State) -> Form:
-    """The form that is shown."""
+    """The form that the widgets show."""
     values = {name: state[name] for name in SETTINGS if name in state and name not in WITHOUT_WIDGET}
     values["canvas_px"] = state[RESOLUTION] + 2 * state["views.max_shift_px"]
     return Form(

@@ -1,4 +1,4 @@
-"""Who computes, among threads of one process: one at a time, step by step, in the order in which they came."""
+"""Lets threads of one process compute one at a time, step by step, in the order of their arrival."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from das_ag.generation.batch import Stopped
 
 LOOK_S = 0.1
-"""Between two looks of a waiting thread at whether it shall still wait."""
+"""Interval at which a waiting thread checks whether it is stopped."""
 
 
 class Turns:
-    """Turns at what a process has only once: torch's flags, the networks.
+    """Turns for resources that exist once per process: torch's flags, the networks.
 
-    A turn that is passed on comes back after each of the others that wait has had one.
+    A thread that passes its turn on gets it back after each waiting thread has had one.
     """
 
     def __init__(self) -> None:
@@ -26,10 +26,10 @@ class Turns:
 
     @contextlib.contextmanager
     def turn(self, is_stopped: Callable[[], bool]) -> Iterator[Turn]:
-        """Waits for a turn, and gives it back when the block ends.
+        """Waits for a turn, and releases it when the block ends.
 
         Raises:
-            Stopped: before the turn came, or comes back.
+            Stopped: while waiting for the turn, or for its return.
         """
         turn = Turn(self._condition, self._line, is_stopped)
         turn.queue()
@@ -41,18 +41,18 @@ class Turns:
 
 
 class Turn:
-    """A thread's place in the line; see `Turns.turn`."""
+    """A thread's place in the queue; see `Turns.turn`."""
 
     def __init__(self, condition: threading.Condition, line: deque[object], is_stopped: Callable[[], bool]) -> None:
         self._condition, self._line, self._is_stopped = condition, line, is_stopped
 
     def queue(self) -> None:
-        """Joins the end of the line."""
+        """Joins the end of the queue."""
         with self._condition:
             self._line.append(self)
 
     def wait(self) -> None:
-        """Returns when the turn has come; raises Stopped if it need not come any more."""
+        """Waits for the turn; raises Stopped if the thread is stopped meanwhile."""
         with self._condition:
             while self._line[0] is not self:
                 if self._is_stopped():
@@ -60,14 +60,14 @@ class Turn:
                 self._condition.wait(LOOK_S)
 
     def leave(self) -> None:
-        """Gives the turn, or the place in the line, to whoever is next."""
+        """Gives up the turn, or the place in the queue."""
         with self._condition:
             with contextlib.suppress(ValueError):
                 self._line.remove(self)
             self._condition.notify_all()
 
     def pass_on(self) -> bool:
-        """Lets each of the others have a turn first; whether there was one."""
+        """Gives each waiting thread a turn; returns whether there was one."""
         with self._condition:
             if len(self._line) == 1:
                 return False
@@ -78,7 +78,7 @@ class Turn:
 
     @contextlib.contextmanager
     def without(self) -> Iterator[None]:
-        """The others have their turns while the block runs; afterwards waits for its own."""
+        """Releases the turn while the block runs, then waits for a new one."""
         self.leave()
         try:
             yield

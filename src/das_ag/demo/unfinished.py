@@ -1,4 +1,4 @@
-"""Images that were stopped: kept beside the samples, never among them.
+"""Stopped images: stored beside the samples, never among them.
 
 stopped/<key>-step<k>/ {image.png, trace.csv, sample.json}
 """
@@ -22,13 +22,13 @@ FOLDER = "stopped"
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An image as it was when its ascent was stopped.
+    """An image at the step where its ascent was stopped.
 
     Attributes:
         folder: relative to the store.
-        sample: what it was to become.
-        step: how many steps were taken, of `steps`.
-        result: the guide's numbers as the last step saw them: guide_aesthetic_score, clip_positive, clip_negative.
+        sample: the sample that it would have become.
+        step: number of steps taken, of `steps`.
+        result: the guide's numbers at the last step: guide_aesthetic_score, clip_positive, clip_negative.
     """
 
     folder: Path
@@ -39,17 +39,17 @@ class Unfinished:
 
     @property
     def mark(self) -> str:
-        """How it is told from a finished one."""
+        """The label that distinguishes it from a finished image."""
         return f"Unfinished: step {self.step} of {self.steps}"
 
 
 def keep_unfinished(
     store: Store, sample: Sample, image: UInt8[np.ndarray, "h w 3"], trace: Sequence[Mapping[str, float]], steps: int
 ) -> Unfinished:
-    """Writes what there is so far.
+    """Stores the current image.
 
     Args:
-        trace: what each step saw, the last one at least.
+        trace: rows of the steps, with at least the last one.
 
     Raises:
         StoreError: the disk is full or cannot be written to.
@@ -66,12 +66,12 @@ def keep_unfinished(
     store.folder.write(folder / IMAGE, encode_png(image, _text(kept)))
     store.folder.write(folder / TRACE, encode_csv(trace))
     entry = {"key": sample.key, "step": step, "steps": steps, "result": result, **sample.identity()}
-    store.folder.write(folder / SAMPLE, pretty(entry).encode())  # last: what has it is whole
+    store.folder.write(folder / SAMPLE, pretty(entry).encode())  # last: a folder with this file is complete
     return kept
 
 
 def read_unfinished(store: Store) -> tuple[list[Unfinished], list[str]]:
-    """What was stopped, and a sentence for each that is damaged."""
+    """The stopped images, and a sentence for each damaged one."""
     found, damaged = [], []
     for path in sorted((store.root / FOLDER).glob(f"*/{SAMPLE}")):
         try:
@@ -85,5 +85,5 @@ def read_unfinished(store: Store) -> tuple[list[Unfinished], list[str]]:
 
 
 def _text(kept: Unfinished) -> dict[str, str]:
-    """For the PNG; without a recipe, since nothing that makes it again would stop there."""
+    """The text of the PNG, without a recipe: no command makes an image again that stops at this step."""
     return caption_of(kept.sample) | {"Unfinished": f"step {kept.step} of {kept.steps}"}

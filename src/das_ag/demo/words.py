@@ -1,4 +1,4 @@
-"""Texts for the page: what a person typed shows as typed, never as markup."""
+"""Texts for the page. User input appears literally, never as markup."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from das_ag.store.samples import Sample
 
 
 def escaped(text: str) -> str:
-    """For Streamlit's Markdown, with every character that could begin markup taken literally."""
+    """Text for Streamlit's Markdown, with all markup characters escaped."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def without_option(complaint: str) -> str:
-    """A sentence about a prompt, with the field's name on the page for that of the option, which holds an id."""
+    """Replaces the option's name, which holds a prompt id, with the field's name on the page."""
     for option, field in ((r"prompts\.positive(\.[\w.-]+)?", "Prompt"), (r"prompts\.negative", "Negative prompt")):
         complaint = re.sub(rf"^{option}: ", f"{field}: ", complaint)
     return complaint
@@ -31,17 +31,17 @@ def prompt_of(sample: Sample) -> str:
 
 
 def described(sample: Sample, mark: str = "") -> str:
-    """What an image shows, for those who do not see it."""
+    """Alternative text of an image, for screen readers."""
     unfinished = f" {mark}." if mark else ""
     method = method_of(sample.method).title
     return f"Image by {method} for “{prompt_of(sample)}”, seed {sample.seed}.{unfinished}"
 
 
 def scores(entry: Entry, best: str | None = None) -> str:
-    """HTML of an entry's numbers, the evaluator's first and large; without it none is large.
+    """HTML of an entry's numbers; the evaluator's score is first and large. Without a score, no number is large.
 
     Args:
-        best: a word for the best of several; None for the others.
+        best: the mark of the best of several entries; None for the others.
     """
     numbers = [(title, f"{score:.2f}") for title, score in entry.scores.items()]
     if "guide_aesthetic_score" in entry.result:
@@ -51,7 +51,7 @@ def scores(entry: Entry, best: str | None = None) -> str:
         numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))
     rows = "".join(_number(name, value, best if not place else None) for place, (name, value) in enumerate(numbers))
     mark = f'<p class="das-mark">{html.escape(entry.mark)}</p>' if entry.mark else ""
-    judged = " das-judged" if entry.scores else ""  # the guide's score is not to be compared with the evaluator's
+    judged = " das-judged" if entry.scores else ""  # do not compare the guide's score with the evaluator's
     return f'{mark}<dl class="das-scores{judged}">{rows}</dl>'
 
 
@@ -68,12 +68,12 @@ def heading(sample: Sample, theme: str) -> str:
 
 
 def lost(words: Sequence[str]) -> str:
-    """HTML that names words which the models do not see; empty where there is none."""
+    """HTML that names words which the models do not know; empty if there is none."""
     named = ", ".join(f"<b>{html.escape(word)}</b>" for word in dict.fromkeys(words))
     return f'<p class="das-lost" role="status">Not seen by these models: {named}</p>' if words else ""
 
 
 def ago(then: float) -> str:
-    """How long ago that was, or the day."""
+    """The time since then, or the date."""
     passed = time.time() - then
     return f"{clock(max(passed, 0))} ago" if passed < 43200 else time.strftime("%d %b %Y, %H:%M", time.localtime(then))

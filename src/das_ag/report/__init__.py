@@ -1,4 +1,4 @@
-"""From finished samples to what a person looks at; reads the store alone, and knows neither torch nor a model."""
+"""Makes tables, plots and the gallery from finished samples; reads only the store, and needs no torch and no model."""
 
 from das_ag.report.report import read_scores, write_report, write_tables
 from das_ag.report.statistics import method_summary, paired_differences, score_table

@@ -1,4 +1,4 @@
-"""What tells the samples of a store apart, as a text that tables and legends show and that can be taken apart again."""
+"""Labels that say how the samples of a store differ. Tables and legends show them, and they can be parsed again."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from das_ag.store.command import PLACES
 from das_ag.store.samples import Sample
 
 TEXTS = ("prompt", "negative")
-"""Names of those pairs of a label that are no settings: they tell different texts of one prompt id apart."""
+"""Names in a label that are not settings: they distinguish different texts of one prompt id."""
 
 _REWARD, _SIGN = "objective.aesthetic", "objective.aesthetic_sign"
-"""How much the aesthetic score weighs at each step; and 0 in DAS, which does without."""
+"""The aesthetic weight at each step; 0 in DAS, which ignores it."""
 
 LONGEST_TEXT = 40
-"""Characters of a prompt in a label; the whole one stands in scores.csv."""
+"""Characters of a prompt in a label; scores.csv holds the whole prompt."""
 
 _OPTIONS = {place: option for option, place in PLACES.items()}
 _NONE, _ABSENT = "none", "–"
 _NUMBERS = re.compile(r"((?<![\w.])-\d+(?:\.\d+)?(?:e[+-]?\d+)?|\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 _PIECES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^",]|,(?! [\w.]+=))+')
-"""What stands between ", name=", which a text in quotation marks may hold without being broken."""
+"""A part of a label up to the next ", name="; a text in quotation marks may contain that without being split."""
 
 
 def labels_of(samples: Sequence[Sample]) -> list[str]:
-    """For each sample, in what it differs from others, for instance 'steps=100, prompt="a red heart"'.
+    """For each sample, how it differs from others, for instance 'steps=100, prompt="a red heart"'.
 
-    Settings are named, as on the command line, if any two samples differ in them. A text is named where a prompt id has
-    several of them, and beside it wherever else the same text stands. Samples with equal labels differ in method,
-    prompt id and seed alone. How the aesthetic score is weighed is no setting of DAS, and not in its labels.
+    A label names a setting, as on the command line, if any two samples differ in it. It names a text if a prompt id has
+    several texts; then other samples with the same text name it too. Samples with equal labels differ only in method,
+    prompt id and seed. DAS ignores the aesthetic weight, so its labels leave it out.
     """
     ids = [sample.prompt_id for sample in samples]
     parts = [
@@ -51,26 +51,26 @@ def pairs_of(label: str) -> list[tuple[str, str]]:
 
 
 def divide(label: str) -> tuple[str, str]:
-    """A label's settings, and its texts."""
+    """The settings of a label, and its texts."""
     pairs = pairs_of(label)
     return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
 
 
 def natural(text: str) -> tuple[list[str | float], str]:
-    """By which texts are sorted as people would, steps=20 before steps=100."""
+    """Sort key for natural order: steps=20 comes before steps=100."""
     parts: list[str | float] = list(_NUMBERS.split(text))
     parts[1::2] = map(float, parts[1::2])
     return parts, text
 
 
 def divide_reward(label: str) -> tuple[str, str]:
-    """What a label has in common with that of DAS under the same settings, and how the aesthetic score is weighed."""
+    """The part of a label that DAS with the same settings shares, and the aesthetic weight."""
     pairs = pairs_of(label)
     return _joined(p for p in pairs if not _is_reward(p[0])), _joined(p for p in pairs if _is_reward(p[0]))
 
 
 def settings_order(label: str) -> tuple[object, ...]:
-    """By which labels are sorted: what is shared with DAS first, then how much the aesthetic score weighs."""
+    """Sort key for labels: first the part shared with DAS, then the aesthetic weight."""
     return tuple(map(natural, divide_reward(label)))
 
 
@@ -84,7 +84,7 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 
 def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
     flat = [{_OPTIONS.get(place, place): item for place, item in _flatten(value).items()} for value in settings]
-    # The sign is what makes the method, which has a column of its own.
+    # The sign defines the method, which has its own column.
     names = sorted({*itertools.chain.from_iterable(flat)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"
     # By default it follows the canvas.
@@ -112,13 +112,13 @@ def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """A value as the command line takes it; a word stands without quotation marks where it cannot be mistaken."""
+    """A value as on the command line; without quotation marks if a word is unambiguous."""
     is_word = isinstance(value, str) and re.fullmatch(r"(?!(true|false|null)$)[A-Za-z_][^\s\",=]*|[0-9a-f]{64}", value)
     return value if is_word else json.dumps(value, ensure_ascii=False)
 
 
 def _short(value: str) -> str:
-    """Of a checksum its beginning."""
+    """The beginning of a checksum."""
     return value[:8] if re.fullmatch("[0-9a-f]{64}", value) else value
 
 
@@ -126,16 +126,16 @@ def _differing_texts(name: str, ids: Sequence[str], texts: Sequence[tuple[str, .
     of_id = defaultdict(set)
     for prompt_id, text in zip(ids, texts, strict=True):
         of_id[prompt_id].add(text)
-    # All samples with such a text, so that those of prompts that were run in one way only stay with their like.
+    # All samples with such a text, so that prompts with only one variant stay in the same group.
     several = set().union(*(found for found in of_id.values() if len(found) > 1))
     shown = _abbreviated(several)
     return [[(name, shown[text])] if text in several else [] for text in texts]
 
 
 def _abbreviated(texts: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Each text short and in quotation marks; those that are cut to the same are numbered.
+    """Each text short and in quotation marks; texts that are equal after shortening get numbers.
 
-    One that ends as if it were numbered is numbered too, so that it is not taken for another.
+    A text that ends like a numbered one gets a number too, so that it is not mistaken for another.
     """
     alike = defaultdict(list)
     for text in sorted(texts):

@@ -22,12 +22,12 @@ class Scored:
     """The scored samples of one store.
 
     Attributes:
-        store: they come from.
+        store: the source of the samples.
         records: of all finished samples.
         scores: as `score_table` gives it.
-        evaluator: whose scores stand in `aesthetic_score`.
-        title: how tables call it.
-        left_out: a sentence for each sample that is damaged.
+        evaluator: source of `aesthetic_score`.
+        title: its name in tables.
+        left_out: a sentence for each damaged sample.
     """
 
     store: Store
@@ -39,7 +39,7 @@ class Scored:
 
     @property
     def published(self) -> bool:
-        """Whether the published figures are to stand beside: if so asked, and by the same predictor only."""
+        """Whether to show the published figures: only on request, and only for the same predictor."""
         asked = any(record.provenance.get("published_figures") for record in self.records)
         return asked and self.evaluator == EVALUATOR
 
@@ -48,7 +48,7 @@ def read_scores(root: Path, evaluator: str | None = None) -> Scored:
     """Reads a store.
 
     Args:
-        evaluator: name of the one whose scores count; by default the one that scored most samples.
+        evaluator: name of the evaluator to use; by default the one that scored most samples.
 
     Raises:
         UserError: there is no scored sample.
@@ -78,7 +78,7 @@ def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[st
     Raises:
         UserError: there is no scored sample, or the folder cannot be written to.
     """
-    from das_ag.report.gallery import write_gallery  # tables alone need neither this nor matplotlib
+    from das_ag.report.gallery import write_gallery  # tables need neither this nor matplotlib
     from das_ag.report.plots import write_plots
 
     scored = read_scores(root, evaluator)
@@ -95,7 +95,7 @@ def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[st
 
 
 def write_tables(several: Sequence[Scored], folder: Path) -> str:
-    """Writes table.md, table.csv and table.tex of one store, or of several with a column for the experiment.
+    """Writes table.md, table.csv and table.tex of one or several stores; several get an experiment column.
 
     A store that is given twice counts once.
 
@@ -128,7 +128,7 @@ def write_tables(several: Sequence[Scored], folder: Path) -> str:
 
 
 def _check_evaluators(several: Sequence[Scored]) -> None:
-    """Scores by different predictors cannot be compared."""
+    """Refuses scores by different predictors, which cannot be compared."""
     if len({scored.evaluator for scored in several}) == 1:
         return
     got = ", ".join(f"{scored.evaluator} in {scored.store.root}" for scored in several)
@@ -142,7 +142,7 @@ def _check_evaluators(several: Sequence[Scored]) -> None:
 
 
 def _experiment_names(roots: Sequence[Path]) -> list[str]:
-    """Last names of the folders, with as many of the folders above them as it takes to tell them apart."""
+    """Names of the folders, with as many parent folders as needed to distinguish them."""
     parts = [root.resolve().parts for root in roots]
     names = [Path(*p[-1:]) for p in parts]
     for length in range(2, max(map(len, parts)) + 1):

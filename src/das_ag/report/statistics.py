@@ -18,41 +18,41 @@ from das_ag.store.samples import Record, without_weight
 
 BOOTSTRAP_SEED = 0
 RESAMPLES = 9_999
-"""Of each bootstrap and each permutation test; the seed is fixed, so that the same scores give the same table."""
+"""Number for each bootstrap and permutation test; the fixed seed makes the table repeatable."""
 
 COLUMNS = (
     "method", "prompt_id", "prompt", "negative", "seed", "aesthetic_score", "guide_aesthetic_score", "clip_positive",
     "clip_negative", "image", "image_sha256", "key", "settings",
 )  # fmt: skip
-"""Columns of scores.csv. `settings` says what differs where a store holds several settings, or several texts of one
-prompt id, and is empty else."""
+"""Columns of scores.csv. `settings` says what differs if a store holds several settings, or several texts of one
+prompt id; otherwise it is empty."""
 
 _PAIRED_BY = ("prompt_id", "prompt", "negative", "seed")
 
 
 def pair_keys(scores: pd.DataFrame) -> pd.DataFrame:
-    """What images of two methods have in common where they are compared as a pair; their random numbers follow from it.
+    """Columns in which the two images of a pair agree; they determine the random numbers.
 
-    One image of DAS is the partner of all that differ in how much the aesthetic score weighs.
+    One DAS image is the partner of all images that differ only in the aesthetic weight.
     """
     return scores[[*_PAIRED_BY]].assign(settings=[divide_reward(label)[0] for label in scores["settings"]])
 
 
 def evaluators_of(records: Sequence[Record]) -> dict[str, str]:
-    """Title by name of the evaluators that scored any sample, those of most samples first."""
+    """Titles by name of the evaluators that scored any sample; the evaluator of most samples comes first."""
     counted = Counter(name for record in records for name in record.scores)
     titles = {name: scores.get("title", name) for record in records for name, scores in record.scores.items()}
     return {name: str(titles[name]) for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))}
 
 
 def remark_of(records: Sequence[Record], evaluator: str) -> str:
-    """What an evaluator says about its scores; empty where it says nothing."""
+    """The evaluator's remark about its scores; empty if there is none."""
     found = (record.scores[evaluator].get("remark") for record in records if evaluator in record.scores)
     return next(filter(None, found), "")
 
 
 def is_guided_by(records: Sequence[Record], evaluator: str) -> bool:
-    """Whether a sample was guided by weights that also scored it."""
+    """Whether the same weights guided and scored any sample."""
     return any(
         set(record.scores[evaluator].get("weights", {}).values())
         & set(record.sample.settings.get("weights", {}).values())
@@ -64,9 +64,9 @@ def is_guided_by(records: Sequence[Record], evaluator: str) -> bool:
 def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     """One row for each sample, in the order method, settings, prompt, seed; scores on the 1–10 scale.
 
-    A sample that the evaluator has not scored has no `aesthetic_score` (NaN). Another evaluator's scores stand in a
-    column `score_<name>`. Where the evaluator also says whether it recognises what the texts name, `recognised` is 1 or
-    0, or NaN for texts that it does not know.
+    A sample that the evaluator has not scored has no `aesthetic_score` (NaN). The scores of other evaluators are in the
+    columns `score_<name>`. If the evaluator also recognises what the texts name, `recognised` is 1 or 0, or NaN for
+    texts that it does not know.
     """
     records = _once(records)
     others = [name for name in evaluators_of(records) if name != evaluator]
@@ -100,7 +100,7 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
 
 
 def _score(record: Record, evaluator: str) -> float:
-    """NaN where the evaluator has not scored it, or does not rate."""
+    """The score; NaN if the evaluator has not scored the sample, or does not rate."""
     score = record.scores.get(evaluator, {}).get("score")
     return float("nan") if score is None else float(score)
 
@@ -111,9 +111,9 @@ def _ranks(texts: pd.Series, key: Callable[[str], Any]) -> pd.Series:
 
 
 def _once(records: Sequence[Record]) -> list[Record]:
-    """Leaves out samples of DAS that differ from another only in a weight that it does not have.
+    """Leaves out DAS samples that differ from another only in the aesthetic weight, which DAS ignores.
 
-    Versions that took it for a setting of DAS made the same image for each.
+    Older versions treated it as a setting of DAS and made the same image for each weight.
     """
     found: dict[str, Record] = {}
     for record in records:
@@ -128,13 +128,13 @@ def method_summary(scores: pd.DataFrame, *, by: Sequence[str] = ("method", "sett
     """The aesthetic score of each method and settings.
 
     Args:
-        by: columns whose values make a group.
+        by: columns that define a group.
 
     Returns:
         `mean`, `low` and `high` (95 % bootstrap interval of the mean, over prompts as `_interval_of_mean` says), `std`
-        (divided by n - 1), `n`, `prompts` (how many there are among the n), `similarity` (mean cosine of image and
-        positive prompt), and `recognised` of `recognisable` images. Samples that the evaluator has not seen do not
-        count; a single sample has neither standard deviation nor interval (NaN).
+        (divided by n - 1), `n`, `prompts` (number of prompts among the n), `similarity` (mean cosine of image and
+        positive prompt), and `recognised` of `recognisable` images. Samples without a score do not count; a single
+        sample has neither standard deviation nor interval (NaN).
     """
     if "recognised" not in scores:
         scores = scores.assign(recognised=float("nan"))
@@ -151,21 +151,21 @@ def method_summary(scores: pd.DataFrame, *, by: Sequence[str] = ("method", "sett
 def paired_differences(
     scores: pd.DataFrame, baseline: str = "das", *, within: Sequence[str] = ("settings",)
 ) -> pd.DataFrame:
-    """Each method against the baseline, over the same prompts, seed, settings and random numbers.
+    """Compares each method with the baseline in pairs of the same prompts, seed, settings and random numbers.
 
     Args:
-        within: columns whose values make a group of its own; an empty list takes all settings together, and one image
-            of the baseline may then stand in several pairs.
+        within: columns that define a group. An empty list takes all settings together; then one image of the baseline
+            may be in several pairs.
 
     Returns:
-        One row for each group and other method that has pairs: `method`, the group's columns, `difference` (mean of the
-        pairs' differences), `low` and `high` (its 95 % bootstrap interval), `p` (two-sided paired permutation test of
-        the mean difference), both over prompts as `_interval_of_mean` and `_permutation_p` say, `n` (pairs), `prompts`
-        (how many there are among them), `unpaired` (scored samples of that method without a partner). One pair has
-        neither interval nor p (NaN).
+        One row for each group and method with pairs: `method`, the group's columns, `difference` (mean over pairs),
+        `low` and `high` (its 95 % bootstrap interval), `p` (two-sided paired permutation test of the mean difference),
+        `n` (pairs), `prompts` (number of prompts among them), `unpaired` (scored samples of the method without a
+        partner). Interval and p are over prompts, see `_interval_of_mean` and `_permutation_p`. One pair has neither
+        (NaN).
 
     Raises:
-        UserError: several samples of a method could be the partner.
+        UserError: a method has several samples that could be the partner.
     """
     compared = _compared(scores.dropna(subset="aesthetic_score"), baseline)
     rows = []
@@ -181,7 +181,7 @@ def paired_differences(
 
 
 def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """The samples of all other methods, with the `difference` of each to its partner (NaN without one)."""
+    """The samples of all other methods, each with its `difference` to its partner (NaN without a partner)."""
     twice = scored.duplicated(["method", *_PAIRED_BY, "settings"])
     if twice.any():
         row = scored[twice].iloc[0]
@@ -201,9 +201,9 @@ def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
 def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the mean; NaN for one value.
 
-    Whole prompts are drawn, with all their seeds: images of one prompt are alike, and more of them say little about
+    The bootstrap draws whole prompts, with all their seeds: images of one prompt are similar, and say little about
     other prompts (cluster bootstrap; Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
-    Where there is one prompt only, its seeds are drawn, and the interval is about this prompt.
+    If there is only one prompt, it draws the seeds, and the interval is about this prompt.
     """
     from scipy.stats import bootstrap  # takes a second to import
 
@@ -219,14 +219,14 @@ def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) ->
 def _permutation_p(differences: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> float:
     """Two-sided p of the mean difference under exchange of the two methods; NaN for one pair.
 
-    All pairs of a prompt are exchanged together, for the reason that `_interval_of_mean` gives; where there is one
-    prompt only, each by itself. Exact where all exchanges number at most `RESAMPLES`.
+    The test exchanges all pairs of a prompt together, for the reason in `_interval_of_mean`. If there is only one
+    prompt, it exchanges each pair separately. It is exact if there are at most `RESAMPLES` exchanges.
     """
     from scipy.stats import permutation_test
 
     if len(differences) < 2:
         return float("nan")
-    sums, _ = _units(differences, prompt_ids)  # the mean is their sum by a number that no exchange changes
+    sums, _ = _units(differences, prompt_ids)  # the mean is their sum divided by a constant
     found = permutation_test(
         (sums,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED, vectorized=True
     )
@@ -234,10 +234,10 @@ def _permutation_p(differences: Float[np.ndarray, " n"], prompt_ids: pd.Series) 
 
 
 def coverage(units: int) -> float:
-    """How often a percentile bootstrap interval of 95 % holds the mean of normal values, drawn from that many units.
+    """Coverage of a 95 % percentile bootstrap interval of the mean, for that many units with normal values.
 
-    It reaches 1.96 standard errors from their mean, with the variance divided by the number of units rather than one
-    less, where Student's t would reach further. Of two it spans both, which hold their mean between them half the time.
+    The interval reaches 1.96 standard errors from the mean, with the variance divided by n, not by n - 1, so it is
+    narrower than Student's t interval. For two units it spans both values, which enclose the mean half of the time.
     """
     from scipy.stats import norm, t
 
@@ -247,12 +247,12 @@ def coverage(units: int) -> float:
 
 
 def least_p(units: int) -> float:
-    """The smallest p that a two-sided permutation test of that many units can have: one exchange, and its opposite."""
+    """The smallest possible p of a two-sided permutation test of that many units: one exchange and its opposite."""
     return max(2.0 ** (1 - units), 2 / (RESAMPLES + 1))
 
 
 def _units(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Sum (units,) and number (units,) of the values of each prompt; of one prompt, each value by itself."""
+    """Sum (units,) and number (units,) of the values of each prompt; for one prompt, each value is a unit."""
     if prompt_ids.nunique() == 1:
         return values, np.ones(len(values))
     of_prompt = pd.Series(values).groupby(prompt_ids.to_numpy())
@@ -260,5 +260,5 @@ def _units(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) -> tuple[np.n
 
 
 def _mean_of_units(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of all values from both of `_units`, along `axis`, on which scipy has laid the units it drew."""
+    """Mean of all values from both results of `_units`, along `axis`, where scipy puts the drawn units."""
     return sums.sum(axis=axis) / counts.sum(axis=axis)

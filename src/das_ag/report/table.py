@@ -24,17 +24,17 @@ from das_ag.report.statistics import (
 ABSENT = "–"
 
 FEW = 10
-"""Prompts, or seeds of one, of which the caption says that fewer of them give too narrow an interval."""
+"""With fewer prompts, or seeds of one prompt, the caption warns that the interval is too narrow."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells ready to be set.
+    """Formatted cells.
 
     Attributes:
-        heads: of the columns.
-        rows: their cells.
-        words: how many columns from the left hold words; the others hold numbers.
+        heads: the column titles.
+        rows: the cells.
+        words: number of text columns on the left; the others hold numbers.
     """
 
     heads: Sequence[str]
@@ -43,15 +43,15 @@ class Table:
 
 
 def results(scores: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
-    """The numbers of the table, a row for each method (and settings, and experiment, where there are several).
+    """The numbers of the table, a row for each method (and settings and experiment, if there are several).
 
     Args:
-        scores: as `score_table` gives it; with a column `experiment` where it holds several.
+        scores: as `score_table` gives it; with a column `experiment` if there are several.
         published: adds the published mean and standard deviation.
 
     Returns:
         What `method_summary` and, against DAS, `paired_differences` give (`difference`, `difference_low`,
-        `difference_high`, `p`, `pairs`, `paired_prompts`, `unpaired`); in `method` the method's name as it is written.
+        `difference_high`, `p`, `pairs`, `paired_prompts`, `unpaired`); `method` holds the method's title.
     """
     several = "experiment" in scores
     parts = []
@@ -76,7 +76,7 @@ def _title(name: str) -> str:
 def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation and n of each prompt and method, prompts in their order.
 
-    A prompt id with several texts is several prompts, named apart in `texts`; then `settings` holds the settings alone.
+    A prompt id with several texts counts as several prompts, named in `texts`; then `settings` holds only settings.
     """
     divided = pd.DataFrame(map(divide, scores["settings"]), index=scores.index, columns=["settings", "texts"])
     summary = method_summary(scores.assign(**divided), by=["prompt_id", "texts", "method", "settings"])
@@ -84,7 +84,7 @@ def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def set_results(table: pd.DataFrame) -> Table:
-    """The cells of what `results` gives."""
+    """Formats the output of `results`."""
     words = [name for name in ("experiment", "method", "settings") if name in table and bool((table[name] != "").any())]
     words = words if "method" in words else ["method", *words]
     heads = [*words, "n", "prompts", "mean ↑", "95 %", "std", "similarity ↑"]
@@ -109,7 +109,7 @@ def set_results(table: pd.DataFrame) -> Table:
 
 
 def set_prompts(table: pd.DataFrame) -> Table:
-    """The cells of what `prompt_results` gives: a row for each prompt, a column for each method (and settings)."""
+    """Formats the output of `prompt_results`: a row for each prompt, a column for each method (and settings)."""
     rows = list(table.itertuples())
     has_several = table.groupby("prompt_id")["texts"].nunique() > 1
     cells = pd.DataFrame(
@@ -128,16 +128,16 @@ def set_prompts(table: pd.DataFrame) -> Table:
 
 
 def warning(evaluator_title: str) -> str:
-    """What stands above the table where the evaluator also guided."""
+    """The warning above the table if the evaluator also guided."""
     return f"{evaluator_title} ALSO GUIDED images of this table: its scores say nothing about the methods."
 
 
 def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: str = "") -> list[str]:
-    """Sentences that stand below what `results` gives.
+    """The sentences below the table of `results`.
 
     Args:
         guided: whether the evaluator also guided.
-        remark: of the evaluator about itself.
+        remark: the evaluator's remark about its scores.
     """
     which = "" if guided else ", which guided none of the images"
     sentences = [f"Score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
@@ -153,7 +153,7 @@ def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: 
 
 
 def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
-    """What was drawn for intervals and p, out of how many prompts, and how far that can be trusted."""
+    """How intervals and p were computed, over how many prompts, and how reliable they are."""
     means = [(int(row["prompts"]), int(row["n"])) for row in rows if row["n"] > 1]
     tests = [(int(row["paired_prompts"]), int(row["pairs"])) for row in compared if row["pairs"] > 1]
     if not means:
@@ -175,7 +175,7 @@ def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str
 
 
 def _drawn(prompts: int, n: int) -> tuple[int, str]:
-    """How many things are drawn from, and what they are: prompts, or the seeds of a single one."""
+    """Number and kind of the units: prompts, or the seeds of a single prompt."""
     return (prompts, "prompts") if prompts > 1 else (n, "seeds")
 
 
@@ -200,7 +200,7 @@ def _counted(n: int, noun: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """GitHub Markdown, in columns that can be read as they are."""
+    """GitHub Markdown with aligned columns, readable as plain text."""
     heads, *rows = [[cell.replace("|", "\\|") for cell in cells] for cells in (table.heads, *table.rows)]
     widths = [max(3, *map(len, column)) for column in zip(heads, *rows, strict=True)]
     rule = ["-" * w if place < table.words else "-" * (w - 1) + ":" for place, w in enumerate(widths)]
@@ -215,7 +215,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, sentences: Sequence[str]) -> str:
-    """A table environment for LaTeX with the package booktabs."""
+    """A LaTeX table environment that uses the package booktabs."""
     columns = "l" * table.words + "r" * (len(table.heads) - table.words)
     lines = [" & ".join(map(_escape, cells)) + r" \\" for cells in (table.heads, *table.rows)]
     body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])

@@ -12,7 +12,7 @@ from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
 TERMS = ("loss", "aesthetic", "positive", "negative", "total_variation", "l1")
-"""Columns that every table of traces has; others follow by name."""
+"""Columns of every table of traces; others follow, sorted by name."""
 COLUMNS = ("method", "prompt_id", "seed", "settings", "key", "step", *TERMS)
 
 
@@ -20,11 +20,11 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
     """One row for each step of each sample.
 
     Returns:
-        A table with the columns `COLUMNS` and one for each further term that any trace has: `settings` as in
-        `score_table`, `aesthetic` is the guide's score over 10, `positive` and `negative` are cosines; a term that was
-        not recorded is NaN. And a sentence for each trace that is damaged, and therefore left out.
+        A table with `COLUMNS` and a column for each further term of any trace. `settings` is as in `score_table`,
+        `aesthetic` is the guide's score divided by 10, `positive` and `negative` are cosines; a term that was not
+        recorded is NaN. And a sentence for each damaged trace, which is left out.
     """
-    scores = score_table(records, "")  # whose order gives each group the same look in all plots
+    scores = score_table(records, "")  # its order gives each group the same style in all plots
     of_key = {record.sample.key: record for record in records}
     parts, damaged = [], []
     for key, settings in zip(scores["key"], scores["settings"], strict=True):
@@ -43,10 +43,10 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
 
 
 def _checked(store: Store, record: Record) -> pd.DataFrame:
-    """The trace of a sample, step and terms as numbers.
+    """Reads the trace of a sample, with step and terms as numbers.
 
     Raises:
-        UserError: it has no rows, no steps, or other things than numbers.
+        UserError: it has no rows, no steps, or values that are not numbers.
     """
     trace = store.read_trace(record)
     columns = dict.fromkeys(["step", *TERMS, *trace.columns])

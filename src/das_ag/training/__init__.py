@@ -1,1 +1,1 @@
-"""How the quality heads of the ImageNet models are trained."""
+"""Trains the quality heads of the ImageNet models."""

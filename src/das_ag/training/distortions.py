@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 Picture = Float[np.ndarray, "h w 3"]
 Distortion = Callable[[Picture, float, Generator], Picture]
-"""RGB in 0…1, severity in 0…1, random numbers, to RGB in 0…1 of the same shape and dtype."""
+"""Maps RGB in 0…1, severity in 0…1 and a random generator to RGB in 0…1 of the same shape and dtype."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Weights of red, green and blue in brightness (ITU-R BT.601, as JPEG uses)."""
@@ -29,7 +29,7 @@ STRIPE_AMPLITUDE, STRIPE_PERIOD_PX = 0.35, (3.0, 16.0)
 SHARPENING, SHARPENING_STD_PX = 12.0, 1.0
 CAST = 0.8
 SATURATION = 12.0
-"""What severity 1 means, chosen by eye: it ruins the picture, since its rating is 2 of 10."""
+"""The sizes at severity 1, chosen by eye: they ruin the picture, since its rating is 2 of 10."""
 
 
 def add_noise(rgb: Picture, severity: float, generator: Generator) -> Picture:
@@ -53,7 +53,7 @@ def pixelate(rgb: Picture, severity: float, _generator: Generator) -> Picture:
 
 
 def compress(rgb: Picture, severity: float, _generator: Generator) -> Picture:
-    """JPEG whose steps of quantisation grow with severity: below quality 50 they are proportional to 1/quality."""
+    """JPEG; quantisation steps grow with severity: below quality 50 they are proportional to 1/quality."""
     quality = round(min(JPEG_BEST, JPEG_WORST / max(severity, 1e-6)))
     file = io.BytesIO()
     _to_pillow(rgb).save(file, "JPEG", quality=quality)
@@ -75,20 +75,20 @@ def oversharpen(rgb: Picture, severity: float, _generator: Generator) -> Picture
 
 
 def add_colour_noise(rgb: Picture, severity: float, generator: Generator) -> Picture:
-    """Gaussian noise of colour: brightness stays."""
+    """Gaussian noise of colour; brightness does not change."""
     noise = generator.standard_normal(rgb.shape)
     return _finish(rgb + severity * COLOUR_NOISE_STD * (noise - (noise @ LUMA)[:, :, None]), rgb)
 
 
 def cast_colour(rgb: Picture, severity: float, generator: Generator) -> Picture:
-    """One colour added everywhere, in a random hue: brightness stays."""
+    """Adds one colour of a random hue everywhere; brightness does not change."""
     colour = generator.standard_normal(3)
     colour -= colour @ LUMA
     return _finish(rgb + severity * CAST * colour / np.linalg.norm(colour), rgb)
 
 
 def oversaturate(rgb: Picture, severity: float, _generator: Generator) -> Picture:
-    """Moves each pixel away from grey of its brightness."""
+    """Moves each pixel away from the grey of its brightness."""
     grey = (rgb @ LUMA)[:, :, None]
     return _finish(grey + (1 + severity * SATURATION) * (rgb - grey), rgb)
 
@@ -104,7 +104,7 @@ KINDS: dict[str, Distortion] = {
     "colour cast": cast_colour,
     "over-saturation": oversaturate,
 }
-"""Brightness and contrast are missing on purpose: the features do not show them (note/quality_heads.md)."""
+"""Brightness and contrast are left out on purpose: the features do not show them (note/quality_heads.md)."""
 
 
 def _finish(changed: np.ndarray, rgb: Picture) -> Picture:

@@ -1,4 +1,4 @@
-"""Trains the quality head of a frozen network by ridge regression, and measures it on photos that no head has seen."""
+"""Trains the quality head of a frozen network by ridge regression, and measures it on held-out photos."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ PHOTO_PX = 240
 PARTS: dict[str, float] = {"held out": 0.2, "guide": 0.6, "judge": 0.2}
 FEWEST_PHOTOS = 25
 FOLDS = 5
-"""Of the cross-validation over a role's photos that chooses the ridge."""
+"""Number of folds of the cross-validation over a role's photos that chooses the ridge."""
 RIDGES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 NEARLY_WHOLE, CROP, WHOLE = (0.9, 1.0), (0.4, 0.9), (1.0, 1.0)
-"""Sides of random squares, over that of the picture. `CROP` is what a guide's views are."""
+"""Sides of random squares, as a share of the picture's side. `CROP` is the size of a guide's views."""
 SQUARES = {"guide": (NEARLY_WHOLE, NEARLY_WHOLE, CROP), "judge": (NEARLY_WHOLE, NEARLY_WHOLE), "held out": (WHOLE,)}
-"""What each photo is seen in, undistorted and once for each kind. More versions do not help, more photos do."""
+"""Squares of each photo, each undistorted and once for each kind. More versions do not help; more photos do."""
 CLEAN_SHARE = 0.2
-"""Of the weight in the regression, for the undistorted pictures."""
+"""Share of the weight in the regression that undistorted pictures get."""
 STRONG = 0.4
-"""Severity from which a version should be told from a clean photo."""
+"""Severity above which a head should distinguish a version from a clean photo."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True)
 class Versions:
-    """Clean and distorted pictures, as a network sees them.
+    """Features of clean and distorted pictures.
 
     Attributes:
         features: L2-normalised, float32.
         kind: index in `KINDS`; −1 for a clean picture.
         severity: in 0…1; 0 for a clean picture.
-        photo: which photo a picture comes from.
+        photo: index of the photo that a picture comes from.
     """
 
     features: Float[Tensor, "n d"]
@@ -62,7 +62,7 @@ class Versions:
 
     @property
     def ratings(self) -> Float[Tensor, " n"]:
-        """What the head shall answer, float64."""
+        """The target ratings, float64."""
         return torch.where(self.kind < 0, 9.0, 8 - 6 * self.severity)
 
     def __getitem__(self, mask: Tensor) -> Versions:
@@ -71,7 +71,7 @@ class Versions:
 
 @dataclass(frozen=True)
 class Head:
-    """One affine map, float64, and the ridge that made it."""
+    """An affine map, float64, and its ridge."""
 
     weight: Float[Tensor, " d"]
     bias: Float[Tensor, ""]
@@ -84,12 +84,12 @@ class Head:
 
 @dataclass(frozen=True)
 class Figures:
-    """How well a head rates some versions.
+    """Accuracy of a head on some versions.
 
     Attributes:
-        correlation: Spearman's, of its ratings with the true ones.
-        auc: probability that it rates a clean photo above a version of severity over `STRONG`.
-        n: pictures; `n_clean` and `n_strong` are those that the AUC compares.
+        correlation: Spearman's, between its ratings and the true ones.
+        auc: probability that it rates a clean photo above a version with severity over `STRONG`.
+        n: number of pictures; the AUC compares `n_clean` with `n_strong` pictures.
     """
 
     correlation: float
@@ -102,14 +102,14 @@ class Figures:
 def train_head(
     photos: Sequence[Photo], features_of: FeatureFunction, size_px: int, *, role: Role, seed: int
 ) -> tuple[Head, dict[str, Figures], int]:
-    """Trains on a role's photos and measures on the held-out ones.
+    """Trains a head on a role's photos and measures it on the held-out ones.
 
     Args:
-        size_px: side of the pictures that the network is given.
+        size_px: side of the network's input pictures.
         seed: of the split, the distortions and the crops.
 
     Returns:
-        The head, its figures over "all kinds" and over each kind, and the number of photos that it was trained on.
+        The head, its figures over "all kinds" and over each kind, and the number of training photos.
     """
     parts = split_photos(len(photos), seed)
     training, held_out = (
@@ -121,7 +121,7 @@ def train_head(
 
 
 def read_photos(folder: Path) -> list[Photo]:
-    """The pictures of a folder, sorted by name, each cut to its central square and brought to `PHOTO_PX`.
+    """Reads the pictures of a folder, sorted by name, and resizes each central square to `PHOTO_PX`.
 
     Raises:
         UserError: there is no such folder, it holds fewer than `FEWEST_PHOTOS` pictures, or some cannot be read.
@@ -133,7 +133,7 @@ def read_photos(folder: Path) -> list[Photo]:
     for path in paths:
         try:
             photos.append(_read_photo(path))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow raises each of them
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow raises all of these
             broken.append(path.name)
     if broken:
         raise UserError(
@@ -155,7 +155,7 @@ def _read_photo(path: Path) -> Photo:
 
 
 def split_photos(n: int, seed: int) -> dict[str, list[int]]:
-    """Which photos belong to each of `PARTS`, at random; no photo belongs to two."""
+    """Assigns photos to `PARTS` at random; no photo belongs to two parts."""
     ends = np.round(np.cumsum(list(PARTS.values())) * n).astype(int)
     parts = np.split(np.random.default_rng(seed).permutation(n), ends[:-1])
     return dict(zip(PARTS, (part.tolist() for part in parts), strict=True))
@@ -174,7 +174,7 @@ def compute_versions(
     """Distorts each chosen photo and computes the features of its versions.
 
     Args:
-        squares: the photo is seen, undistorted and once for each kind, in a random square of each of these sides.
+        squares: sides of random squares; each gives one undistorted version and one for each kind.
     """
     features, rows = [], []
     for index in tqdm(chosen, unit="photo", disable=None):
@@ -189,7 +189,7 @@ def compute_versions(
 
 def _versions(rgb: Picture, squares: Sequence[Side], seed: tuple[int, int]) -> Iterator[tuple[Picture, int, float]]:
     """(picture, kind, severity) of each version; severities are uniform in 0…1."""
-    generator = np.random.default_rng(seed)  # one for each photo, so that no photo depends on the others
+    generator = np.random.default_rng(seed)  # one for each photo, so photos do not depend on each other
     for side in squares:
         yield _cut(rgb, side, generator), -1, 0.0
         for kind, distort in enumerate(KINDS.values()):
@@ -198,7 +198,7 @@ def _versions(rgb: Picture, squares: Sequence[Side], seed: tuple[int, int]) -> I
 
 
 def _cut(picture: Picture, side: Side, generator: np.random.Generator) -> Float[np.ndarray, "s s 3"]:
-    """A random square, half of the time mirrored; the picture itself if that is the side."""
+    """A random square, mirrored half of the time; the picture itself if the side is the whole."""
     if side == WHOLE:
         return picture
     side_px = round(picture.shape[0] * generator.uniform(*side))
@@ -208,13 +208,13 @@ def _cut(picture: Picture, side: Side, generator: np.random.Generator) -> Float[
 
 
 def resize(picture: Picture, size_px: int) -> Float[Tensor, "1 3 s s"]:
-    """Antialiased bicubic, as Pillow has it."""
+    """Antialiased bicubic, as in Pillow."""
     tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None]
     return F.interpolate(tensor, size=(size_px, size_px), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def fit_head(versions: Versions) -> Head:
-    """Fits with that of `RIDGES` whose heads rank the photos best that they were not fitted to."""
+    """Fits with the ridge of `RIDGES` that ranks best in cross-validation."""
     fold_of = torch.unique(versions.photo, return_inverse=True)[1] % FOLDS
     correlations = np.zeros(len(RIDGES))
     for fold in range(FOLDS):
@@ -226,7 +226,7 @@ def fit_head(versions: Versions) -> Head:
 def _fit(versions: Versions, ridges: Sequence[float]) -> list[Head]:
     clean = versions.kind < 0
     n, n_clean = len(clean), int(clean.sum())
-    # The mean weight is 1, so that the shares do not change what a ridge means.
+    # The mean weight is 1, so the shares do not change the meaning of a ridge.
     weights = torch.where(clean, CLEAN_SHARE * n / n_clean, (1 - CLEAN_SHARE) * n / (n - n_clean)).double()
     return solve_ridge(versions.features.double(), versions.ratings, weights, ridges)
 
@@ -234,7 +234,7 @@ def _fit(versions: Versions, ridges: Sequence[float]) -> list[Head]:
 def solve_ridge(
     features: Float[Tensor, "n d"], ratings: Float[Tensor, " n"], weights: Float[Tensor, " n"], ridges: Sequence[float]
 ) -> list[Head]:
-    """For each ridge the head that minimises Σ weights · (features · weight + bias − ratings)² + ridge · |weight|²."""
+    """For each ridge, the head that minimises Σ weights · (features · weight + bias − ratings)² + ridge · |weight|²."""
     share = weights / weights.sum()
     mean, mean_rating = share @ features, share @ ratings
     centred = features - mean
@@ -254,7 +254,7 @@ def measure(head: Callable[[Tensor], Tensor], versions: Versions) -> Figures:
 
 
 def measure_by_kind(head: Callable[[Tensor], Tensor], versions: Versions) -> dict[str, Figures]:
-    """Figures over all kinds, and over the clean photos together with one kind."""
+    """Figures over all kinds, and for each kind together with the clean photos."""
     masks = {name: (versions.kind < 0) | (versions.kind == kind) for kind, name in enumerate(KINDS)}
     figures = {name: measure(head, versions[mask]) for name, mask in masks.items()}
     return {"all kinds": measure(head, versions), **figures}

@@ -1,4 +1,4 @@
-"""The images of a store as one page that opens from the disk, without a server and without a network."""
+"""The images of a store as one page that opens from disk, without a server or network."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["write_gallery"]
 log = logging.getLogger(__name__)
 
 PROGRAM = ("pictures.js", "choices.js", "viewer.js", "curves.js", "page.js")
-"""Files of the page's program in the order in which they are joined to one function, whose names they share."""
+"""Files of the page's program, in the order in which they are joined to one function. They share its names."""
 
 
 def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table: str = "") -> Path:
-    """Writes index.html and gallery/, the thumbnails that it shows, into the store's folder.
+    """Writes index.html and its thumbnails, gallery/, into the store's folder.
 
-    A sample whose image cannot be shown is left out; the page and the log name it.
+    Leaves out a sample whose image cannot be shown; the page and the log name it.
 
     Args:
-        scores: as `score_table` gives it; further columns of numbers are shown and can be sorted by.
-        evaluator_title: how the page calls the predictor whose scores these are.
-        table: the results as Markdown; made from the scores where it is empty.
+        scores: as `score_table` gives it; the page shows further number columns and can sort by them.
+        evaluator_title: name of the evaluator on the page.
+        table: the results as Markdown; if empty, made from the scores.
 
     Returns:
         The page's path.
@@ -48,7 +48,7 @@ def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table:
         for sentence in content["left_out"]:
             log.warning("%s", sentence)
         path = root / "index.html"
-        # The page appears whole or not at all, as everything in a store.
+        # The page appears whole or not at all, like everything in a store.
         unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
         unfinished.write_text(_page(content), encoding="utf-8")
         unfinished.replace(path)
@@ -61,7 +61,7 @@ def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table:
 
 
 def _page(content: dict[str, Any]) -> str:
-    """The page with style, program and data inside; all at once, so that no part is looked for in another."""
+    """The page with style, program and data; one pass fills all, so no placeholder is replaced inside another part."""
     parts = {
         "title": html.escape(content["title"]),
         "style": _text("page.css"),
@@ -76,6 +76,6 @@ def _text(name: str) -> str:
 
 
 def _inline_json(content: dict[str, Any]) -> str:
-    """JSON inside a script element, which no text in it can end."""
+    """JSON for a script element; no text in it can close the element."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,4 +1,4 @@
-"""What the page shows, ready for JSON."""
+"""The content of the page, ready for JSON."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _NUMBERS = {
     "clip_positive": "similarity to the prompt",
     "clip_negative": "similarity to the negative",
 }
-"""Columns of numbers, in their order, and what the page calls them; others go by their own names."""
+"""Number columns in their order, and their names on the page; other columns keep their own names."""
 
 _NO_NUMBERS = ("seed",)
 
 _CURVES = {"loss": ("loss", 1), "positive": ("similarity", 1), "aesthetic": ("guide’s score", 10)}
-"""Columns of a trace that are drawn: name, and factor that brings them to the scale of the final numbers."""
+"""Columns of a trace to draw: name, and factor to the scale of the final numbers."""
 
 _DIGITS = 5
 
@@ -51,7 +51,7 @@ def page_content(store: Store, scores: pd.DataFrame, evaluator_title: str, table
         "methods": _methods(scores),
         "numbers": columns,
         "results": _blocks(table or _own_table(scores)),
-        # Where the store lies is nobody's business who is sent the folder.
+        # Private: people who receive the folder should not see the path of the store.
         "left_out": [text.replace(f"{store.root}{os.sep}", "") for text in dict.fromkeys([*left_out, *complaints])],
         "settings": settings,
         "samples": samples,
@@ -65,7 +65,7 @@ def _samples(
     columns: Sequence[str],
     settings: list[dict[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """The samples that can be shown, and a sentence for each thing that cannot; adds to the settings."""
+    """The samples that can be shown, and a sentence for each problem; extends `settings`."""
     by_key = {record.sample.key: record for record in records}
     samples: list[dict[str, Any]] = []
     left_out: list[str] = []
@@ -93,7 +93,7 @@ def _record(by_key: Mapping[str, Record], row: Mapping[Any, Any]) -> Record:
 
 
 def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, picture: Picture) -> dict[str, Any]:
-    """A sample as the page knows it, with the numbers of those columns; links relative to the page."""
+    """A sample in the page's format, with the numbers of those columns; links are relative to the page."""
     sample = record.sample
     made = record.provenance
     label = row.get("settings") or ""
@@ -104,7 +104,7 @@ def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, pictu
         "prompt_id": sample.prompt_id,
         "prompt": list(sample.positive),
         "negative": list(sample.negative),
-        "seed": str(sample.seed),  # as a text, since JavaScript's numbers end at 2**53
+        "seed": str(sample.seed),  # as text, since JavaScript's numbers are exact only up to 2**53
         "label": label,
         "shared": shared,
         "reward": reward,
@@ -122,7 +122,7 @@ def _number(value: float | int) -> float | None:
 
 
 def _place(settings: list[dict[str, Any]], record: Record) -> int:
-    """Where the settings stand in the list, which most samples share; added if they are new."""
+    """Index of the record's settings in the list, since most samples share them; adds new settings."""
     values = json.loads(json.dumps(record.sample.settings))
     if values not in settings:
         settings.append(values)
@@ -130,7 +130,7 @@ def _place(settings: list[dict[str, Any]], record: Record) -> int:
 
 
 def _trace(store: Store, record: Record) -> tuple[dict[str, list[float | None]], list[str]]:
-    """The curves that there are, and a sentence if there should be some."""
+    """The curves of a sample, and a sentence if they are missing."""
     try:
         table = store.read_trace(record)
     except UserError as error:
@@ -144,7 +144,7 @@ def _trace(store: Store, record: Record) -> tuple[dict[str, list[float | None]],
 
 
 def _rounded(value: float) -> float | None:
-    """Few digits: three hundred traces make the page heavy."""
+    """Rounds to few digits, since three hundred traces make the page large."""
     return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
@@ -156,7 +156,7 @@ def _methods(scores: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def _number_columns(scores: pd.DataFrame, titles: Mapping[str, str]) -> list[list[str]]:
-    """(column, what it is called) of each column with numbers to show."""
+    """(column, title) of each number column to show."""
     numeric = scores.select_dtypes("number").dropna(axis="columns", how="all")
     present = [str(name) for name in numeric if name not in _NO_NUMBERS]
     if "clip_negative" in present and not numeric["clip_negative"].any():
@@ -176,7 +176,7 @@ def _own_table(scores: pd.DataFrame) -> str:
 
 
 def _blocks(markdown: str) -> list[dict[str, Any]]:
-    """Headings, paragraphs and tables of a Markdown text; it holds nothing else."""
+    """Headings, paragraphs and tables of a Markdown text that holds nothing else."""
     blocks: list[dict[str, Any]] = []
     for line in (line.strip() for line in markdown.splitlines()):
         if line.startswith("|"):

@@ -1,4 +1,4 @@
-"""Small copies of the images, made once."""
+"""Makes thumbnails of the images, each once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
 SIDE_PX = 200
-"""Of a thumbnail at most; an image that is not larger is its own thumbnail."""
+"""Largest side of a thumbnail; an image that is not larger is its own thumbnail."""
 
 FOLDER = "gallery"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image that can be shown; `thumbnail` is its small copy's path relative to the store."""
+    """An image that can be shown; `thumbnail` is a path relative to the store."""
 
     width: int
     height: int
@@ -27,7 +27,7 @@ class Picture:
 
 
 def make_picture(store: Store, record: Record) -> Picture:
-    """Looks whether the image is whole, and makes its thumbnail unless there is one that is newer.
+    """Checks that the image is complete, and makes its thumbnail unless a newer one exists.
 
     Raises:
         UserError: the image is missing or damaged.
@@ -43,7 +43,7 @@ def make_picture(store: Store, record: Record) -> Picture:
         small = Image.fromarray(pixels)
         small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
         unfinished = path.with_name(f".unfinished-{path.name}")
-        # All of the colours' detail: these pictures live by it.
+        # Full colour resolution: these pictures need it.
         small.save(unfinished, format="JPEG", quality=88, subsampling=0, optimize=True)
         unfinished.replace(path)
     return Picture(width, height, f"{FOLDER}/{path.name}")

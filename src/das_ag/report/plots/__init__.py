@@ -1,4 +1,4 @@
-"""Figures of a store; each is a function that returns a matplotlib Figure, for a paper or a notebook."""
+"""Figures of a store. Each function returns a matplotlib Figure for a paper or notebook."""
 
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure

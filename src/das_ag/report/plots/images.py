@@ -18,23 +18,23 @@ from das_ag.report.labels import divide
 from das_ag.report.plots.style import caption, groups_of, say
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
-"""Prompts, and methods with their settings, that one sheet shows; more would be too small to see."""
+"""Prompts (rows) and methods with settings (columns) on one sheet; more would be too small to see."""
 
 _PROMPT = ["prompt_id", "prompt", "negative"]
-"""Columns that make a row of the sheet."""
+"""Columns that together define a row of the sheet."""
 
 _SIDE_IN, _TEXT_IN = 1.6, 1.3
-"""Of an image, and of the column of prompts, inches."""
+"""Width of an image, and of the column of prompts, in inches."""
 
 
 def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "h w 3"]]) -> Figure:
-    """The images of each prompt's smallest seed: a row for each prompt, a column for each method, scores under them.
+    """The images of each prompt's smallest seed: a row for each prompt, a column for each method, with scores.
 
     Args:
         scores: as `score_table` gives it.
-        read: gives the pixels of an image by its path in the table.
+        read: returns the pixels of an image, given its path in the table.
     """
-    # The rows tell texts apart, so that the columns need not.
+    # The rows distinguish texts, so the columns need not.
     settings = [divide(label)[0] for label in scores["settings"]]
     chosen = scores.assign(settings=pd.Series(settings, index=scores.index, dtype=str))
     chosen = chosen[chosen["seed"] == chosen.groupby(_PROMPT)["seed"].transform("min")]
@@ -60,7 +60,7 @@ def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, 
 
 
 def _labels(prompts: Sequence[Any]) -> list[str]:
-    """What stands beside the rows: text, negative text and seed, the last two only where they tell rows apart."""
+    """Row labels: text, negative text and seed; the last two only if they distinguish rows."""
     texts = Counter((row.prompt_id, row.prompt) for row in prompts)
     has_seeds = len({row.seed for row in prompts}) > 1
     labels = []

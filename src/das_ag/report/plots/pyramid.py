@@ -1,4 +1,4 @@
-"""What each level of the pyramid contributes to an image."""
+"""Shows what each level of the pyramid contributes to an image."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from das_ag.report.plots.resize import widen
 from das_ag.report.plots.style import caption, tidy
 
 MOST_LEVELS = 10
-"""Levels that are shown; all of them where they are the powers of two up to 512 px."""
+"""Most levels shown; enough for all powers of two up to 512 px."""
 
 ROUNDING = 2
-"""Of 255; what rounding the levels to float16 changes at most."""
+"""Of 255; the largest change from rounding the levels to float16."""
 
 _PIXELS, _CANVAS = ("#000000", "o"), ("#009E73", "s")
-"""Colours and markers, other than those of the methods."""
+"""Colours and markers, different from those of the methods."""
 
 
 @dataclass(frozen=True)
 class Contributions:
-    """A pyramid taken apart.
+    """The contributions of a pyramid's levels.
 
     Attributes:
         sizes_px: sides of all levels, coarse to fine.
-        shown: places, among all levels, of those whose pictures follow.
-        alone: these levels on the canvas, each by itself, without its weight in the sum.
-        sums: RGB in 0…1 of the image made of all levels up to each of these.
-        pixel_energy, canvas_energy: mean square of each level's own pixels, and of what it adds to the canvas.
+        shown: indices of the levels in `alone` and `sums`.
+        alone: each shown level resized to the canvas, without its weight in the sum.
+        sums: RGB in 0…1 of the image from all levels up to each shown one.
+        pixel_energy, canvas_energy: mean square of each level's pixels, and of its contribution to the canvas.
     """
 
     sizes_px: tuple[int, ...]
@@ -52,16 +52,16 @@ def pyramid_figure(
     image: UInt8[np.ndarray, "side side 3"],
     title: str,
 ) -> Figure:
-    """One sample's levels by themselves, the image as they are added coarse to fine, and their energy.
+    """The levels of a sample, the image as levels are added from coarse to fine, and the levels' energy.
 
     Args:
         levels: coarse to fine, as `Store.read_levels` gives them.
-        settings: of the pyramid: canvas_px, combine, interpolation, gamut.
-        image: as stored; the canvas without its border.
-        title: names the sample.
+        settings: canvas_px, combine, interpolation and gamut of the pyramid.
+        image: as stored, without the border of the canvas.
+        title: the name of the sample.
 
     Raises:
-        UserError: there are no levels, the image is larger than the canvas, or a setting is not known.
+        UserError: there are no levels, the image is larger than the canvas, or a setting is unknown.
     """
     parts = contributions(levels, settings, image.shape[0])
     columns = max(len(parts.shown), 5)
@@ -88,7 +88,7 @@ def pyramid_figure(
 def contributions(
     levels: Sequence[Float[np.ndarray, "3 _ _"]], settings: Mapping[str, Any], side_px: int
 ) -> Contributions:
-    """Takes a pyramid apart; arguments and errors as for `pyramid_figure`, `side_px` of the image."""
+    """Computes the contributions; arguments and errors as for `pyramid_figure`, `side_px` is that of the image."""
     canvas_px, border = int(settings["canvas_px"]), (int(settings["canvas_px"]) - side_px) // 2
     if not levels or border < 0:
         got = f"an image of {side_px} px" if levels else "none"
@@ -114,20 +114,20 @@ def contributions(
 
 
 def chosen_levels(n: int) -> tuple[int, ...]:
-    """Places of the levels to show: all, or some with equal ratios between them, the last one among them."""
+    """Indices of the levels to show: all, or some with equal size ratios, always with the last."""
     if n <= MOST_LEVELS:
         return tuple(range(n))
     return tuple(int(place) - 1 for place in np.unique(np.geomspace(1, n, MOST_LEVELS - 1).round()))
 
 
 def as_rgb(total: Float[np.ndarray, "3 h w"], settings: Mapping[str, Any]) -> Float[np.ndarray, "h w 3"]:
-    """Combined levels, before tanh, to RGB in 0…1.
+    """Converts combined levels, before tanh, to RGB in 0…1.
 
     Args:
-        settings: of the pyramid: `gamut`, and `gamut_gain` if that is `decorrelated`.
+        settings: `gamut` of the pyramid, and `gamut_gain` if it is `decorrelated`.
 
     Raises:
-        UserError: the gamut is not known.
+        UserError: the gamut is unknown.
     """
     last, gamut = np.moveaxis(total, 0, -1), settings["gamut"]
     if gamut == "full":
@@ -145,9 +145,9 @@ def as_rgb(total: Float[np.ndarray, "3 h w"], settings: Mapping[str, Any]) -> Fl
 
 
 def slope(sizes_px: Sequence[int], energy: Float[np.ndarray, " levels"]) -> tuple[float, float] | None:
-    """Exponent and factor of the power law nearest to the energies on log-log axes; None for less than two levels.
+    """Exponent and factor of a power law fitted on log-log axes; None for fewer than two levels.
 
-    Levels without energy, or with one that is not finite, do not count.
+    Levels whose energy is zero or not finite do not count.
     """
     sizes = np.array(sizes_px, dtype=np.float64)
     kept = np.isfinite(energy) & (energy > 0)
@@ -158,7 +158,7 @@ def slope(sizes_px: Sequence[int], energy: Float[np.ndarray, " levels"]) -> tupl
 
 
 def _draw_pictures(figure: SubFigure, parts: Contributions) -> None:
-    """Two rows: the levels alone, their sums."""
+    """Draws two rows: the levels alone, and their sums."""
     grid = figure.subplots(2, len(parts.shown), squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
@@ -173,7 +173,7 @@ def _draw_pictures(figure: SubFigure, parts: Contributions) -> None:
 
 
 def stretch(level: Float[np.ndarray, "3 h w"]) -> tuple[Float[np.ndarray, "h w 3"], float]:
-    """RGB in 0…1 in which all but the outermost values find room, and the factor, of two digits."""
+    """RGB in 0…1, scaled so that only extreme values are clipped, and the scale factor, with two digits."""
     reach = float(np.quantile(np.abs(level), 0.995))
     factor = float(f"{1 / reach:.2g}") if reach > 1e-12 else 1.0
     return np.clip((np.moveaxis(level, 0, -1) * factor + 1) / 2, 0, 1), factor

@@ -1,4 +1,4 @@
-"""The evaluator's score against what else is known of an image: its fidelity to the prompt, the guide's own score."""
+"""The evaluator's score against similarity to the prompt, and against the guide's own score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from das_ag.report.plots.style import INK, caption, draw_mean, draw_points, grou
 
 
 def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
-    """Evaluator's score against similarity to the prompt: whether aesthetics are bought with fidelity.
+    """Evaluator's score against similarity to the prompt: does a better score cost similarity?
 
     Args:
         scores: as `score_table` gives it.
@@ -33,7 +33,7 @@ def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
 
 
 def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
-    """Evaluator's score against the guide's own: whether the ascent has fooled the guide.
+    """Evaluator's score against the guide's own: has the ascent fooled the guide?
 
     Args:
         scores: as `score_table` gives it.
@@ -83,7 +83,7 @@ def _rank_correlation(rows: pd.DataFrame) -> str:
 
 
 def _identity(axes: Axes) -> bool:
-    """Where guide and evaluator give the same, as far as both axes reach; returns whether they do."""
+    """Draws the line of equal scores where the axes overlap; returns whether they do."""
     across, up = axes.get_xlim(), axes.get_ylim()
     ends = [max(across[0], up[0]), min(across[1], up[1])]
     overlap = bool(ends[0] < ends[1])

@@ -1,4 +1,4 @@
-"""Widening a level to the canvas as the synthesis does, without torch, which the report does not know."""
+"""Resizes a level to the canvas like the synthesis, but without torch, which the report does not import."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _TAPS = {"bilinear": (0, 1), "bicubic": (-1, 0, 1, 2)}
 
 
 def widen(level: Float[np.ndarray, "3 s s"], size: int, interpolation: str) -> Float[np.ndarray, "3 size size"]:
-    """Brings a level to the size of the canvas, float32.
+    """Resizes a level to the canvas, float32.
 
     Args:
         size: side of the canvas, px.
-        interpolation: `bilinear`, `bicubic` or `nearest`, as `torch.nn.functional.interpolate` has them.
+        interpolation: `bilinear`, `bicubic` or `nearest`, as in `torch.nn.functional.interpolate`.
 
     Raises:
-        UserError: the interpolation is another one.
+        UserError: the interpolation is unknown.
     """
     if level.shape[-1] == size:
         return level.astype(np.float32)
@@ -27,7 +27,7 @@ def widen(level: Float[np.ndarray, "3 s s"], size: int, interpolation: str) -> F
 
 
 def widening_matrix(size_out: int, size_in: int, interpolation: str) -> Float[np.ndarray, "size_out size_in"]:
-    """The matrix that resizes a column of `size_in` pixels; pixels beyond the edge repeat it.
+    """The matrix that resizes a column of `size_in` pixels; pixels beyond the edge repeat the edge.
 
     Raises:
         UserError: see `widen`.
@@ -35,7 +35,7 @@ def widening_matrix(size_out: int, size_in: int, interpolation: str) -> Float[np
     rows = np.arange(size_out)
     matrix = np.zeros((size_out, size_in))
     if interpolation == "nearest":
-        scale = np.float32(size_in / size_out)  # torch reckons in float32 here, which decides ties
+        scale = np.float32(size_in / size_out)  # torch computes in float32 here, which decides ties
         places = np.floor(rows.astype(np.float32) * scale).astype(int)
         matrix[rows, np.minimum(places, size_in - 1)] = 1
         return matrix
@@ -53,7 +53,7 @@ def widening_matrix(size_out: int, size_in: int, interpolation: str) -> Float[np
 
 
 def _weight(distance: Float[np.ndarray, " n"], interpolation: str) -> Float[np.ndarray, " n"]:
-    """Of a pixel at that distance, in pixels of the level. Source: Keys 1981, with PyTorch's a = -0.75."""
+    """Weight of a pixel at a distance in pixels of the level. Source: Keys 1981, with PyTorch's a = -0.75."""
     if interpolation == "bilinear":
         return 1 - distance
     a = -0.75

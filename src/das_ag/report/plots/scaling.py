@@ -1,4 +1,4 @@
-"""How the time of a step grows."""
+"""Plots how the time of a step grows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _COLOUR = METHODS["das"].colour
 
 
 def plot_scaling(table: pd.DataFrame, title: str, remark: str, path: Path) -> None:
-    """Writes PATH.png and PATH.svg: seconds of a step and sample by what was varied.
+    """Writes PATH.png and PATH.svg: seconds per step and sample against the varied setting.
 
     Args:
         table: columns value, numbers or names, and seconds.
-        title: what was varied.
-        remark: where it was measured.
+        title: name of the varied setting.
+        remark: the machine of the measurement.
 
     Raises:
-        OSError: it cannot be written to.
+        OSError: the files cannot be written.
     """
     figure = Figure(figsize=(5.2, 3.5), layout="constrained")
     axes = figure.subplots()

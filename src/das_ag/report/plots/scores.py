@@ -1,4 +1,4 @@
-"""Scores of each method, image by image."""
+"""Plots the scores of each method, image by image."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from das_ag.report.plots.style import Group, caption, draw_points, groups_of, he
 from das_ag.report.statistics import pair_keys
 
 FEWEST_FOR_A_BOX = 10
-"""Points that a box needs to say more than they do themselves."""
+"""Fewest points for a box; with fewer, a box says no more than the points."""
 
 MOST_LINES = 300
-"""Pairs that are joined; more would be a grey field."""
+"""Most pairs joined by lines; more lines would be a grey area."""
 
 
 def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
-    """Every score as a point, over boxes; mean and standard deviation of each method; lines join what is paired.
+    """Every score as a point over boxes, mean and standard deviation of each method, lines between pairs.
 
     Args:
         scores: as `score_table` gives it.
@@ -48,7 +48,7 @@ def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
 
 
 def _placed(scored: pd.DataFrame, groups: Sequence[Group]) -> pd.DataFrame:
-    """The scores, sorted within their groups, with the group's place and each point's own `x`."""
+    """The scores, sorted within their groups, with the group's `place` and the `x` of each point."""
     parts = [group.rows(scored).sort_values("aesthetic_score", kind="stable") for group in groups]
     parts = [part.assign(place=place, x=place + _spread(len(part))) for place, part in enumerate(parts)]
     return pd.concat(parts) if parts else scored.assign(place=0, x=0.0)
@@ -60,10 +60,10 @@ def _spread(n: int) -> np.ndarray:
 
 
 def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
-    """Joins the methods' images of the same prompts, seed and settings where each method has one.
+    """Draws a line between images of the same prompts, seed and settings if each method has one.
 
     Returns:
-        How many are joined, and of how many that could be.
+        How many lines are drawn, and how many are possible.
     """
     methods, keys = placed["method"].nunique(), pair_keys(placed)
     lines = [
@@ -72,7 +72,7 @@ def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
         if part["place"].is_unique and part["method"].nunique() == methods > 1
     ]
     shown = lines
-    if len(lines) > MOST_LINES:  # evenly out of all
+    if len(lines) > MOST_LINES:  # evenly spaced among all
         shown = [lines[place] for place in np.linspace(0, len(lines) - 1, MOST_LINES).astype(int)]
     opacity = float(np.clip(15 / max(len(shown), 1), 0.2, 0.8))
     if shown:
@@ -81,7 +81,7 @@ def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
 
 
 def _draw_group(axes: Axes, place: int, group: Group, rows: pd.DataFrame, *, of: int) -> None:
-    """Box, points, mean ± standard deviation."""
+    """Draws box, points, mean ± standard deviation."""
     values = rows["aesthetic_score"]
     if len(values) >= FEWEST_FOR_A_BOX:
         thin = {"color": "#8A8A8A", "linewidth": 0.8}

@@ -1,4 +1,4 @@
-"""What all figures share: colours and markers, axes, captions, files."""
+"""Shared style of all figures: colours and markers, axes, captions, files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _FURTHER_MARKERS = ("s", "D", "P", "X")
 _LINES = ("-", "--", ":", "-.")
 
 INK = "#555555"
-"""Of captions and of what stands behind the data."""
+"""Colour of captions and of elements behind the data."""
 
 DOTS_PER_INCH = 150
 
 
 @dataclass(frozen=True)
 class Group:
-    """The samples of one method and settings, and how they look.
+    """The samples of one method and settings, and their style.
 
     Attributes:
-        settings: as in the column of `score_table`; empty where the store has but one.
-        colour, face: of the marker's edge and of its inside; the latter tells settings apart.
-        line: style of its lines.
+        settings: as in the column of `score_table`; empty if the store has only one.
+        colour, face: colours of the marker's edge and inside; the inside distinguishes settings.
+        line: line style.
     """
 
     method: str
@@ -43,14 +43,14 @@ class Group:
 
     @property
     def name(self) -> str:
-        """As legends write it."""
+        """The name in legends."""
         return method_of(self.method).title + (f", {self.settings}" if self.settings else "")
 
     def heading(self, wide: int) -> str:
-        """Method and settings below each other, for a column; what is too wide is broken behind its =, then at spaces.
+        """Method and settings, one below the other; breaks wide lines after =, then at spaces.
 
         Args:
-            wide: characters in a line, where they can be broken.
+            wide: characters in a line, if a break is possible.
         """
         lines = [method_of(self.method).title]
         for name, value in pairs_of(self.settings):
@@ -59,7 +59,7 @@ class Group:
         return "\n".join(lines)
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Its part of a table with the columns `method` and `settings`."""
+        """The group's rows of a table with the columns `method` and `settings`."""
         return table[(table["method"] == self.method) & (table["settings"] == self.settings)]
 
 
@@ -68,7 +68,7 @@ def _wrapped(text: str, wide: int) -> list[str]:
 
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
-    """The groups in a table; those of equal settings stand side by side, in the order of the methods."""
+    """The groups in a table, sorted by settings, then by the order of the methods."""
     settings = sorted(set(table["settings"]), key=settings_order)
     methods = methods_of(table["method"])
     present = set(zip(table["method"], table["settings"], strict=True))
@@ -96,10 +96,10 @@ def _tint(colour: str) -> str:
 
 
 def draw_points(axes: Axes, x: pd.Series, y: pd.Series, group: Group, *, of: int, label: str | None = None) -> None:
-    """Every value as a point of its group.
+    """Draws every value as a point of its group.
 
     Args:
-        of: number of points in the figure; many are drawn smaller.
+        of: number of points in the figure; with more points, each is smaller.
     """
     edge = "white" if group.face == group.colour else group.colour
     axes.scatter(
@@ -109,12 +109,12 @@ def draw_points(axes: Axes, x: pd.Series, y: pd.Series, group: Group, *, of: int
 
 
 def point_size(n: int) -> float:
-    """Area of a point in square points of type, for that many of them."""
+    """Area of a marker, in typographic points squared, for n markers."""
     return float(np.clip(5000 / max(n, 1), 9, 38))
 
 
 def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group) -> None:
-    """Mean ± standard deviation of both as a cross, with the group's marker in the middle; of one point, none."""
+    """Draws mean ± standard deviation in x and y as a cross, with the group's marker; nothing for one point."""
     if len(x) < 2:
         return
     axes.errorbar(
@@ -124,14 +124,14 @@ def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group) -> None:
 
 
 def tidy(axes: Axes, *, grid: str = "both") -> None:
-    """A quiet frame: two sides, a light grid behind the data."""
+    """Draws two sides of the frame, and a light grid behind the data."""
     axes.grid(axis=grid, color="#E3E3E3", linewidth=0.7)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def head(axes: Axes, text: str, *, legend: bool = False) -> None:
-    """A title, left, and below it a legend of what is labelled; both above the drawing, where they cover no point.
+    """Draws a title on the left and a legend below it; both are above the axes and cover no point.
 
     The figure grows by the height of the legend.
     """
@@ -149,24 +149,24 @@ def head(axes: Axes, text: str, *, legend: bool = False) -> None:
         shown = axes.legend(
             handles, labels, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, frameon=False, fontsize=8.5
         )
-        shown.set_in_layout(False)  # the title's padding keeps its place; it may reach over the next axes
+        shown.set_in_layout(False)  # the title's padding reserves its space; it may overlap the next axes
     axes.set_title(text, loc="left", fontsize=11, pad=6 + 13 * rows + (6 if rows else 0))
 
 
 def caption(figure: Figure, *sentences: str) -> None:
-    """Says below the figure what it shows; empty sentences are left out."""
+    """Writes the caption below the figure; leaves out empty sentences."""
     text = " ".join(sentence for sentence in sentences if sentence)
     wide = round(figure.get_figwidth() * 14.5)  # characters of this size in an inch
     figure.supxlabel(textwrap.fill(text, wide), x=0.01, ha="left", fontsize=8, color=INK)
 
 
 def say(axes: Axes, text: str) -> None:
-    """A remark in the middle of axes that have nothing to show."""
+    """Writes a remark in the middle of empty axes."""
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=INK)
 
 
 def unscored(scores: pd.DataFrame, kept: int) -> str:
-    """A sentence on the samples of the table that a figure cannot show."""
+    """A sentence about the samples of the table that a figure cannot show."""
     left = len(scores) - kept
     return f"Not shown, since they have no score: {left} of {len(scores)} images." if left else ""
 
@@ -178,9 +178,9 @@ def save(figure: Figure, path: Path) -> None:
         path: without suffix.
 
     Raises:
-        OSError: it cannot be written to.
+        OSError: the files cannot be written.
     """
     with matplotlib.rc_context({"svg.hashsalt": "das-ag", "svg.fonttype": "path"}):
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-        figure.set_layout_engine("none")  # what was laid out once stays, which takes a third of the time
+        figure.set_layout_engine("none")  # keep the layout for the second file, which takes a third of the time
         figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})

@@ -1,4 +1,4 @@
-"""How loss and scores move during the ascent."""
+"""Plots loss and scores during the ascent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PANELS = {
     "positive": (1.0, "similarity to the prompt, cosine (↑ closer)"),
     "aesthetic": (10.0, "guide's score, 1–10 (↑ better)"),
 }
-"""Factor and label of the columns that are always shown."""
+"""Factor and label of the columns that every figure shows."""
 
 FEWEST_FOR_A_DEVIATION = 3
 
@@ -59,7 +59,7 @@ def _count(rows: pd.DataFrame) -> int:
 
 
 def _about_bands(counts: Sequence[int]) -> str:
-    """What the bands are, for these numbers of images."""
+    """A sentence that explains the bands, for these numbers of images."""
     deviation = any(n >= FEWEST_FOR_A_DEVIATION for n in counts)
     extent = any(1 < n < FEWEST_FOR_A_DEVIATION for n in counts)
     if deviation and extent:
@@ -75,7 +75,7 @@ def _draw(axes: Axes, group: Group, steps: pd.Series, values: pd.Series, label: 
     low, high = found["min"], found["max"]
     if n >= FEWEST_FOR_A_DEVIATION:
         low, high = found["mean"] - found["std"], found["mean"] + found["std"]
-    marker = group.marker if len(found) == 1 else "none"  # one step would be no line
+    marker = group.marker if len(found) == 1 else "none"  # one step makes no line
     axes.plot(
         found.index, found["mean"], color=group.colour, linestyle=group.line, linewidth=1.8, zorder=3, label=label,
         marker=marker,

@@ -29,14 +29,14 @@ def write_plots(
 ) -> list[str]:
     """Writes scores, fidelity, guide and trajectories as PNG and SVG, images and pyramid as PNG.
 
-    The pyramid is that of the first DAS sample whose levels were kept, else of any; where none were, there is none.
+    The pyramid is that of the first DAS sample with stored levels, else of any sample with levels, else there is none.
 
     Args:
         scores: of these records, as `score_table` gives it.
-        folder: is made.
+        folder: created if missing.
 
     Returns:
-        A sentence for each file that was left out, since it is damaged.
+        A sentence for each file that was left out because it is damaged.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -60,12 +60,12 @@ def write_plots(
         save(pyramid, folder / "pyramid")
     else:
         for suffix in (".png", ".svg"):
-            (folder / f"pyramid{suffix}").unlink(missing_ok=True)  # of a sample that is no more
+            (folder / f"pyramid{suffix}").unlink(missing_ok=True)  # of a sample that no longer exists
     return list(dict.fromkeys(told))
 
 
 def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> Figure | None:
-    """Of the first sample, DAS before others, whose levels and image can be read; adds what cannot be to `told`."""
+    """The pyramid of the first readable sample, DAS before others; adds unreadable files to `told`."""
     for record in sorted(records, key=lambda r: r.sample.method != "das"):
         sample = record.sample
         try:
