@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of cores that this process may use."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _ROOT = Path("/")
 
 @functools.cache
 def count_cores() -> int:
-    """Cores that this process may use, each once, however many threads it runs at a time; at least 1.
+    """Number of physical cores that this process may use, at least 1; hardware threads of a core do not count.
 
-    A container often sees all cores of its machine and is held back after its share of their time, to which more
-    threads add nothing but waiting. A share of 1.5 cores counts as 2.
+    A container often sees all cores of its machine, but may use only a share of their time. More threads than that
+    share only wait. A share of 1.5 cores counts as 2.
     """
     return max(1, min([_cores_of_machine(), *map(math.ceil, _shares())]))
 
@@ -36,7 +36,7 @@ def _cores_of_machine() -> int:
                 for cpu in os.sched_getaffinity(0)
             }
         )
-    except OSError:  # hidden, as in some sandboxes
+    except OSError:  # some sandboxes hide these files
         return _cores_by_number()
 
 
@@ -45,7 +45,7 @@ def _cores_by_number() -> int:
 
 
 def _shares() -> Iterator[float]:
-    """Cores' time that each limited control group of this process may take, its own group and those above it."""
+    """The limit, in cores, of each limited control group of this process: its own group and all parent groups."""
     try:
         lines = (_ROOT / "proc/self/cgroup").read_text().splitlines()
     except OSError:  # not Linux
@@ -53,15 +53,15 @@ def _shares() -> Iterator[float]:
     mounts = _ROOT / "sys/fs/cgroup"
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if not controllers:  # version 2, one tree for all
+        if not controllers:  # version 2 has one tree for all controllers
             yield from _shares_below(mounts, path)
         elif "cpu" in controllers.split(","):
-            # Systems that mount several together link this name to them, and do not agree on the order of theirs.
+            # If a system mounts several controllers together, "cpu" is a link; the order in the joint name varies.
             yield from _shares_below(mounts / "cpu" if (mounts / "cpu").exists() else mounts / controllers, path)
 
 
 def _shares_below(mount: Path, path: str) -> Iterator[float]:
-    # In a container the path may be the host's, of which only the mount itself is to be seen.
+    # In a container the path may be the host's; then only the mount itself is visible.
     group = mount / path.lstrip("/")
     for folder in (group, *group.parents):
         if (share := _share(folder)) is not None:
@@ -71,12 +71,12 @@ def _shares_below(mount: Path, path: str) -> Iterator[float]:
 
 
 def _share(group: Path) -> float | None:
-    """What one control group may take; None where it is not limited."""
+    """The limit of one control group, in cores; None if it has no limit."""
     try:
         if (of_version_2 := group / "cpu.max").exists():
             quota, period = of_version_2.read_text().split()
         else:
             quota, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
         return int(quota) / int(period) if int(quota) > 0 else None
-    except (OSError, ValueError):  # no such file, or the word “max”
+    except (OSError, ValueError):  # the file is missing, or has the word “max”
         return None
