@@ -1,4 +1,4 @@
-"""CLIP's activation with a gradient that needs one tensor in memory, where autograd keeps two."""
+"""CLIP's activation with a gradient that stores one tensor; autograd would store two."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _SLOPE = 1.702
 
 
 class QuickGELU(nn.Module):
-    """x·σ(1.702·x), to the bit as CLIP computes it; its gradient is the same to rounding. Source: OpenAI CLIP."""
+    """x·σ(1.702·x), bitwise equal to CLIP's; the gradient is equal up to rounding. Source: OpenAI CLIP."""
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Elementwise."""
+        """Applies the activation elementwise."""
         return _QuickGELU.apply(x) if x.requires_grad else x * torch.sigmoid(_SLOPE * x)
 
 
 class _QuickGELU(torch.autograd.Function):
-    """Keeps the derivative σ + 1.702·y·(1 - σ), which its backward pass multiplies with and no more."""
+    """Stores the derivative σ + 1.702·y·(1 - σ); the backward pass only multiplies by it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
