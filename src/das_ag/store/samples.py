@@ -38,7 +38,7 @@ REMOVED = {"embedded": "0.1.0"}
 
 
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those that have their value in `LATER`."""
+    """Settings without entries that equal those in `LATER`."""
     return {
         group: {
             name: value for name, value in values.items() if name not in LATER[group] or value != LATER[group][name]
