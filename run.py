@@ -1,4 +1,4 @@
-"""Generates, scores and reports: python run.py -m method=das,das_ag,das_rag."""
+"""Generates, scores and reports images: python run.py -m method=das,das_ag,das_rag."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from das_ag.settings import environment
 
 environment.prepare()  # before anything imports torch
-os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come through, and `command_line` words them
+os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra passes errors on, and `command_line` prints them
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,23 +24,23 @@ from das_ag.settings.configuration import check_choices, describe
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(config: DictConfig) -> None:
-    """One job: the samples of one method."""
+    """Runs one job: the samples of one method."""
     try:
         sweep.run_job(config)
     except UserError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # a launcher hands it on when the other jobs have ended
-        sys.exit(f"Error: {error}")  # Hydra would add a line of its own
+            raise  # the launcher raises it again after the other jobs
+        sys.exit(f"Error: {error}")  # Hydra would print an extra line
 
 
 def command_line() -> int:
-    """Runs Hydra, then what follows its last job; returns the exit status."""
-    logging.raiseExceptions = False  # whoever reads what is told here, for instance head, may leave before the end
+    """Runs Hydra's jobs, then scores and reports; returns the exit status."""
+    logging.raiseExceptions = False  # ignore a closed stdout, for instance of `| head`
     remembered = sweep.RememberConfig
     try:
         complaint = _launch()
-        jobs, status = remembered.jobs, 0  # no jobs: --help and its like, or a configuration that does not compose
-        # One job of several may have come to nothing; what the others made is reported.
+        jobs, status = remembered.jobs, 0  # no jobs: --help or a similar flag, or an invalid configuration
+        # If a job of a sweep fails, the results of the others are still reported.
         if jobs and (not complaint or (remembered.is_sweep and sweep.has_results(jobs, remembered.started))):
             status = sweep.finish(jobs, remembered.started)
         if not complaint:
@@ -55,7 +55,7 @@ def command_line() -> int:
 
 
 def _launch() -> str | None:
-    """Runs all jobs; returns a sentence about the first that came to nothing."""
+    """Runs all jobs; returns the error of the first failed job, None if all succeed."""
     try:
         check_choices(sys.argv[1:])
         main()
@@ -66,7 +66,7 @@ def _launch() -> str | None:
     except Exception as error:
         launcher = sweep.RememberConfig.launcher
         if launcher == "basic":
-            raise  # a defect of this program
+            raise  # a bug in this program
         if str(error).startswith("Unknown plugin class"):
             return f"hydra/launcher={launcher}: expected its package, found none; run uv sync --extra cluster."
         return (

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline share: the real configuration, run.py as a process, made-up stores."""
+"""Shared fixtures: the real configuration, run.py as a process, made-up stores."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 TINY_MODELS = ("models=tiny", "evaluator=tiny", "prompts=shapes", "name=tiny")
-"""Overrides under which a configuration needs no weights; see tiny_models.py."""
+"""Overrides for a configuration that needs no weights; see tiny_models.py."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # As environment.prepare() does; the package itself is imported later, so that its annotations are checked.
+    # As in environment.prepare(). The package itself must be imported later, so that its annotations are checked.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # For the tiny models and their configuration, in programs that tests start and in all that these start.
+    # Programs that tests start, and their child processes, need the tiny models and their configuration.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
-    # OmegaConf's DictConfig derives from typing.MutableMapping, of which beartype warns wherever it stands in a
-    # signature. The modules of the package are therefore imported below, after this has been said.
+    # OmegaConf's DictConfig derives from typing.MutableMapping, and beartype warns about it in each signature.
+    # Therefore fixtures import the package's modules after this filter is set.
     config.addinivalue_line("filterwarnings", "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning")
 
 
@@ -49,16 +49,16 @@ def conf_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., DictConfig]:
-    """The real configuration with the tiny models and with overrides."""
+    """Composes the real configuration with the tiny models and with overrides."""
     from das_ag.settings.configuration import compose_config
 
-    composed = functools.cache(compose_config)  # a tenth of a second each
+    composed = functools.cache(compose_config)  # composing takes 0.1 s
     return lambda *overrides: copy.deepcopy(composed((*TINY_MODELS, *overrides)))
 
 
 @pytest.fixture(scope="session")
 def compose_paper() -> Callable[..., DictConfig]:
-    """The published experiment with overrides."""
+    """Composes the published experiment with overrides."""
     from das_ag.settings.configuration import compose_config
 
     return lambda *overrides: compose_config(("experiment=paper", *overrides))
@@ -73,7 +73,7 @@ def plan_of(compose: Callable[..., DictConfig]) -> Callable[..., Plan]:
 
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
-    """Overrides under which a step takes milliseconds; they also hold what defaults may come to be."""
+    """Overrides for steps of milliseconds; they fix settings whose defaults may change."""
     return (
         *TINY_MODELS,
         "canvas_px=32",
@@ -85,13 +85,13 @@ def tiny() -> tuple[str, ...]:
         "objective.aesthetic={kind: exponential_decay, start: 0.0, end: 3.0, rate: 0.06}",
         "objective.total_variation=10",
         "runtime.device=cpu",
-        "runtime.threads=1",  # pictures this small do not gain from two, which wait for each other on a busy machine
+        "runtime.threads=1",  # small pictures gain nothing from two, which wait for each other on a busy machine
     )
 
 
 @pytest.fixture(scope="session")
 def start_program() -> Callable[..., subprocess.Popen[str]]:
-    """Starts run.py in a folder, below which it makes its outputs/; `python` holds flags of the interpreter."""
+    """Starts run.py in a folder, where it creates outputs/; `python` holds flags of the interpreter."""
 
     def start(folder: Path, *arguments: str, python: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
         inherited = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
@@ -119,7 +119,7 @@ def run_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunServer]:
 
 @pytest.fixture(scope="session")
 def sample_of() -> Callable[..., Sample]:
-    """A made-up sample; `steps` stands for all of its settings."""
+    """A made-up sample; `steps` represents all of its settings."""
     from das_ag.methods import method_of
     from das_ag.store.samples import Sample
 
@@ -136,7 +136,7 @@ def sample_of() -> Callable[..., Sample]:
 
 @pytest.fixture(scope="session")
 def put() -> Callable[..., Path]:
-    """Writes a made-up sample, with a score where one is given; returns its folder."""
+    """Writes a made-up sample, with the score if it is given; returns its folder."""
 
     def put(store: Store, sample: Sample, score: float | None = None, *, image: np.ndarray | None = None) -> Path:
         if image is None:
@@ -156,7 +156,7 @@ def put() -> Callable[..., Path]:
 
 @pytest.fixture
 def old_store(tmp_path: Path) -> Store:
-    """A store as version 0.1.0 made it with its embedded models, which are gone."""
+    """A store as version 0.1.0 made it with its embedded models, which no longer exist."""
     from das_ag.store.samples import Sample
     from das_ag.store.store import Store
 
@@ -196,7 +196,7 @@ def old_store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def store_of_two_texts(tmp_path: Path, sample_of: Callable[..., Sample], put: Callable[..., Path]) -> Store:
-    """One prompt id and seed: by DAS with and without a negative prompt, by DAS-AG without one, and of another text."""
+    """One prompt id and seed: DAS with and without a negative prompt, DAS-AG without one, DAS-AG with another text."""
     from das_ag.store.store import Store
 
     store = Store(tmp_path / "two_texts")
@@ -216,9 +216,9 @@ def _compute_as_programs_do() -> None:
 
 @pytest.fixture(autouse=True)
 def _keep_torch_as_it_was() -> Iterator[None]:
-    """Generating sets flags of the whole process, which must not reach other tests."""
+    """Restores flags of the process that generation sets, so that other tests do not depend on them."""
     backends = torch.backends
-    # Not use_deterministic_algorithms, which imports torch's compiler: seconds.
+    # use_deterministic_algorithms would import torch's compiler, which takes seconds.
     deterministic = torch.get_deterministic_debug_mode()
     cudnn = (backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.allow_tf32)
     tf32 = backends.cuda.matmul.allow_tf32
@@ -232,7 +232,7 @@ def _keep_torch_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _keep_the_number_of_threads() -> Iterator[None]:
-    """Generating sets that too, in fixtures of a module already."""
+    """Restores the number of threads, which generation sets, also in module fixtures."""
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -240,14 +240,14 @@ def _keep_the_number_of_threads() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real one, without a window; the test skips where there is none."""
+    """A real browser without a window; skips the test if there is none."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
         pytest.skip("needs a browser: $CHROMIUM, chromium, chromium-browser or google-chrome")
     api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     with api.sync_playwright() as playwright:
-        # As root, for instance in a container, Chromium starts only without its sandbox.
+        # For root, for instance in a container, Chromium starts only without its sandbox.
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield opened
         opened.close()

@@ -1,7 +1,7 @@
-"""The table of methods: what each is called, what it does with the aesthetic score, and how it looks.
+"""The table of methods, with the name, the use of the aesthetic score and the colours of each.
 
-A new method is one file in conf/method and one row here. A run may also give its method a name of its own
-(`method.name=my_method`): that name has no row, and is reported like the others.
+To add a method, write a file in conf/method and a row here. A run may also give its method another name
+(`method.name=my_method`). That name has no row here, but reports treat it like the others.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ class Method:
     """One method.
 
     Attributes:
-        name: as in `method=` and in the store.
-        title: as tables, plots and pages write it.
-        aesthetic_sign: of the aesthetic term: 0 ignores the score, 1 rewards it, -1 penalises it; None for a method
-            without a row, whose name does not say.
-        colour, marker: in plots, which are on white paper.
-        light, dark: its colours on a light and on a dark screen.
-        dash: of its line on the demo's page, as in SVG.
+        name: name in `method=` and in the store.
+        title: name in tables, plots and pages.
+        aesthetic_sign: sign of the aesthetic term: 0 ignores the score, 1 rewards it, -1 penalises it; None for a
+            method without a row, since its sign is unknown.
+        colour, marker: style in plots, which have a white background.
+        light, dark: colours on a light and on a dark screen.
+        dash: dash pattern of the line on the demo's page, as in SVG.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Method:
     dash: str
 
     def screen_colour(self, theme: str) -> str:
-        """The colour on a screen whose theme is "light" or "dark"."""
+        """The colour for the theme "light" or "dark"."""
         return self.dark if theme == "dark" else self.light
 
 
@@ -46,9 +46,9 @@ METHODS = {
         Method("das_rag", "DAS-rAG", -1, colour="#2B2B2B", marker="v", light="#4A4A4A", dark="#B9B9B9", dash="2 2.5"),
     )
 }
-"""Each method by its name, in the order of tables and plots. The colours are Okabe and Ito's, and nearly black. They
-differ in lightness (the better the method is meant to score, the lighter), and the markers differ in form: for colour
-blindness and grey print."""
+"""Each method by name, in the order of tables and plots. The colours are two of Okabe and Ito's, and nearly black. For
+colour blindness and grey print, the colours differ in lightness (a method that should score higher is lighter), and the
+markers differ in shape."""
 
 _FURTHER = (
     ("#CC79A7", "s", "#B0578A", "#D98BB8", "1 3"),
@@ -56,13 +56,14 @@ _FURTHER = (
     ("#D55E00", "P", "#B84F00", "#FF8A4C", "7 3 1 3"),
     ("#6A3D9A", "X", "#6A3D9A", "#B79AE0", "4 4"),
 )
-"""Colour, marker, light, dark and dash of methods without a row."""
+"""Colour, marker, light, dark and dash for methods without a row."""
 
 
 def methods_of(names: Iterable[str]) -> list[Method]:
-    """The methods of these names, each once: those of `METHODS` in its order, then the others by name.
+    """The methods with these names, without repetition: first those of `METHODS` in order, then the others by name.
 
-    The first of the others gets the first further look, and so on. More than four others share looks.
+    The first of the others gets the first style of `_FURTHER`, and so on. If there are more than four, they share
+    styles.
     """
     present = set(names)
     others = sorted(present - set(METHODS))
@@ -74,5 +75,5 @@ def methods_of(names: Iterable[str]) -> list[Method]:
 
 
 def method_of(name: str) -> Method:
-    """The method of any name; one without a row looks as it does where it is the only such method."""
+    """The method with this name; a method without a row gets the first style of `_FURTHER`."""
     return methods_of([name])[0]

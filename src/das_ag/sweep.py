@@ -1,4 +1,4 @@
-"""One job of a sweep, and what happens when the last one has ended."""
+"""Runs the jobs of a sweep, then scores and reports their results."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# conf/hydra/launcher/ gives the launchers our defaults; Hydra warns that it checks them by the plugins' types of the
-# same names. Here, since launchers import this module in their processes and run.py they do not.
+# conf/hydra/launcher/ has our defaults for the launchers. Hydra warns that it validates them against the plugins' types
+# of the same names. The filter is here because launchers' processes import this module, but not run.py.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 MAX_LINES = 20
-"""Of complaints at the end of a run."""
+"""Largest number of complaints to print at the end of a run."""
 CLOCK_SLACK_S = 2.0
-"""How far the clock of a file system may lag behind that of this machine."""
+"""How far a file system's clock may lag behind this machine's clock."""
 
 
 class RememberConfig(Callback):
-    """Keeps the configurations of all jobs of a run or sweep, for after the last one.
+    """Records the configurations of all jobs of a run or sweep, for use after the last job.
 
-    Hydra turns an exception in a callback into a warning, so the work itself waits until Hydra has returned.
+    Hydra turns an exception in a callback into a warning, so scoring and reporting happen after Hydra has returned.
     """
 
     jobs: Sequence[DictConfig] = ()
@@ -52,14 +52,14 @@ class RememberConfig(Callback):
     """Seconds since the epoch."""
     is_sweep: bool = False
     launcher: str = "basic"
-    """The choice of `hydra/launcher`."""
+    """The selected `hydra/launcher`."""
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """A single job begins."""
+        """Records the configuration of a single job."""
         RememberConfig.jobs, RememberConfig.started = [config], time.time()
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """A sweep begins."""
+        """Records the configurations of a sweep."""
         self.on_run_start(config)
         RememberConfig.jobs = _jobs_of(config)
         RememberConfig.is_sweep = True
@@ -67,7 +67,7 @@ class RememberConfig(Callback):
 
 
 def _jobs_of(config: DictConfig) -> list[DictConfig]:
-    """A configuration for each `name` and `evaluator` that the jobs of a sweep have, which any choice may set."""
+    """A configuration for each `name` and `evaluator` in a sweep; the choice of any group may set these two."""
     loader = GlobalHydra.instance().config_loader()
     raw: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
     params = config.hydra.sweeper.get("params") or {}
@@ -75,7 +75,7 @@ def _jobs_of(config: DictConfig) -> list[DictConfig]:
     is_name_made_of_others = "${" in str(raw["name"])
 
     def matters(override: Override) -> bool:
-        """Not so a sweep over a setting; to compose a job takes a tenth of a second, and there may be hundreds."""
+        """Whether an override can change them. Skipping others saves time: composing one of many jobs takes 0.1 s."""
         is_choice = bool(loader.get_group_options(override.key_or_group))
         return (
             not override.is_sweep_override() or is_name_made_of_others or is_choice or override.key_or_group == "name"
@@ -86,19 +86,19 @@ def _jobs_of(config: DictConfig) -> list[DictConfig]:
         (jobs,) = BasicSweeper.split_arguments(overrides, None)
         return [loader.load_sweep_config(config, job) for job in jobs]
     except (HydraException, OmegaConfBaseException):
-        return [config]  # Hydra is about to tell what is wrong
+        return [config]  # Hydra reports the error later
 
 
 def run_job(config: DictConfig) -> None:
-    """Generates the samples of one composed configuration, in this process or one that a launcher has started.
+    """Generates the samples of one composed configuration, in this process or in a launcher's process.
 
     Raises:
         UserError: the configuration is wrong, or the store cannot be written to.
     """
-    environment.prepare()  # for a process that began elsewhere than in run.py
+    environment.prepare()  # for a process that did not start with run.py
     _enter(Path(HydraConfig.get().runtime.cwd))
     if "torch" not in sys.modules:
-        log.info("Loading torch and the networks …")  # seconds, on a slow disk many
+        log.info("Loading torch and the networks …")  # this takes seconds, more on a slow disk
     from das_ag.settings.plan import make_plan
     from das_ag.store.store import Store
 
@@ -107,13 +107,13 @@ def run_job(config: DictConfig) -> None:
 
 
 def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> dict[str, dict[str, bytes]]:
-    """Like `run_job`, on a machine that shares no folder with the one that launched it.
+    """Like `run_job`, on a machine that shares no folder with the launching machine.
 
     Args:
-        finished: keys of the samples that are finished there, by `name`.
+        finished: keys of the samples that are finished on the launching machine, by `name`.
 
     Returns:
-        What was made, packed, by `name`.
+        The new samples and failures, packed, by `name`.
     """
     environment.prepare()
     from das_ag.settings.plan import make_plan
@@ -127,14 +127,14 @@ def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> 
 
 
 def finished_here() -> dict[str, frozenset[str]]:
-    """Keys of the samples that are finished in the folders of the sweep that is being launched, by `name`."""
+    """Keys of the finished samples in the folders of the current sweep, by `name`."""
     from das_ag.store.store import Store
 
     return {folder.name: Store(folder).finished_keys() for folder in _folders(RememberConfig.jobs)}
 
 
 def receive(packed: Mapping[str, Mapping[str, bytes]]) -> None:
-    """Adds what `run_job_away` gave back to the folders of this machine."""
+    """Adds the results of `run_job_away` to the folders of this machine."""
     from das_ag.settings.plan import output_folder
     from das_ag.store.store import Store
 
@@ -145,7 +145,7 @@ def receive(packed: Mapping[str, Mapping[str, bytes]]) -> None:
 
 
 def _enter(folder: Path) -> None:
-    """Results lie below the folder in which the command was started, wherever this process began."""
+    """Changes to the folder in which the user started the command, since results are stored below it."""
     try:
         os.chdir(folder)
     except OSError as error:
@@ -163,7 +163,7 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
     if plan.dry_run:
         log.info("%s: %s, in %s", config.method.name, look_ahead(plan, store), plan.folder)
         return
-    for name, choice in plan.evaluators.items():  # better known now than after hours
+    for name, choice in plan.evaluators.items():  # report errors now, not after hours
         choice.digest()
         for sample in plan.samples[:1]:
             check_not_guide(name, choice, sample.settings["weights"].values())
@@ -181,11 +181,11 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
 
 
 def finish(jobs: Sequence[DictConfig], started: float) -> int:
-    """Scores and reports everything in the folders that a run or sweep wrote to; returns the exit status.
+    """Scores and reports all samples in the folders of a run or sweep; returns the exit status.
 
     Args:
-        jobs: their configurations, at least one.
-        started: when, in seconds since the epoch; earlier failures are not this run's.
+        jobs: configurations of the jobs, at least one.
+        started: start of the run in seconds since the epoch; earlier failures are ignored.
     """
     if jobs[0].dry_run:
         return 0
@@ -207,7 +207,7 @@ def finish(jobs: Sequence[DictConfig], started: float) -> int:
         store = Store(folder)
         failures = store.failures.errors(since=started - CLOCK_SLACK_S)
         complaints += [f"Failed: {name}: {error}" for name, error in failures.items()]
-        # Two processes that shared the work come here together; the second finds it done.
+        # Two processes that share the work arrive here at the same time; the second has nothing left to do.
         with Claims.of(store).claim("report", wait=True):
             complaints += evaluate(store, evaluators, choose_device(runtime.device))
             try:
@@ -229,7 +229,7 @@ def _complain(complaints: Sequence[str]) -> int:
 
 
 def has_results(jobs: Sequence[DictConfig], started: float) -> bool:
-    """Whether a sample was finished since, in the folders of these jobs."""
+    """Whether the folders of these jobs have a sample that was finished after `started`."""
     from das_ag.store.samples import SAMPLE, SAMPLES
 
     since = started - CLOCK_SLACK_S
@@ -238,7 +238,7 @@ def has_results(jobs: Sequence[DictConfig], started: float) -> bool:
 
 
 def _folders(jobs: Sequence[DictConfig]) -> dict[Path, list[DictConfig]]:
-    """The jobs that write to each folder."""
+    """The jobs of each output folder."""
     from das_ag.settings.plan import output_folder
 
     folders: dict[Path, list[DictConfig]] = {}

@@ -1,1 +1,1 @@
-"""Scores finished images by models that did not guide, and says whether all models are ready."""
+"""Evaluation with models that did not guide; `readiness` checks that all models are available."""

@@ -1,4 +1,4 @@
-"""Scores finished images, and any folder of pictures, with predictors that did not guide them."""
+"""Scores images, from a store or any folder, with predictors that did not guide them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp"])
 _DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-"""Pillow has many words for a damaged file; `struct.error` stands for EXIF."""
+"""Pillow's errors for damaged files vary; `struct.error` comes from EXIF data."""
 
 
 def evaluate(
@@ -39,16 +39,15 @@ def evaluate(
     only: Sequence[Record] | None = None,
     load: Callable[[EvaluatorChoice, torch.device], Any] = lambda choice, device: choice.load(device),
 ) -> list[str]:
-    """Gives each finished image the scores that it does not have yet.
+    """Scores each finished image that has no valid score yet.
 
-    Returns a sentence for each image that cannot be read, and for each evaluator that refuses the store.
-
-    A score counts for one image and one evaluator: a changed image, other weights or options are scored again.
+    A score is valid for one image and one evaluator: if the image, the weights or the options change, it is computed
+    again. Returns a message for each unreadable image, and for each evaluator that has guided an image of the store.
 
     Args:
-        force: score again what has a score.
-        only: the images that it is about; None for all in the store.
-        load: gives the networks of an evaluator.
+        force: whether to replace valid scores.
+        only: the images to score; None for all in the store.
+        load: loads the networks of an evaluator.
     """
     claims, unreadable = Claims.of(store), list[str]()
     for name, choice in evaluators.items():
@@ -72,13 +71,13 @@ def evaluate(
                 continue
             if not force and record.scores.get(name, {}).get("digest") == digest:
                 found += 1
-                claims.forget(_claim_name(record))  # of a process that died between the score and the end of its claim
+                claims.forget(_claim_name(record))  # a process may have died after it wrote the score
                 continue
             evaluator = evaluator or load(choice, device)
             rated = float(evaluator.rate_images([image])[0])
-            score = None if math.isnan(rated) else rated  # of an evaluator that only recognises
+            score = None if math.isnan(rated) else rated  # NaN: the evaluator has no rating, only recognition
             found_out = _recognise(evaluator, image, record.sample.positive)
-            # Two processes with an evaluator each may be at the same image, whose scores stand in one file.
+            # Two processes with different evaluators may score the same image, and its scores share one file.
             with claims.claim(_claim_name(record), wait=True):
                 store.write_score(record, name, score, digest, **details, **found_out)
             scored += 1
@@ -91,7 +90,7 @@ def evaluate(
 
 
 def _recognise(evaluator: Any, image: UInt8[np.ndarray, "h w 3"], texts: Sequence[str]) -> dict[str, object]:
-    """`recognised` and `rank`, of an evaluator that can tell and texts whose things it knows."""
+    """`recognised` and `rank`; empty if the evaluator cannot recognise images or does not know the texts' things."""
     recognition = evaluator.recognise(image, texts) if hasattr(evaluator, "recognise") else None
     return dataclasses.asdict(recognition) if recognition else {}
 
@@ -103,14 +102,14 @@ def _claim_name(record: Record) -> str:
 def score_pictures(
     folder: Path, evaluators: Mapping[str, EvaluatorChoice], device: torch.device
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Scores the pictures of any folder and of its sub-folders: PNG, JPEG and WebP.
+    """Scores the PNG, JPEG and WebP pictures of a folder and its subfolders.
 
     Returns:
-        One row for each picture, in the order of their names: `image` (path relative to the folder) and a column for
-        each evaluator; and a sentence for each picture that cannot be read.
+        A table with one row for each picture, sorted by path: `image` (path relative to the folder) and a column for
+        each evaluator; and a message for each picture that cannot be read.
 
     Raises:
-        UserError: there is no such folder, or no picture in it.
+        UserError: the folder does not exist, or has no pictures.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected a folder of pictures, found none; give another.")
@@ -132,12 +131,12 @@ def score_pictures(
 
 
 def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB as a person sees it: turned as its EXIF says, transparent parts on white, 16 bits as 8."""
+    """Reads a picture as 8-bit RGB: applies the EXIF orientation, a white background and 16 to 8 bit conversion."""
     from PIL import ImageOps
 
     with Image.open(path) as opened:
         upright = ImageOps.exif_transpose(opened)
-        if upright.mode.startswith("I"):  # which Pillow would clip at 255
+        if upright.mode.startswith("I"):  # 16 bits; Pillow would clip at 255
             grey = np.asarray(upright, dtype=np.float64) / 257
             upright = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
         if upright.has_transparency_data:
@@ -147,14 +146,14 @@ def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def check_not_guide(name: str, choice: EvaluatorChoice, guide_digests: Collection[str]) -> None:
-    """Sees that an evaluator has not guided; one that may, has its tables say so.
+    """Checks that an evaluator has not guided, unless its `may_guide` allows it; then its tables have a warning.
 
     Args:
-        name: of the evaluator.
+        name: name of the evaluator.
         guide_digests: SHA-256 of the guide's files.
 
     Raises:
-        UserError: it has.
+        UserError: the evaluator and the guide share weights.
     """
     if choice.may_guide:
         return

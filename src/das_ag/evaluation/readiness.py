@@ -1,4 +1,4 @@
-"""Whether an experiment with real models can start here: files, licences, a known answer, memory and time."""
+"""Checks that an experiment's models are available: files, licences, checksums, a known answer."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from das_ag.vector_math import choose_kernels
 
 KNOWN_TEXTS = ("a diagram", "a dog", "a cat")
 KNOWN_ANSWER = (0.9927937, 0.00421068, 0.00299572)
-"""Probabilities of these texts for OpenAI's CLIP.png by ViT-B/32. Source: README of OpenAI's CLIP."""
+"""Probabilities that ViT-B/32 gives these texts for OpenAI's CLIP.png. Source: README of OpenAI's CLIP."""
 KNOWN_TOLERANCE = 0.002
-"""That README does not say on which device and in which precision it was computed."""
+"""Tolerance of the probabilities: the README states neither device nor precision."""
 LOGIT_SCALE = 100.0
-"""To which CLIP's temperature was trained, and clipped."""
+"""Inverse temperature of CLIP's softmax, the value at which training clips it."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A model, and whether it is here.
+    """The result of the search for a model.
 
     Attributes:
-        what: it is.
-        place: where it was looked for.
-        licence: of its weights.
-        sha256: of the file; None where it is missing.
-        size_bytes: of the file.
-        published: whether it is the published file; None where nobody published its checksum.
-        remedy: what to do where it is missing or wrong.
-        problem: why a file that is there cannot be used.
+        what: name of the model.
+        place: where the search looked.
+        licence: licence of the weights.
+        sha256: checksum of the file; None if it is missing or not usable.
+        size_bytes: size of the file.
+        published: whether it is the published file; None if there is no published checksum.
+        remedy: what to do if the file is missing or wrong.
+        problem: why an existing file cannot be used.
     """
 
     what: str
@@ -57,7 +57,7 @@ class Finding:
 
 
 def sources(guide: GuideChoice, evaluators: list[EvaluatorChoice]) -> Iterator[WeightFile | HubFolder]:
-    """Everything that is looked for outside of Python packages and loaded by the networks of an experiment."""
+    """All files outside of Python packages that the networks of an experiment load."""
     if isinstance(guide, OpenAIClipChoice):
         yield from guide.files().values()
     for evaluator in evaluators:
@@ -66,7 +66,7 @@ def sources(guide: GuideChoice, evaluators: list[EvaluatorChoice]) -> Iterator[W
 
 
 def look(source: WeightFile | HubFolder) -> Finding:
-    """Looks for a model without asking any network."""
+    """Looks for a model on this machine, without network access."""
     if isinstance(source, WeightFile):
         path, expected = (source.path if source.is_there() else None), source.sha256
         place: Path | str = source.path
@@ -86,7 +86,7 @@ def look(source: WeightFile | HubFolder) -> Finding:
 
 
 def known_answer() -> tuple[float, ...] | None:
-    """The answer of ViT-B/32 to OpenAI's own example; None where that model or CLIP.png is not here.
+    """ViT-B/32's probabilities for OpenAI's own example; None if that model or CLIP.png is missing.
 
     Raises:
         UserError: the weights are altered.
@@ -106,12 +106,12 @@ def known_answer() -> tuple[float, ...] | None:
 
 
 def known_answer_files() -> tuple[WeightFile, WeightFile]:
-    """What OpenAI's example needs: ViT-B/32 and the picture."""
+    """The files of OpenAI's example: ViT-B/32 and the picture."""
     url = "https://github.com/openai/CLIP/raw/main/CLIP.png"
     picture = WeightFile("CLIP.png", "no variable", cache_folder("das-ag") / "CLIP.png", False, url, None, "MIT")
     return clip_file("ViT-B/32", None), picture
 
 
 def is_known_answer(probabilities: tuple[float, ...]) -> bool:
-    """Whether an answer is OpenAI's, up to rounding."""
+    """Whether the probabilities equal OpenAI's within the tolerance."""
     return bool(np.allclose(probabilities, KNOWN_ANSWER, rtol=0, atol=KNOWN_TOLERANCE))

@@ -1,1 +1,1 @@
-"""Makes the missing samples of a plan, a batch at a time, and makes finished ones again."""
+"""Generates the samples of a plan in batches, and reproduces finished samples."""

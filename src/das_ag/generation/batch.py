@@ -1,4 +1,4 @@
-"""A batch of samples that are optimised together."""
+"""Optimises a batch of samples together."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Made:
-    """One sample as an optimised batch leaves it.
+    """One sample of a batch after the optimisation.
 
     Attributes:
         image: RGB.
-        trace: what each step saw, and its loss.
-        result: the guide's numbers for the finished image: guide_aesthetic_score (where it rates), clip_positive,
+        trace: the terms and the loss of each step.
+        result: the guide's numbers for the finished image: guide_aesthetic_score (if the guide rates), clip_positive,
             clip_negative.
-        levels: of the pyramid, coarse to fine.
-        error: why it is none; None where it is whole.
+        levels: levels of the pyramid, coarse to fine.
+        error: why the sample failed; None if it is valid.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -55,14 +55,14 @@ class Made:
 
 @runtime_checkable
 class Watch(Protocol):
-    """Looks on while a batch is being optimised; what it raises ends the run."""
+    """A callback for each step of a batch; an exception that it raises ends the run."""
 
     def __call__(self, samples: Sequence[Sample], run: Run, iterate: Iterate) -> None:
-        """A step was taken."""
+        """Called after each step."""
 
 
-class Stopped(Exception):  # noqa: N818  an outcome, no error
-    """Raised by a `Watch` to end a run at once; what is finished stays, and nothing has failed."""
+class Stopped(Exception):  # noqa: N818  an outcome, not an error
+    """A `Watch` raises it to end a run at once; finished samples stay, and no sample counts as failed."""
 
 
 def optimise(
@@ -74,16 +74,16 @@ def optimise(
     checkpoint: Checkpoint | None = None,
     watch: Watch | None = None,
 ) -> tuple[list[Made], float]:
-    """Takes all steps of a batch, from where its checkpoint stands if it has one.
+    """Takes all steps of a batch; continues from its checkpoint if there is one.
 
-    A batch has the same samples in the same rows whatever is missing: matrices of another shape, and other rows, may
-    round differently, and an image's last bits would depend on company.
+    A batch always has the same samples in the same rows, even if only some are missing. Otherwise the last bits would
+    depend on the batch's composition, since rounding may differ with the shape of a matrix and the row in it.
 
     Args:
-        watch: is called after each step.
+        watch: called after each step.
 
     Returns:
-        What became of each sample, and the seconds that the steps took.
+        The outcome for each sample, and the seconds that the steps took.
 
     Raises:
         UserError: there is too little memory, or the checkpoint cannot be written.
@@ -111,7 +111,7 @@ def optimise(
 def _begin(
     samples: Sequence[Sample], plan: Plan, guide: LoadedGuide, device: torch.device, checkpoint: Checkpoint | None
 ) -> tuple[Run, list[list[dict[str, float]]], float]:
-    """A run where its checkpoint stands, or else at its start; the rows of its traces and its seconds so far."""
+    """A run at its checkpoint, or else at its start, with the rows of its traces and its seconds so far."""
     run = Run(samples, plan, guide, device)
     if checkpoint and (state := checkpoint.read()):
         try:
@@ -146,7 +146,7 @@ def _made(run: Run, rows: Sequence[list[dict[str, float]]], finite: Bool[Tensor,
 
 @contextlib.contextmanager
 def _out_of_memory(plan: Plan, size: int) -> Iterator[None]:
-    """Says which settings need less memory where there is too little."""
+    """Turns an out-of-memory error into a UserError with settings that need less memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's error on the CPU is a plain RuntimeError
@@ -179,10 +179,10 @@ def _first_lost(rows: Sequence[Mapping[str, float]]) -> int:
 
 
 class Run:
-    """A batch of samples being optimised; iterating takes the steps.
+    """The optimisation of a batch; each iteration takes one step.
 
     Args:
-        samples: in their rows; one may stand in several.
+        samples: the sample of each row; a sample may occur in several rows.
     """
 
     def __init__(self, samples: Sequence[Sample], plan: Plan, loaded: LoadedGuide, device: torch.device) -> None:
@@ -204,19 +204,19 @@ class Run:
         return self._ascent
 
     def images(self) -> list[UInt8[np.ndarray, "h w 3"]]:
-        """RGB images of the samples as they are now."""
+        """The current RGB images of the samples."""
         return list(to_bytes(image_rgb(self.pyramid, self.settings.border_px)).numpy())
 
     def measure(self) -> Terms:
-        """The guide's view of the images as they are now."""
+        """The guide's terms for the current images."""
         return measure_result(self.pyramid, self.guide, self.objective, self.settings.border_px)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the steps to come depend on."""
+        """Everything that the remaining steps depend on."""
         return self._ascent.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there, to the same bytes as without a break."""
+        """Continues from a saved state; the result has the same bytes as an uninterrupted run."""
         self._ascent.load_state_dict(state)
 
 
@@ -228,7 +228,7 @@ def _numbers(samples: Sequence[Sample], randomness: str, loaded: LoadedGuide, de
 
 
 def generator_of(sample: Sample, device: torch.device) -> torch.Generator:
-    """A sample's own random numbers, from its seed and texts: methods share them and can be compared pair by pair."""
+    """A sample's own generator, seeded by its seed and texts; all methods share it, so that paired comparisons work."""
     origin = canonical([sample.seed, *sample.positive, None, *sample.negative])
     number = int.from_bytes(hashlib.sha256(origin.encode()).digest()[:8], "big") >> 1
     return torch.Generator(device).manual_seed(number)
@@ -237,18 +237,18 @@ def generator_of(sample: Sample, device: torch.device) -> torch.Generator:
 def guide_of(
     plan: Plan, samples: Sequence[Sample], device: torch.device, *, keep_text_tower: bool = False
 ) -> LoadedGuide:
-    """The networks that guide a plan, which know all texts of these samples; see `load_guide`."""
+    """The plan's guide, loaded, with all texts of these samples encoded."""
     dtype = dtype_of(plan.settings.precision, "runtime.precision")
     return load_guide(plan.guide, texts_of(samples), device, dtype, keep_text_tower=keep_text_tower)
 
 
 def texts_of(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """Every text of the samples, once."""
+    """All texts of the samples, without repetition."""
     return tuple(dict.fromkeys(text for sample in samples for text in (*sample.positive, *sample.negative)))
 
 
 def mean_features(
     features: Sequence[Sequence[Float[Tensor, " d"]]], like: Float[Tensor, " d"]
 ) -> Float[Tensor, "batch d"]:
-    """The mean over each sample's prompts, zeros where a sample has none."""
+    """The mean over each sample's prompts; zeros for a sample without prompts."""
     return torch.stack([torch.stack(list(f)).mean(dim=0) if f else torch.zeros_like(like) for f in features])

@@ -1,4 +1,4 @@
-"""Where a batch stood when its process died."""
+"""Checkpoints of unfinished batches."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from das_ag.store.store import Store
 log = logging.getLogger(__name__)
 
 LAYOUT = 2
-"""Counts changes of what a state holds."""
+"""Increases with each change of the state's contents."""
 _DIGEST_BYTES = 32
 
 
 class Checkpoint:
-    """The state of one batch on disk, behind its SHA-256, since torch reads a state with altered bits without a word.
+    """The state of one batch on disk. Its SHA-256 comes first in the file, since torch does not detect altered bits.
 
     Args:
-        samples: of the batch, in their rows; with the views of a pass, threads, device and torch's version they name
-            the file, since a state goes on to the same bytes only in the same company.
+        samples: samples of the batch, in row order. The file's name is a hash of them, of the views per pass, the
+            threads, the device and torch's version, since a state gives the same bytes only if all of these are equal.
     """
 
     def __init__(self, store: Store, samples: Sequence[Sample], plan: Plan) -> None:
@@ -38,7 +38,7 @@ class Checkpoint:
         self._store, self.path = store, store.root / "checkpoints" / f"{name}.pt"
 
     def read(self) -> dict[str, Any] | None:
-        """The state, on the CPU; None where there is none that can be read."""
+        """The state, on the CPU; None if there is no readable state."""
         try:
             data = self.path.read_bytes()
         except FileNotFoundError:
@@ -54,7 +54,7 @@ class Checkpoint:
         return state
 
     def write(self, state: dict[str, Any]) -> None:
-        """Keeps a state instead of the last one.
+        """Replaces the last state on disk.
 
         Raises:
             UserError: the disk is full or cannot be written to; the last state stays.
@@ -65,5 +65,5 @@ class Checkpoint:
         self._store.folder.write(self.path, hashlib.sha256(content).digest() + content)
 
     def remove(self) -> None:
-        """Forgets it."""
+        """Deletes the state if it exists."""
         self.path.unlink(missing_ok=True)

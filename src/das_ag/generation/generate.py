@@ -1,4 +1,4 @@
-"""Makes the samples of a plan that the store does not have yet, beside other processes that do the same."""
+"""Generates the missing samples of a plan; several processes may share the work."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ from das_ag.store.store import Store
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0
-"""Between two looks at what other processes have finished."""
+"""Time between two checks for samples that other processes have finished."""
 MAX_LINES = 20
-"""Of one kind in the log, where thousands of prompts may have the same to tell."""
+"""Largest number of similar log lines, since thousands of prompts may cause the same warning."""
 
 _Batch = tuple[Sample, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a plan came to.
+    """The outcome of a plan.
 
     Attributes:
-        made: samples generated now, by this process.
-        found: samples that stood in the store already, or that other processes made meanwhile.
-        failed: name and error of each sample that could not be made, by this process or another.
+        made: number of samples that this process generated.
+        found: number of samples that the store already had, or that other processes generated meanwhile.
+        failed: name and error of each sample that failed in this process or in another.
     """
 
     made: int
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def sleep() -> None:
-    """Lets other processes go on for a while."""
+    """Waits while other processes work."""
     time.sleep(POLL_S)
 
 
@@ -66,20 +66,20 @@ def generate(
     pause: Callable[[], None] = sleep,
     keep_text_tower: bool = False,
 ) -> Outcome:
-    """Generates the missing samples of the plan, a batch at a time; each batch is stored before the next begins.
+    """Generates the missing samples of the plan, a batch at a time; stores each batch before the next begins.
 
-    A sample that cannot be made is recorded with its error, and the others go on. Processes that share the store share
-    the work: each takes batches that no other has claimed, and none returns before the plan is worked off.
+    If a sample fails, the store records its error, and the work continues. Processes that share the store share the
+    work: each takes batches that no other has claimed, and returns when no batch of the plan is left.
 
     Args:
-        watch: is called after each step.
-        pause: is called between two looks at what others, who have claimed the rest, have finished.
-        keep_text_tower: whether this process will soon make samples of other texts.
+        watch: called after each step.
+        pause: called between two checks for finished batches, while other processes hold the remaining claims.
+        keep_text_tower: whether this process will soon need other texts.
 
     Raises:
-        Stopped: by `watch` or `pause`.
-        StoreError: the store cannot be written to; what was stored stays.
-        UserError: what must be deterministic is not.
+        Stopped: `watch` or `pause` raises it.
+        StoreError: the store cannot be written to; stored samples stay.
+        UserError: determinism is required, but an operation is not deterministic.
     """
     store.prepare()
     batches = []
@@ -87,7 +87,7 @@ def generate(
         if any(not store.is_finished(sample) for sample in batch):
             batches.append(batch)
             continue
-        # A process may have died between its last sample and the end of its batch.
+        # A process may have died after its last sample, but before it removed the checkpoint and the claim.
         if plan.runtime.checkpoint_steps:
             Checkpoint(store, batch, plan).remove()
         Claims.of(store).forget(_claim_name(batch))
@@ -102,14 +102,14 @@ def generate(
 
 
 class _Worker:
-    """One process at work on batches of a plan.
+    """The work of one process on a plan's batches.
 
     Args:
-        batches: those that lacked a sample at the start.
+        batches: batches with missing samples.
 
     Attributes:
-        made: samples generated.
-        failed: name and error of each sample that could not be made.
+        made: number of generated samples.
+        failed: name and error of each failed sample.
     """
 
     def __init__(
@@ -123,10 +123,10 @@ class _Worker:
         self.made, self.failed, self._seconds = 0, dict[str, str](), list[float]()
 
     def work_off(self, *, keep_text_tower: bool) -> None:
-        """Makes what is missing."""
+        """Makes all missing samples."""
         try:
             guide = guide_of(self._plan, self._samples, self._device, keep_text_tower=keep_text_tower)
-        except UserError as error:  # bad weights, of which the plan could not know
+        except UserError as error:  # bad weights, which the plan could not detect
             missing = [sample for sample in self._samples if not self._store.is_finished(sample)]
             self._record_failure(missing, str(error))
             return
@@ -158,16 +158,16 @@ class _Worker:
             log.info("%d of %d batches are done, about %s left", count - left, count, clock(seconds))
 
     def _see_to(self, batch: _Batch, guide: LoadedGuide) -> bool:
-        """Makes a batch unless another process is making it; whether nothing of it is left to do."""
+        """Makes a batch, unless another process holds its claim; returns whether the batch is done."""
         if not self._missing(batch):
             return True
         with self._claims.claim(_claim_name(batch)) as is_mine:
-            if is_mine and (missing := self._missing(batch)):  # another may have ended before the claim was free
+            if is_mine and (missing := self._missing(batch)):  # another process may have finished it meanwhile
                 self._make(batch, missing, guide)
             return is_mine
 
     def _missing(self, batch: _Batch) -> list[Sample]:
-        """Samples that are not finished; those that failed under another process meanwhile are told of."""
+        """Samples that are neither finished nor newly failed; records failures from other processes."""
         missing = [sample for sample in batch if not self._store.is_finished(sample)]
         marks = self._store.failures.marks(missing)
         failed = {s.key for s in missing if marks.get(s.key) != self._earlier_failures.get(s.key)}
@@ -185,7 +185,7 @@ class _Worker:
         except UserError as error:
             self._record_failure(missing, str(error))
             return
-        except Exception as error:  # whatever else a batch may meet, the next may not
+        except Exception as error:  # the error may affect only this batch, so try the next
             self._record_failure(missing, f"{type(error).__name__}: {first_line(error)}", traceback.format_exc())
             return
         self._seconds.append(seconds)
@@ -231,6 +231,6 @@ def _report_lost_words(choice: GuideChoice, guide: LoadedGuide, samples: Sequenc
         log.warning("… and in %d more texts", len(lost) - MAX_LINES)
 
 
-@functools.cache  # and not in every job of a sweep
+@functools.cache  # not again in each job of a sweep
 def _warn_once(text: str, words: str) -> None:
     log.warning("The guide ignores in “%s”: %s", text, words)

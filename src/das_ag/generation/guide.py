@@ -1,4 +1,4 @@
-"""The guide's networks, loaded once for all jobs of a process, with the texts that they have read."""
+"""Loads the guide's networks, once for all jobs of a process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from das_ag.synthesis.objective import Guide
 
 
 class LoadedGuide:
-    """Networks ready for ascent.
+    """The guide's networks and the features of texts.
 
     Attributes:
-        functions: what the ascent needs of them.
-        text_features: L2-normalised features (D,) by text that was read.
-        lost_words: words that the networks do not see, by text that was read.
+        functions: the networks as functions for the ascent.
+        text_features: L2-normalised features (D,) of each encoded text, by text.
+        lost_words: words that the networks ignore, by encoded text.
     """
 
     def __init__(self, choice: GuideChoice, device: torch.device, dtype: torch.dtype) -> None:
@@ -33,25 +33,25 @@ class LoadedGuide:
         self._published_states: dict[int, Tensor] = {}
 
     def knows(self, texts: Sequence[str]) -> bool:
-        """Whether it has read these texts, or still can."""
+        """Whether these texts are encoded, or can still be encoded."""
         return self._can_read or all(text in self.text_features for text in texts)
 
     def read(self, texts: Sequence[str]) -> None:
-        """Encodes those of the texts that it does not know yet."""
+        """Encodes the texts that are not encoded yet."""
         for text in texts:
             if text not in self.text_features:
-                # One at a time: in company a text's last bits may change.
+                # One at a time, since the last bits would depend on the batch's composition.
                 self.text_features[text] = self._image_text.encode_texts([text])[0]
                 self.lost_words[text] = self._choice.lost_words(text)
 
     def release_texts(self) -> None:
-        """Gives the memory of the text tower back; what was read stays known."""
+        """Releases the memory of the text tower; the features of encoded texts stay."""
         if self._can_read:
             self._image_text.release_texts()
             self._can_read = False
 
     def published_state(self, seed: int) -> Tensor:
-        """State of the CPU's generator when the published program, started with `seed`, has made its networks."""
+        """State of the CPU's generator after the published program, started with `seed`, has created its networks."""
         if seed not in self._published_states:
             generator = torch.Generator().manual_seed(seed)
             with as_default(generator):
@@ -71,10 +71,10 @@ def load_guide(
     *,
     keep_text_tower: bool = False,
 ) -> LoadedGuide:
-    """The guide's networks, which know these texts; the jobs of a process share them, and one set at most is held.
+    """Loads the guide and encodes these texts; all jobs of a process share it, and at most one guide is in memory.
 
     Args:
-        keep_text_tower: for other texts to come; else its memory is given back.
+        keep_text_tower: whether to keep the text tower for other texts; otherwise its memory is released.
     """
     key = (choice, device, dtype)
     if key not in _loaded or not _loaded[key].knows(texts):
@@ -88,7 +88,7 @@ def load_guide(
 
 
 def release_guide() -> None:
-    """Gives the memory of the guide's networks back."""
+    """Releases the memory of the guide's networks."""
     if _loaded:
         _loaded.clear()
         gc.collect()

@@ -1,4 +1,4 @@
-"""The machine that a run works on: set up for it, and described in each sample's provenance."""
+"""The machine of a run: process settings, and the description for each sample's provenance."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ log = logging.getLogger(__name__)
 
 
 def memory_bytes(device: torch.device) -> int:
-    """Memory of the device, all of it."""
+    """Total memory of the device."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory
     return psutil.virtual_memory().total
 
 
 def set_up(settings: RuntimeSettings) -> None:
-    """Makes this process compute as the settings ask: its threads, and whether it is deterministic."""
+    """Applies the runtime settings to this process: number of threads, determinism, memory management."""
     _warn_of_threads(settings.cpu_threads, count_cores())
     if settings.precision == "bfloat16" and choose_device(settings.device).type == "cpu":
         _warn_of_bfloat16()
-    # Launchers write numbers of their own into OMP_NUM_THREADS, and sums depend on how they are shared out.
+    # Launchers set OMP_NUM_THREADS themselves, and sums depend on the number of threads that share them.
     torch.set_num_threads(settings.cpu_threads)
     _keep_freed_memory()
     choose_kernels()
     _set_determinism(settings.deterministic)
 
 
-@functools.cache  # once, however many jobs and turns a process has
+@functools.cache  # warn once per process, not once per job
 def _warn_of_threads(threads: int, cores: int) -> None:
-    # They stay as many: sums, and with them an image's bytes, may depend on their number.
+    # The number is only reported, not changed: sums, and so an image's bytes, may depend on it.
     if threads > cores:
         log.warning(
             "runtime.threads: expected at most %d, as many as there are cores to use here, got %d, which is slower; "
@@ -63,20 +63,20 @@ def _warn_of_bfloat16() -> None:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 by itself; what is not known counts as yes."""
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older versions of torch have none
+    """Whether the CPU has instructions for bfloat16 products; True if torch cannot tell."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older versions of torch
     known = [capabilities[name] for name in ("avx512_bf16", "amx_bf16") if name in capabilities]
     return any(known) or not known
 
 
 _MALLOC = {-1: 2**31 - 1, -2: 2**26, -3: 2**25}
-"""M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of malloc.h, in bytes; glibc takes no larger values."""
+"""M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of malloc.h, in bytes; glibc accepts no larger values."""
 
 
 def _keep_freed_memory() -> None:
-    """Lets glibc keep what is freed: each step asks for it again, and fresh pages must first be filled with zeros.
+    """Makes glibc keep freed memory: each step needs it again, and the system must fill new pages with zeros.
 
-    Without it a step of a small guide takes some percent longer (note/benchmarks.md).
+    Without this, a step of a small guide takes some percent longer (note/benchmarks.md).
     """
     if sys.platform != "linux":
         return
@@ -87,10 +87,10 @@ def _keep_freed_memory() -> None:
 
 
 def _set_determinism(deterministic: bool) -> None:
-    """Deterministic algorithms everywhere, no TF32, no search for the fastest convolution; or the contrary."""
-    # The same as use_deterministic_algorithms(True), which also imports torch's compiler: seconds for nothing.
+    """Sets deterministic algorithms, no TF32 and no search for the fastest convolution; or the opposite of each."""
+    # Same effect as use_deterministic_algorithms(True), which also imports torch's compiler and so takes seconds.
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
-    # Nothing here reads memory before writing it, and filling all of it first costs some percent of the time.
+    # No code here reads uninitialised memory, and filling it costs some percent of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.deterministic = deterministic
@@ -99,7 +99,7 @@ def _set_determinism(deterministic: bool) -> None:
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Where a sample was made: versions, machine, flags. Nothing of it enters the key."""
+    """Where a sample was made: versions, machine, flags. The key does not depend on it."""
     return {
         "versions": {name: version for name in _PACKAGES if (version := _version(name))},
         "python": platform.python_version(),
@@ -137,7 +137,7 @@ def _processor() -> str:
 
 @functools.cache
 def _git_commit() -> str | None:
-    """The commit of the source tree, with a mark where the tree has changes; None outside a checkout."""
+    """The commit of the source tree, marked if the tree has changes; None outside a checkout."""
     here = Path(__file__).parent
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

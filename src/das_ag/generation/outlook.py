@@ -1,4 +1,4 @@
-"""What a plan has still to do, before anything is loaded."""
+"""Estimates the remaining work of a plan without loading a model."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from das_ag.store.samples import Sample
 from das_ag.store.store import Store
 
 TIMED = 50
-"""Finished samples whose recorded durations are looked at, at most."""
+"""Largest number of finished samples whose durations are read."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """How far a plan is.
+    """The progress of a plan.
 
     Attributes:
-        samples: that it asks for.
-        finished: of them.
-        failed: of the missing ones, those that were tried in vain.
-        missing: of them; all are tried when the plan is run.
-        seconds: that the missing ones take one after the other, by those that are finished; None where none is.
+        samples: number of samples in the plan.
+        finished: number of finished samples.
+        failed: number of missing samples that failed before.
+        missing: number of missing samples, including failed ones; a run tries them all.
+        seconds: estimated time for the missing samples in sequence, from finished ones; None without a recorded time.
     """
 
     samples: int
@@ -41,7 +41,7 @@ class Outlook:
 
 
 def look_ahead(plan: Plan, store: Store) -> Outlook:
-    """How far a plan is; nothing is written."""
+    """The progress of a plan; writes nothing."""
     finished: list[Sample] = []
     missing: list[Sample] = []
     for sample in plan.samples:
@@ -58,7 +58,7 @@ def look_ahead(plan: Plan, store: Store) -> Outlook:
 
 
 def clock(seconds: float) -> str:
-    """A duration as people say it."""
+    """Formats a duration for people, for instance "3 h"."""
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Whether a step gives the same bytes twice on this machine, before hours are spent on many."""
+"""Checks that a step is deterministic on this machine before a long run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from das_ag.settings.plan import Plan
 from das_ag.store.samples import Sample
 
 _REFUSED = "deterministic"
-"""In every message with which torch refuses an operation."""
+"""A word in every error with which torch rejects a nondeterministic operation."""
 
 
 def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> None:
-    """Takes the same step twice, forward and backward, and compares every byte that it leaves.
+    """Takes the same step of one sample twice, forward and backward, and compares all resulting bytes.
 
-    The step is one from the middle, where schedules that begin or end at nothing have some weight. One sample takes it.
+    The step is in the middle of the run, where schedules that begin or end at 0 have a weight.
 
     Raises:
-        UserError: an operation is not deterministic; its name is told.
+        UserError: an operation is not deterministic; the message names it.
     """
     try:
         first, second = (_take_step(plan, sample, guide, device) for _ in range(2))
     except Exception as error:
         if not isinstance(error, RuntimeError) or _REFUSED not in str(error):
-            return  # too little memory, for instance: the batches will meet it too, and tell
+            return  # another error, for instance out of memory; the batches will raise and report it too
         operation = str(error).split(" does not ")[0].split(", but ")[0].splitlines()[0]
         raise UserError(_message(f"{operation}, which has no such algorithm on {device.type}")) from error
     if first != second:
@@ -51,7 +51,7 @@ def _message(got: str, *, first: str = "") -> str:
 
 
 def _take_step(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> list[str]:
-    """Digests of the levels after one step, and of their gradients."""
+    """Hashes of the levels and of their gradients after one step."""
     run = Run([sample], plan, guide, device)
     state = run.state_dict()
     state["step"] = plan.settings.ascent.steps // 2
@@ -62,7 +62,7 @@ def _take_step(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.dev
 
 
 def _first_that_differs(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.device) -> str | None:
-    """Name of the first operation of a step whose result differs when the step is taken again; None if none does."""
+    """Name of the first operation whose result differs between two runs of a step; None if all are equal."""
     logs = []
     for _ in range(2):
         with _OperationLog() as log:
@@ -72,7 +72,7 @@ def _first_that_differs(plan: Plan, sample: Sample, guide: LoadedGuide, device: 
 
 
 class _OperationLog(TorchDispatchMode):
-    """Keeps name of every operation, and digests of its results."""
+    """Records the name of each operation, and the hashes of its results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,15 +80,15 @@ class _OperationLog(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        # New memory, and views of it, hold whatever was there before.
+        # Skip new memory and views, which may show uninitialised bytes.
         if "empty" not in str(func) and not func.is_view:
             self.results.append((str(func).removeprefix("aten."), [_digest(tensor) for tensor in _tensors(result)]))
         return result
 
 
 def _digest(tensor: Tensor) -> str:
-    """Of the bytes, so that a NaN equals itself."""
-    # A copy, since one expanded number counts as contiguous, and yet cannot be viewed as bytes.
+    """Hash of the tensor's bytes, so that a NaN equals itself."""
+    # Clone: an expanded scalar counts as contiguous, but cannot be viewed as bytes.
     plain = tensor.detach().clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).cpu().numpy()
     return hashlib.blake2b(plain.tobytes()).hexdigest()
 

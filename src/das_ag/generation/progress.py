@@ -1,4 +1,4 @@
-"""How far a batch is: a bar on a terminal, a few readable lines elsewhere."""
+"""Shows the progress of a batch: a bar on a terminal, otherwise a few log lines."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from das_ag.synthesis.ascent import Iterate
 
 log = logging.getLogger(__name__)
 LINES = 4
-"""Log lines for each batch where there is no terminal."""
+"""Log lines for each batch if there is no terminal."""
 
 
 class Progress:
     """Shows step, mean loss and mean similarity of a batch.
 
     Args:
-        done: steps that were taken before.
+        done: number of steps before this process started.
     """
 
     def __init__(self, steps: int, title: str, done: int = 0) -> None:
@@ -36,7 +36,7 @@ class Progress:
         return self
 
     def update(self, iterate: Iterate) -> None:
-        """Shows a step."""
+        """Shows the numbers of a step."""
         done = iterate.step + 1
         self._bar.update()
         due = done in {max(1, round(self._steps * part / LINES)) for part in range(1, LINES + 1)}

@@ -1,4 +1,4 @@
-"""The published program's random numbers, so that a seed means what it means there."""
+"""The published program's random numbers: a seed gives the same numbers as there."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from das_ag.synthesis.views import ViewGeometry, ViewNumbers, ViewSettings, wind
 
 
 class PublishedNumbers(SampleNumbers):
-    """One sample, its numbers in the order of the published program, so that a seed means what it means there.
+    """The random numbers of one sample, in the order of the published program.
 
     Args:
-        seed: of the program's default generators, that of the CPU and that of the device.
-        cpu_state: of the CPU's generator once the program has created its networks, which draw initial weights.
-        device: of the pyramid.
+        seed: seed of the program's two default generators, for the CPU and for the device.
+        cpu_state: state of the CPU's generator after the program has created its networks, which draw initial weights.
+        device: device of the pyramid.
 
     Source: DAS-AG v1. On CUDA the numbers also depend on the device and on torch's version.
     """
@@ -39,29 +39,29 @@ class PublishedNumbers(SampleNumbers):
         dx_dy = [torch.randint(-m, m + 1, (1,), generator=self._cpu) for _ in range(2 * b)]
         offset = torch.rand(1, b, 3, 1, 1, generator=own, device=own.device) * 2 - 1
         gain = torch.rand(1, b, 3, 1, 1, generator=own, device=own.device) * 2 - 1
-        # The program cuts the border after it has drawn.
+        # The program draws noise for the whole canvas, then cuts the border.
         window_px, image_px = geometry.window_px, geometry.image_size_px
         noise = torch.randn(1, b, 3, window_px + 2 * m, window_px + 2 * m, generator=own, device=own.device)
         noise = resize(noise[..., m : m + window_px, m : m + window_px], (image_px, image_px), geometry.interpolation)
         return ViewNumbers(windows_at(torch.cat(dx_dy).view(1, b, 2).flip(-1), window_px, m), gain, offset, noise)
 
     def _mask(self, views: int, width: int, rate: float) -> Float[Tensor, "1 views width"]:
-        with as_default(self._own):  # dropout takes no generator, and on CUDA it draws in a way of its own
+        with as_default(self._own):  # dropout accepts no generator, and on CUDA it draws differently
             return F.dropout(torch.ones(1, views, width, device=self._own.device), rate)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where both generators stand."""
+        """The states of both generators."""
         return {"cpu": self._cpu.get_state(), **super().state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on drawing from there."""
+        """Continues from saved states."""
         self._cpu.set_state(state["cpu"])
         super().load_state_dict(state)
 
 
 @contextlib.contextmanager
 def as_default(generator: Generator) -> Iterator[None]:
-    """What draws from torch's default generator of this device draws from `generator` meanwhile."""
+    """Makes torch's default generator of this device draw from `generator` while the block runs."""
     default = torch.default_generator
     if generator.device.type == "cuda":
         torch.cuda.init()

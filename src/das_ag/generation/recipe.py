@@ -1,4 +1,4 @@
-"""The recipe that an image carries: all that it takes to make it again, as text inside the PNG."""
+"""The recipe in a PNG's text: everything that is needed to make the image again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from das_ag.store.command import command_of
 from das_ag.store.samples import Placement, Sample
 
 RECIPE = "Recipe"
-"""Keyword of the text that a program reads; the others are for people."""
+"""Keyword of the text for programs; the other texts are for people."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What was asked for, and in which company it was made."""
+    """A sample and its place in its batch."""
 
     sample: Sample
     placement: Placement
 
 
 def text_of(recipe: Recipe) -> dict[str, str]:
-    """Text for a PNG by keyword, the same for the same recipe."""
+    """Texts for a PNG, by keyword; equal recipes give equal texts."""
     sample = recipe.sample
     whole = {"sample": sample.identity(), "placement": dataclasses.asdict(recipe.placement)}
     return {
@@ -39,7 +39,7 @@ def text_of(recipe: Recipe) -> dict[str, str]:
 
 
 def caption_of(sample: Sample) -> dict[str, str]:
-    """What a person wants to know of an image, finished or not, by keyword."""
+    """Information for people about an image, finished or not, by keyword."""
     text = {
         "Software": "das-ag",
         "Prompt": "\n".join(sample.positive),
@@ -51,10 +51,10 @@ def caption_of(sample: Sample) -> dict[str, str]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe inside a PNG.
+    """Reads the recipe in a PNG.
 
     Raises:
-        UserError: the file cannot be read, or carries none.
+        UserError: the file cannot be read, or has no valid recipe.
     """
     try:
         with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""Makes a sample again from its recipe, and compares it with what is there."""
+"""Makes a sample again from its recipe, for comparison with the stored sample."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from das_ag.store.samples import Placement, Sample, check_family, without_weight
 
 @dataclass(frozen=True)
 class Regenerated:
-    """A sample made again.
+    """A sample that was made again.
 
     Attributes:
         image: RGB.
-        png, trace: bytes of the files as a store would hold them.
-        text: in the PNG, by keyword.
-        provenance: where it was made.
+        png, trace: bytes of the files, as in a store.
+        text: texts in the PNG, by keyword.
+        provenance: where and how it was made.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -43,7 +43,7 @@ class Regenerated:
     provenance: Mapping[str, Any]
 
     def is_in(self, stored: bytes) -> bool:
-        """Whether a PNG holds this image with this recipe; other versions may word what people read otherwise."""
+        """Whether a PNG has this image and this recipe; the texts for people may differ between versions."""
         if stored == self.png:
             return True
         with Image.open(io.BytesIO(stored)) as image:
@@ -53,13 +53,13 @@ class Regenerated:
 
 
 def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
-    """Makes a sample again, in a batch as large and in the same row as the first time, among copies of itself.
+    """Makes a sample again, in the same row of a batch of the same size; copies of the sample fill the other rows.
 
     Args:
-        overrides: of the configuration, for what is no part of the recipe: runtime.device, where weights lie.
+        overrides: overrides of settings that are not in the recipe: runtime.device, paths of weights.
 
     Raises:
-        UserError: this version or these weights cannot make it, or it cannot be made at all.
+        UserError: this version or these weights cannot make the sample, or it fails again.
     """
     plan = plan_of(recipe, overrides)
     set_up(plan.runtime)
@@ -80,16 +80,16 @@ def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
 
 
 def _placement_in(plan: Plan, recorded: Placement) -> Placement:
-    """How it was computed now, which overrides may have changed."""
+    """The placement of the new computation, which overrides may have changed."""
     views_per_pass, threads = plan.runtime.views_per_pass, plan.runtime.cpu_threads
     return dataclasses.replace(recorded, views_per_pass=views_per_pass, threads=threads)
 
 
 def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
-    """A plan of that sample alone.
+    """A plan with only this sample.
 
     Raises:
-        UserError: its settings are not those of this version, or its weights not those that are here.
+        UserError: the settings do not fit this version, or the weights here are not those of the sample.
     """
     placement = dataclasses.asdict(recipe.placement)
     row = placement.pop("row")
@@ -129,14 +129,14 @@ def _short(value: object) -> str:
 
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Both values by dotted name of whatever is not the same in two nested mappings; None where one lacks it."""
+    """Values that differ between two nested mappings, as pairs by dotted name; None for a missing value."""
     sides = dict(_flat(first)), dict(_flat(second))
     pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in {**sides[0], **sides[1]}}
     return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
 
 
 def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of everything in nested mappings."""
+    """Dotted name and value of each leaf of nested mappings."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{place}{name}.")
@@ -145,7 +145,7 @@ def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any
 
 
 def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndarray, "_ _ 3"]) -> str:
-    """How far an image is from the one before, for two that have not the same bytes."""
+    """Describes how two images with different files differ."""
     if before.shape != after.shape:
         sizes = [f"{width} × {height} px" for height, width, _ in (after.shape, before.shape)]
         return " instead of ".join(sizes)
@@ -155,7 +155,7 @@ def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndar
 
 
 def describe_trace_difference(before: bytes, after: bytes) -> str:
-    """How far a trace is from the one before, for two that have not the same bytes; empty where they are no traces."""
+    """Describes how two traces with different bytes differ; empty if a file is no trace or the numbers are equal."""
     try:
         first, second = (np.loadtxt(io.BytesIO(trace), delimiter=",", skiprows=1, ndmin=2) for trace in (before, after))
     except ValueError:
@@ -169,7 +169,7 @@ def describe_trace_difference(before: bytes, after: bytes) -> str:
 
 
 def largest_difference(first: UInt8[np.ndarray, "h w 3"], second: UInt8[np.ndarray, "h w 3"]) -> int:
-    """Of any channel of any pixel, 0…255."""
+    """Largest absolute difference of a channel of a pixel, 0…255."""
     return int(np.abs(first.astype(int) - second.astype(int)).max())
 
 

@@ -1,4 +1,4 @@
-"""Whether finished samples can be had again, to the byte."""
+"""Verifies that finished samples can be reproduced byte for byte."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from das_ag.store.samples import TRACE, Record
 from das_ag.store.store import Store
 
 _NOT_COMPARED = ("duration_s", "published_figures")
-"""In a provenance: what says nothing about how the sample was computed."""
+"""Entries of a provenance that do not affect the computation."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of making a sample again.
+    """The result of a verification.
 
     Attributes:
-        name: of the sample.
-        is_same: whether image, recipe and trace are as stored, to the byte; None where it could not be made again.
-        sentence: how they differ, or why it could not be made.
-        environment: what is different here from where it was made.
+        name: name of the sample.
+        is_same: whether image, recipe and trace equal the stored ones byte for byte; None if it could not be remade.
+        sentence: how they differ, or why the sample could not be made.
+        environment: differences between this environment and the original one.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdict:
-    """Makes a sample again from its stored settings and compares what comes out with what is stored."""
+    """Makes a sample again from its stored settings, and compares the result with the stored files."""
     name = record.sample.name
     if record.placement is None:
         return Verdict(name, None, "made by a version that did not keep the sample's row in its batch", ())
@@ -62,9 +62,9 @@ def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdi
 
 
 def _device_of(record: Record) -> list[str]:
-    """The kind of device that made it, where this machine has one."""
+    """An override for the kind of device that made the sample; empty if this machine has no such device."""
     recorded = record.provenance.get("device")
-    kind = recorded if recorded in DEVICES else "cuda"  # of which the name is kept
+    kind = recorded if recorded in DEVICES else "cuda"  # for CUDA, the provenance has the GPU's name
     try:
         choose_device(kind)
     except UserError:
@@ -73,7 +73,7 @@ def _device_of(record: Record) -> list[str]:
 
 
 def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """A line for each part of the environment that is not as it was."""
+    """One line for each difference between two environments."""
     found = differing(recorded, here)
     return [
         f"{name.removeprefix('versions.')} {now}, there {before}"

@@ -1,1 +1,1 @@
-"""Frozen networks, behind contracts: what guides an image and what rates it."""
+"""Frozen networks that guide or rate images, behind the protocols of `contracts`."""

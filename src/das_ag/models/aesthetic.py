@@ -16,17 +16,17 @@ from das_ag.models.weights import check_file, load_state
 INPUTS = 768
 WIDTHS = (1024, 128, 64, 16, 1)
 DROPOUT = ((1024, 0.2), (128, 0.2), (64, 0.1))
-"""Width and rate of the dropout layers, each behind the linear layer of that width."""
+"""Width and rate of the dropout layers; each follows the linear layer of that width."""
 
 
 class LaionHead:
-    """A `FeatureRater`: Linear 768→1024→128→64→16→1 with dropout and no activation between.
+    """A `FeatureRater`: Linear 768→1024→128→64→16→1 with dropout and without activations.
 
-    Without an activation it is one affine map in evaluation mode, so its score is unbounded on both sides.
+    Without activations it is a single affine map in evaluation mode, so its score has no lower or upper bound.
 
     Args:
-        path: the published file, or another of its layout.
-        dropout: what a guide leaves on of `DROPOUT`: all of it, as the published program does, or none.
+        path: the published file, or another file with the same layout.
+        dropout: dropout layers that stay on while it guides: all of `DROPOUT`, as in the published program, or none.
 
     Raises:
         UserError: the file is missing, cannot be read, or holds another network.
@@ -53,10 +53,10 @@ class LaionHead:
         self._layers = [(w.float().to(device), b.float().to(device)) for w, b in zip(matrices, biases, strict=True)]
 
     def rate_features(self, features: Float[Tensor, "n d"], *dropout: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
-        """L2-normalised features of CLIP ViT-L/14 to scores, unbounded, mostly 1 to 10.
+        """Maps L2-normalised features of CLIP ViT-L/14 to scores, unbounded, mostly 1 to 10.
 
         Args:
-            dropout: what each dropout layer multiplies with; none to evaluate.
+            dropout: a mask for each dropout layer; none for evaluation.
         """
         for (weight, bias), mask in zip_longest(self._layers, dropout):
             features = F.linear(features, weight, bias)
@@ -66,7 +66,7 @@ class LaionHead:
 
 
 def save_random_head(path: Path, seed: int = 0) -> None:
-    """Writes random weights in the published layout, for measurements without the real ones."""
+    """Writes random weights in the published layout, for benchmarks without the real weights."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for place, (outputs, inputs) in zip((0, 2, 4, 6, 7), zip(WIDTHS, (INPUTS, *WIDTHS), strict=False), strict=True):
@@ -76,6 +76,6 @@ def save_random_head(path: Path, seed: int = 0) -> None:
 
 
 def draw_initial_weights() -> None:
-    """Takes as many numbers from the default generator as creating the head's layers does."""
+    """Draws the same numbers from the default generator as the creation of the head's layers."""
     for outputs, inputs in zip(WIDTHS, (INPUTS, *WIDTHS), strict=False):
         nn.Linear(inputs, outputs)

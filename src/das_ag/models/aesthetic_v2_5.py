@@ -23,7 +23,7 @@ _HEAD = "Aesthetic Predictor v2.5 head"
 _HEAD_REMEDY = "point AESTHETIC_PREDICTOR_V2_5_PATH to aesthetic_predictor_v2_5.pth"
 _SIGLIP_REMEDY = "point SIGLIP_MODEL_PATH to a folder with config.json, preprocessor_config.json and model.safetensors"
 _IMPLEMENTATION = {"sdpa": "sdpa", "math": "sdpa", "flash_attn": "flash_attention_2"}
-"""What transformers calls the kernels; `math` is chosen within torch's own."""
+"""Names of the kernels in transformers; for `math`, torch selects the kernel within `sdpa`."""
 
 
 class AestheticV25:
@@ -32,13 +32,13 @@ class AestheticV25:
     Args:
         siglip: folder of the checkpoint.
         head: file of the head.
-        dtype, attention: of the networks; the published scores are in float32.
+        dtype, attention: precision and kernel of the networks; the published scores use float32.
 
     Raises:
         UserError: a file is missing, cannot be read, or holds another network.
 
-    Source: aesthetic-predictor-v2-5. differs: the picture is prepared here, by Pillow, since the image processors of
-    transformers differ from version to version by up to 2 of 255.
+    Source: aesthetic-predictor-v2-5. differs: Pillow prepares the picture here, since the image processors of different
+    versions of transformers differ by up to 2 of 255.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class AestheticV25:
         options: dict[str, Any] = {"attn_implementation": _IMPLEMENTATION[attention], "local_files_only": True}
         _silence_transformers()
         try:
-            with torch.random.fork_rng(devices=[]):  # weights that are overwritten at once
+            with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
                 model, _ = convert_v2_5_from_siglip(str(head), str(siglip), **options)
-        except Exception as error:  # transformers has many words for a folder that it cannot use
+        except Exception as error:  # transformers raises many types of errors for an unusable folder
             raise UserError(
                 f"SigLIP: expected a checkpoint that transformers can load in {siglip}, got “{first_line(error)}”; "
                 "fetch it again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
@@ -77,7 +77,7 @@ class AestheticV25:
 
     @torch.no_grad()
     def rate_images(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, " n"]:
-        """RGB images to scores, mostly 1 to 10; one image at a time, so that company cannot change a score."""
+        """Maps RGB images to scores, mostly 1 to 10; one image at a time, so that no image affects another's score."""
         scores = []
         for image in images:
             pixels = prepare(image, self.image_size_px).to(self._device, self._dtype)
@@ -87,18 +87,18 @@ class AestheticV25:
 
 
 def prepare(image: UInt8[np.ndarray, "_ _ 3"], size_px: int) -> Float[Tensor, "1 3 size size"]:
-    """An RGB image as SigLIP sees it: resized by Pillow's antialiased bicubic filter, scaled to [-1, 1]."""
+    """Converts an RGB image to SigLIP's input: resized by Pillow's antialiased bicubic filter, scaled to [-1, 1]."""
     small = Image.fromarray(image).resize((size_px, size_px), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(small, dtype=np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 
 
 def combined_digest(siglip: str, head: str) -> str:
-    """SHA-256 of two checksums: of SigLIP and of the head."""
+    """SHA-256 of the checksums of SigLIP and of the head."""
     return hashlib.sha256(f"{siglip} {head}".encode()).hexdigest()
 
 
 def _check_head(path: Path) -> None:
-    """Sees that the file is a head for SigLIP's features, which the package would not put into words."""
+    """Checks that the file is a head for SigLIP's features, since the package's own error would be unclear."""
     state = load_state(path, what=_HEAD)
     got = [tuple(weight.shape) for name, weight in state.items() if name.endswith(".weight")]
     expected = [(1024, INPUTS), (128, 1024), (64, 128), (16, 64), (1, 16)]
@@ -116,10 +116,10 @@ def _check_head(path: Path) -> None:
 
 
 def _check_siglip(folder: Path) -> None:
-    """Sees that the folder holds a SigLIP with the features that the head reads; weights of any other would be made up.
+    """Checks that the folder has a SigLIP with the head's features; otherwise transformers would use random weights.
 
     Raises:
-        UserError: it does not.
+        UserError: the folder has another network.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -140,16 +140,16 @@ def _check_siglip(folder: Path) -> None:
 
 
 def _check_that_none_is_made_up(model: Any, folder: Path) -> None:
-    """Sees that every weight comes from the file: where one lacks, transformers draws it and says nothing.
+    """Checks that every weight comes from the file, since transformers silently fills missing ones with random values.
 
     Raises:
-        UserError: one does not.
+        UserError: a weight is missing in the file.
     """
     from safetensors import safe_open
 
     with safe_open(folder / "model.safetensors", framework="pt") as file:
         there = {name.removeprefix("vision_model.") for name in file.keys()}  # noqa: SIM118
-    # transformers 4 has the prefix in the model's names too, 5 has not.
+    # In transformers 4 the model's names have the prefix too; in 5 they do not.
     needed = {n.removeprefix("vision_model.") for n in model.state_dict() if not n.startswith("layers.")}
     if lacking := sorted(needed - there):
         raise UserError(
@@ -159,7 +159,7 @@ def _check_that_none_is_made_up(model: Any, folder: Path) -> None:
 
 
 def _silence_transformers() -> None:
-    """No bar for a model that loads in seconds."""
+    """Disables transformers' progress bar, since the model loads in seconds."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()

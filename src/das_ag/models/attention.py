@@ -1,4 +1,4 @@
-"""Attention kernels: how softmax(Q·Kᵀ/√d)·V is computed; the result is the same to rounding."""
+"""Attention kernels, which compute softmax(Q·Kᵀ/√d)·V; their results are equal up to rounding."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from das_ag.errors import UserError
 
 KERNELS = ("sdpa", "math", "flash_attn")
-"""`sdpa`, the fastest of torch's own that fits; `math`, plain products and softmax; `flash_attn`, that package's."""
+"""`sdpa`: torch's fastest suitable kernel. `math`: plain products and softmax. `flash_attn`: the package flash-attn."""
 
 
 def check_kernel(kernel: str, option: str, device: torch.device, dtype: torch.dtype) -> None:
-    """Sees that a kernel can be used.
+    """Checks that a kernel can be used.
 
     Raises:
-        UserError: there is no such kernel, or it does not work on this device, at this precision, or here.
+        UserError: the kernel is unknown, not installed, or does not support this device or precision.
     """
     if kernel not in KERNELS:
         raise UserError(f"{option}: expected one of {', '.join(KERNELS)}, got {kernel!r}; choose one of them.")
@@ -48,12 +48,12 @@ def attend(
     v: Float[Tensor, "n heads tokens d"],
     kernel: str,
 ) -> Float[Tensor, "n heads tokens d"]:
-    """Attention of every token to every token."""
+    """Computes attention from every token to every token."""
     if kernel == "flash_attn":
         from flash_attn import flash_attn_func
 
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # its layout is (n, tokens, heads, d)
-        # Without `deterministic` its backward adds up in any order.
+        # Without `deterministic`, the order of sums in its backward pass varies.
         return flash_attn_func(q, k, v, deterministic=True).transpose(1, 2)
     with torch_kernel(kernel):
         return F.scaled_dot_product_attention(q, k, v)
@@ -61,7 +61,7 @@ def attend(
 
 @contextlib.contextmanager
 def torch_kernel(kernel: str) -> Iterator[None]:
-    """Lets torch's attention choose its kernel for `sdpa`, and only plain products for `math`."""
+    """For `sdpa`, torch selects its attention kernel; for `math`, it may use only plain products and softmax."""
     if kernel != "math":
         yield
         return
@@ -72,10 +72,10 @@ def torch_kernel(kernel: str) -> Iterator[None]:
 
 
 class SelfAttention(nn.Module):
-    """Takes the place of an `nn.MultiheadAttention` that attends from all tokens to all tokens.
+    """Replaces an `nn.MultiheadAttention` with attention from all tokens to all tokens.
 
     Args:
-        attention: whose weights it uses, of sequences (tokens, n, width).
+        attention: the module to replace, which provides the weights; its sequences are (tokens, n, width).
     """
 
     def __init__(self, attention: nn.MultiheadAttention, kernel: str) -> None:
@@ -85,7 +85,7 @@ class SelfAttention(nn.Module):
         self.out_proj = attention.out_proj
 
     def forward(self, x: Float[Tensor, "tokens n width"], *_: Tensor, **__: object) -> tuple[Tensor, None]:
-        """The attended sequence, in the form in which `nn.MultiheadAttention` answers without weights."""
+        """The attended sequence and None, as `nn.MultiheadAttention` returns without attention weights."""
         tokens, n, width = x.shape
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = qkv.view(tokens, n, 3, self.heads, width // self.heads).permute(2, 1, 3, 0, 4)

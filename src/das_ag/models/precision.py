@@ -10,10 +10,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def dtype_of(precision: str, option: str) -> torch.dtype:
-    """The type of that name.
+    """The torch dtype with this name.
 
     Raises:
-        UserError: nothing can be computed in it here.
+        UserError: the precision is not supported.
     """
     if precision == "float16":
         raise UserError(

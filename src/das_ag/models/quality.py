@@ -1,6 +1,6 @@
 """Quality heads: one linear map from a frozen network's features to the photographic quality of a picture.
 
-note/quality_heads.md is their model card; `das_ag.training.quality` trains them.
+Their model card is note/quality_heads.md; `das_ag.training.quality` trains them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _REMEDY = "train one with scripts/train_quality_head.py"
 
 
 def shipped_file(network_name: str) -> Path:
-    """Where the package keeps the head of a network, whether or not there is one."""
+    """The path of a network's head in this package; the file may not exist."""
     return DATA / f"quality_{re.sub(r'[^A-Za-z0-9._-]', '_', network_name)}.safetensors"
 
 
 def packaged_head(network_name: str) -> Path | None:
-    """The head that the package ships for a network; None where there is none."""
+    """The head of a network in this package; None if there is none."""
     path = shipped_file(network_name)
     return path if path.is_file() else None
 
@@ -41,11 +41,11 @@ class QualityHead:
 
     Args:
         path: a file that `save_head` wrote.
-        network_digest: SHA-256 of the weights of the network whose features it rates.
+        network_digest: SHA-256 of the weights of the network that computes the features.
 
     Attributes:
         digest: SHA-256 of the file.
-        about: how the head was made, as `save_head` was told.
+        about: the metadata that `save_head` stored.
 
     Raises:
         UserError: the file is missing, damaged, or made for another network.
@@ -64,10 +64,10 @@ class QualityHead:
         self._weight, self._bias = weight.to(device), bias.to(device)
 
     def rate_features(self, features: Float[Tensor, "n d"], *_: Tensor) -> Float[Tensor, " n"]:
-        """L2-normalised features to ratings, unbounded: about 7 for a clean photo, 4 for a badly distorted one.
+        """Maps L2-normalised features to ratings, unbounded: about 7 for a clean photo, 4 for a badly distorted one.
 
         Raises:
-            UserError: the features have another width than the head.
+            UserError: the widths of features and head differ.
         """
         if features.shape[1] != len(self._weight):
             raise UserError(
@@ -77,15 +77,15 @@ class QualityHead:
 
 
 def save_head(path: Path, weight: Float[Tensor, " d"], bias: Float[Tensor, ""], about: Mapping[str, Any]) -> None:
-    """Writes a head. A file that exists is replaced only by a whole one.
+    """Writes a head; replaces an existing file atomically.
 
     Args:
-        weight, bias: stored as float32.
-        about: `network` (its name), `network_digest`, and what else is worth knowing, as JSON can hold it.
+        weight, bias: parameters of the linear map, stored as float32.
+        about: metadata for JSON: `network` (its name), `network_digest`, and further entries.
     """
     from safetensors.torch import save
 
-    # One entry, because safetensors writes several in a random order, and equal heads shall have equal bytes.
+    # A single entry, since safetensors writes several in random order, and equal heads should have equal bytes.
     metadata = {_KEY: json.dumps({"format": FORMAT, **about}, sort_keys=True)}
     unfinished = path.with_name(f"{path.name}.unfinished")
     try:
@@ -96,7 +96,7 @@ def save_head(path: Path, weight: Float[Tensor, " d"], bias: Float[Tensor, ""], 
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Float[Tensor, " d"], Float[Tensor, ""]]:
-    """What `save_head` was given."""
+    """Reads metadata, weight and bias."""
     from safetensors import SafetensorError, safe_open
 
     try:

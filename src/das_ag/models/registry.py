@@ -1,7 +1,7 @@
-"""What can guide and what can evaluate: found by name here, imported when it is chosen.
+"""The registry of guides and evaluators by name; the program imports a class only when it is chosen.
 
-A new guide is a subclass of `GuideChoice` in a file in `guides`, a file in `conf/models` and a line in `GUIDES`; a new
-evaluator likewise. One from outside needs no line: `models.kind=package.module.Class`.
+To add a guide, write a subclass of `GuideChoice` in a file in `guides`, a file in `conf/models` and a line in `GUIDES`.
+Add an evaluator in the same way. An external class needs no line: `models.kind=package.module.Class`.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GuideChoice(ABC):
-    """A choice of `models=`; the fields of its subclass, a frozen dataclass, are the options of that group.
+    """A choice of `models=`; each subclass is a frozen dataclass, whose fields are the options of the group.
 
     Attributes:
-        family: its name, which is that of its file in conf/models.
-        places: options that only say where weights lie, which their digests tell better.
-        advice: what to write in place of a text without content: the end of a sentence.
+        family: name of the choice and of its file in conf/models.
+        places: options that only locate weights; they do not count, since the digests identify the weights.
+        advice: what to write instead of a text without content; messages end with it.
     """
 
     family: str
@@ -38,77 +38,77 @@ class GuideChoice(ABC):
 
     @abstractmethod
     def digests(self) -> dict[str, str]:
-        """SHA-256 of each file of weights by role, without loading them; what may be downloaded is."""
+        """SHA-256 of each file of weights, by role; downloads missing files if possible, but loads none."""
 
     @abstractmethod
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
-        """The networks; one object may be both."""
+        """Loads the networks; one object may be both."""
 
     @property
     def rates(self) -> bool:
-        """Whether the networks rate images, which every method but DAS needs."""
+        """Whether the networks rate images; every method except DAS needs this."""
         return True
 
     def identity(self) -> dict[str, Any]:
-        """Those options that change an image."""
+        """The options that determine an image."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in self.places}
 
     def check(self, device: torch.device, dtype: torch.dtype) -> None:
-        """Raises UserError where the options cannot work on this device at this precision."""
+        """Raises UserError if the options cannot work on this device at this precision."""
 
     def without_content(self, texts: Sequence[str]) -> list[str]:
-        """Those of the texts of which no word describes something to the networks."""
+        """The texts in which the networks know no word."""
         return [text for text in texts if not text.split()]
 
     def lost_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002
-        """Words of the text that the networks do not see."""
+        """Words of the text that the networks ignore."""
         return ()
 
     def nearest_words(self, word: str) -> tuple[str, ...]:  # noqa: ARG002
-        """Known words that a lost one may have been meant for."""
+        """Suggestions of known words for an unknown one."""
         return ()
 
     def draw_initial_weights(self, image_text: ImageTextModel) -> None:
-        """Draws from torch's default generator what the published program draws when it makes its networks."""
+        """Draws the same numbers from torch's default generator as the published program's network creation."""
 
 
 @dataclass(frozen=True)
 class EvaluatorChoice(ABC):
-    """A choice of `evaluator=`; the fields of its subclass, a frozen dataclass, are the options below its name."""
+    """A choice of `evaluator=`; each subclass is a frozen dataclass, whose fields are the options below its name."""
 
     @property
     @abstractmethod
     def title(self) -> str:
-        """How tables call it."""
+        """The evaluator's name in tables."""
 
     @abstractmethod
     def load(self, device: torch.device) -> AestheticModel:
-        """The predictor."""
+        """Loads the predictor."""
 
     @property
     def remark(self) -> str:
-        """What to know about its scores, a sentence or more below the table; may be empty."""
+        """A note on the scores, in sentences, for display below the table; may be empty."""
         return ""
 
     @property
     def may_guide(self) -> bool:
-        """Whether it scores images that its own weights guided, of which the table then warns."""
+        """Whether it may score images that its own weights guided; the table then shows a warning."""
         return True
 
     def check(self, device: torch.device) -> None:
-        """Raises UserError where the options cannot work on this device."""
+        """Raises UserError if the options cannot work on this device."""
 
     def weights(self) -> dict[str, str]:
-        """SHA-256 of each file of weights by role; what may be downloaded is."""
+        """SHA-256 of each file of weights, by role; downloads missing files if possible."""
         return {}
 
     def digest(self) -> str:
-        """SHA-256 of all that determines a score, without loading weights."""
+        """SHA-256 of everything that determines a score; loads no weights."""
         determining = [type(self).__qualname__, self.version(), dataclasses.asdict(self), self.weights()]
         return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
 
     def version(self) -> str:
-        """Of what computes the score."""
+        """Version of the code that computes the score."""
         return metadata.version("das-ag")
 
 
@@ -116,10 +116,10 @@ GUIDES = {
     "imagenet": "das_ag.models.guides.imagenet.ImagenetChoice",
     "openai_clip": "das_ag.models.guides.openai_clip.OpenAIClipChoice",
 }
-"""Classes by `models.family`."""
+"""Dotted names of classes, by `models.family`."""
 
 EVALUATORS = {
     "aesthetic_v2_5": "das_ag.models.evaluators.aesthetic_v2_5.AestheticV25Choice",
     "imagenet": "das_ag.models.evaluators.imagenet.ImagenetJudgeChoice",
 }
-"""Classes by name of the evaluator."""
+"""Dotted names of classes, by name of the evaluator."""

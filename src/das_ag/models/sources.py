@@ -1,4 +1,4 @@
-"""Where the weights of the real models come from, where they are kept, and under which licence they stand."""
+"""The sources of the real models' weights: addresses, paths, checksums, licences."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class WeightFile:
     """A file of weights.
 
     Attributes:
-        what: it is, for messages.
-        variable: of the environment that may hold a path to it.
-        path: where it is looked for.
+        what: name of the model, for messages.
+        variable: environment variable for the file's path.
+        path: expected path of the file.
         given: whether the user gave that path; then nothing is ever downloaded.
-        url: where it can be downloaded from; None where nobody offers it.
-        sha256: of the published file, hexadecimal.
-        licence: of the weights, as their own repository states it.
+        url: address for the download; None if there is none.
+        sha256: checksum of the published file, hexadecimal; None if there is none.
+        licence: licence of the weights, as their own repository states it.
     """
 
     what: str
@@ -42,19 +42,19 @@ class WeightFile:
 
     @property
     def remedy(self) -> str:
-        """What to do about a file that is missing or wrong."""
+        """What to do if the file is missing or wrong."""
         fetch = "" if self.given or self.url is None else "run python scripts/check_models.py --download, or "
         return f"{fetch}point {self.variable} to it"
 
     def is_there(self) -> bool:
-        """Whether the file exists; its content is not looked at."""
+        """Whether the file exists; does not check its content."""
         return self.path.is_file()
 
     def fetch(self) -> None:
-        """Downloads the file if it is not there.
+        """Downloads the file if it is missing.
 
         Raises:
-            UserError: it cannot be had, or is another file than the published one.
+            UserError: the file is not available, or is not the published one.
         """
         if self.is_there():
             return
@@ -63,10 +63,10 @@ class WeightFile:
         download(self.url, self.path, sha256=self.sha256, what=self.what, remedy=f"point {self.variable} to a copy")
 
     def digest(self) -> str:
-        """SHA-256 of the file; a file in the project's own place must be the published one.
+        """SHA-256 of the file; a file at the default path must be the published one.
 
         Raises:
-            UserError: there is no such file, or it is truncated or altered.
+            UserError: the file is missing, truncated or altered.
         """
         if not self.is_there():
             raise UserError(f"{self.what}: expected a file at {self.path}, found none; {self.remedy}.")
@@ -81,12 +81,12 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class HubFolder:
-    """A model's folder as the Hugging Face hub keeps it: a configuration beside `model.safetensors`.
+    """A model's folder in the format of the Hugging Face hub: configuration files and `model.safetensors`.
 
     Attributes:
-        what, variable, licence: as of a `WeightFile`.
-        name: on the hub.
-        path: of the folder, if the user gave it.
+        what, variable, licence: as in `WeightFile`.
+        name: name on the hub.
+        path: the folder, if the user gave it; None for the hub's cache.
     """
 
     what: str
@@ -97,47 +97,47 @@ class HubFolder:
 
     @property
     def given(self) -> bool:
-        """Whether the user gave the folder; then the hub is never asked."""
+        """Whether the user gave the folder; then nothing is ever downloaded."""
         return self.path is not None
 
     @property
     def remedy(self) -> str:
-        """What to do about a folder that is missing or wrong."""
+        """What to do if the folder is missing or wrong."""
         fetch = "" if self.given else "run python scripts/check_models.py --download, or "
         return f"{fetch}point {self.variable} to a folder with {', '.join(_HUB_FILES)}"
 
     def find(self) -> Path | None:
-        """The folder given, or that of the hub's cache; None where the weights are not there. Asks no network."""
+        """The given folder, or the one in the hub's cache; None if the weights are missing. Needs no network."""
         if self.path is not None:
             return self.path if (self.path / "model.safetensors").is_file() else None
         return self._snapshot(local_files_only=True)
 
     def fetch(self) -> None:
-        """Downloads the folder into the hub's cache if it is not there; continues where a download broke off.
+        """Downloads the folder to the hub's cache if it is missing; resumes an interrupted download.
 
         Raises:
-            UserError: it cannot be had.
+            UserError: the folder is not available.
         """
         if self.find() is not None:
             return
         if self.path is not None:
             raise UserError(f"{self.what}: expected model.safetensors in {self.path}, found none; {self.remedy}.")
         try:
-            if self._snapshot(local_files_only=False) is None:  # without a network it takes a folder with gaps
+            if self._snapshot(local_files_only=False) is None:  # offline, it may return an incomplete folder
                 raise FileNotFoundError("no model.safetensors")
         except UserError:
             raise
-        except Exception as error:  # the hub's client, its HTTP library and the system each have their own errors
+        except Exception as error:  # the hub's client, its HTTP library and the OS have different errors
             raise UserError(
                 f"{self.what}: expected to download {self.name} from the Hugging Face hub, got “{first_line(error)}”; "
                 f"connect to the network, or point {self.variable} to a copy."
             ) from error
 
     def folder(self) -> Path:
-        """The folder.
+        """The folder with the weights.
 
         Raises:
-            UserError: it is not there.
+            UserError: the weights are missing.
         """
         found = self.find()
         if found is None:
@@ -149,15 +149,15 @@ class HubFolder:
         """SHA-256 of the weights.
 
         Raises:
-            UserError: they are not there.
+            UserError: the weights are missing.
         """
         return sha256_of(self.folder() / "model.safetensors")
 
     def config_digest(self) -> str:
-        """SHA-256 of the configuration, which says how the weights are used.
+        """SHA-256 of the configuration, which determines the use of the weights.
 
         Raises:
-            UserError: it is not there.
+            UserError: the weights or the configuration are missing.
         """
         return check_file(self.folder() / "config.json", what=self.what, remedy=self.remedy)
 
@@ -184,7 +184,7 @@ class HubFolder:
 
 
 def clip_file(name: str, path: str | None) -> WeightFile:
-    """OpenAI's CLIP by name, kept where its own package keeps it, or by path.
+    """OpenAI's CLIP, by path or by name; by name, the file is in the cache of CLIP's own package.
 
     Raises:
         UserError: OpenAI published no CLIP of that name.
@@ -232,12 +232,12 @@ def v2_5_file(path: str | None) -> WeightFile:
 
 
 def siglip_folder(name: str, path: str | None) -> HubFolder:
-    """SigLIP, the eyes of Aesthetic Predictor v2.5."""
+    """SigLIP, the image encoder of Aesthetic Predictor v2.5."""
     return HubFolder("SigLIP", "SIGLIP_MODEL_PATH", "Apache-2.0", name, Path(path).expanduser() if path else None)
 
 
 def known_clips() -> dict[str, str]:
-    """Address of each CLIP that OpenAI published, by name; the last folder of an address is the file's SHA-256."""
+    """URL of each published CLIP, by name; the last folder in a URL is the file's SHA-256."""
     return dict(clip_package()._MODELS)
 
 
@@ -245,7 +245,7 @@ def clip_package() -> Any:
     """The module `clip.clip`.
 
     Raises:
-        UserError: it is not installed.
+        UserError: the module is not installed.
     """
     try:
         with warnings.catch_warnings():
@@ -257,7 +257,7 @@ def clip_package() -> Any:
 
 
 def missing_extra(package: str, error: ImportError) -> UserError:
-    """The error of a package that only the real models need."""
+    """The error for a missing package that only the real models need."""
     return UserError(
         f"models: expected the package {package}, got “{error}”; install it with uv sync --extra paper, "
         "or start with uv run --extra paper."
@@ -265,7 +265,7 @@ def missing_extra(package: str, error: ImportError) -> UserError:
 
 
 def cache_folder(folder: str) -> Path:
-    """Where downloads are kept."""
-    # clip-anytorch keeps its files below ~/.cache whatever XDG_CACHE_HOME says; they are shared with it.
+    """The folder of downloads."""
+    # clip-anytorch always uses ~/.cache and ignores XDG_CACHE_HOME; we share its files.
     root = Path.home() / ".cache" if folder == "clip" else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
     return root.expanduser() / folder

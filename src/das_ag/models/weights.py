@@ -1,4 +1,4 @@
-"""Files of weights: found, checked by SHA-256, and never unpickled."""
+"""Reads files of weights: checks their SHA-256, and never unpickles code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None)
     """Returns the file's SHA-256.
 
     Raises:
-        UserError: there is no such file, or its checksum is not `sha256`.
+        UserError: the file is missing, or its checksum is not `sha256`.
     """
     if not path.is_file():
         raise UserError(f"{what}: expected a file at {path}, found none; {remedy}.")
@@ -41,7 +41,7 @@ def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None)
 
 
 def load_state(path: Path, *, what: str) -> dict[str, Any]:
-    """A state dict from a file that `torch.save` wrote, or from a TorchScript archive, without unpickling code.
+    """Loads a state dict from a file of `torch.save` or from a TorchScript archive, without unpickling code.
 
     Raises:
         UserError: the file is neither.
@@ -49,12 +49,12 @@ def load_state(path: Path, *, what: str) -> dict[str, Any]:
     import torch
 
     with warnings.catch_warnings():
-        # OpenAI's archives are TorchScript, which nothing else reads.
+        # OpenAI's archives are TorchScript, and only this deprecated function reads them.
         warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
         try:
             return torch.jit.load(str(path), map_location="cpu").state_dict()
         except RuntimeError:
-            pass  # no TorchScript archive
+            pass  # not a TorchScript archive
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types for files that it cannot read

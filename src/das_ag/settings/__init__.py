@@ -1,1 +1,1 @@
-"""From configuration files to a plan: typed settings, prompts, and the samples that they ask for."""
+"""Turns configuration files into a plan: typed settings, prompts, and the requested samples."""

@@ -1,4 +1,4 @@
-"""Groups of a configuration that choose: guide, evaluators, machine."""
+"""Builds the guide, the evaluators and the runtime settings that a configuration selects."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from das_ag.settings.typed import build
 
 
 def choose_guide(values: object) -> GuideChoice:
-    """The networks of the group `models`.
+    """The guide that the group `models` selects.
 
     Raises:
-        UserError: there is no such family or class, or an option is wrong.
+        UserError: the family or class does not exist, or an option is wrong.
     """
     values = plain(values)
     family = values.get("family") if isinstance(values, Mapping) else values
@@ -28,10 +28,10 @@ def choose_guide(values: object) -> GuideChoice:
 
 
 def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
-    """The predictors of the group `evaluator`, options by name.
+    """The evaluators that the group `evaluator` selects, by name.
 
     Raises:
-        UserError: there is no such predictor or class, or an option is wrong.
+        UserError: the evaluator or class does not exist, or an option is wrong.
     """
     values = plain(values)
     if not isinstance(values, Mapping) or not values:
@@ -43,13 +43,13 @@ def choose_evaluators(values: object) -> dict[str, EvaluatorChoice]:
 
 
 def _choose(base: type, classes: Mapping[str, str], name: object, options: object, *, option: str, place: str) -> Any:
-    """An instance of the class that the options give as `kind`, else of the class with that name.
+    """An instance of the class that the option `kind` gives, else of the class called `name`.
 
     Args:
-        base: class that it must derive from.
+        base: required base class.
         classes: dotted names of classes by short name.
-        options: fields of the class, and perhaps `kind`: a short name, or the dotted name of a class from elsewhere.
-        option, place: in the configuration, of the name and of the options.
+        options: fields of the class, and optionally `kind`: a short name, or the dotted name of an external class.
+        option, place: where the configuration has the name and the options, for messages.
     """
     if isinstance(options, Mapping) and "kind" in options:
         kind = str(options["kind"])
@@ -81,7 +81,7 @@ def _import_class(dotted: str, option: str) -> type:
 
 
 def choose_runtime(values: object) -> RuntimeSettings:
-    """The group `runtime`.
+    """The settings of the group `runtime`.
 
     Raises:
         UserError: an option is wrong.
@@ -93,7 +93,7 @@ def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], op
     """Returns the name if it is one of the choices.
 
     Raises:
-        UserError: it is not.
+        UserError: it is not one of them.
     """
     if not isinstance(name, str) or name not in choices:
         raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
@@ -101,7 +101,7 @@ def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], op
 
 
 def plain(value: Any) -> Any:
-    """Plain values of a part of a configuration; tuples as lists, as JSON gives them back."""
+    """Converts a part of a configuration to plain values; tuples become lists, as in JSON."""
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""From arguments, as a command line has them, to a configuration; what is wrong with them in this program's words."""
+"""Composes a configuration from command-line arguments, with error messages of our own."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CONFIGURATION = Path(__file__).parents[3] / "conf"
 
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
-"""What Hydra reads as nothing, a truth or a number where it stands without quotes."""
+"""Words that Hydra reads as null, a boolean or a number if they have no quotes."""
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that `python run.py` would see with these overrides, for other programs than run.py.
+    """The configuration that `python run.py` gets with these overrides, for other programs than run.py.
 
     Raises:
-        UserError: there is no such group, choice or option.
+        UserError: a group, choice or option does not exist.
     """
     check_choices(overrides)
     try:
@@ -37,10 +37,10 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """Sees that each group which is chosen anew, as in `models=openai_clip`, is given names.
+    """Checks that each override of a group, such as `models=openai_clip`, gives names.
 
     Raises:
-        UserError: it is given a number or nothing.
+        UserError: an override gives a number, a boolean or null.
     """
     for override in overrides:
         found = _OVERRIDE.fullmatch(override)
@@ -54,7 +54,7 @@ def check_choices(overrides: Iterable[str]) -> None:
 
 
 def describe(error: HydraException) -> str:
-    """One sentence about arguments that do not compose."""
+    """One sentence about the arguments that caused the error."""
     text = first_line(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, got = error.missing_cfg_file.rpartition("/")
@@ -67,7 +67,7 @@ def describe(error: HydraException) -> str:
     if found := re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", text):
         return f"{found[1]}: expected one value, got {found[2]!r}; add -m to run all of them."
     if found := re.match(r"Could not override '(.*)'", text):
-        # Where several are given at once, as in prompts.positive={mine: …}, the cause tells which of them is new.
+        # An override may set several keys, as in prompts.positive={mine: …}; the cause names the unknown key.
         got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
         return f"expected a setting that there is, got {got!r}; {_advice(got)}see python run.py --help."
     return f"{text.rstrip('.')}; see python run.py --help."
@@ -81,7 +81,7 @@ def _advice(unknown: str) -> str:
 
 
 def _names() -> list[str]:
-    """All settings by their dotted names."""
+    """The dotted names of all settings."""
     values: dict[str, Any] = OmegaConf.to_container(compose_config([]))  # type: ignore[assignment]
     return list(_dotted(values))
 

@@ -1,4 +1,4 @@
-"""What a program settles first, before torch is imported. This module therefore imports nothing of the kind."""
+"""Process settings that are needed before torch is imported; therefore this module does not import torch."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from das_ag.errors import UserError
 
 CUBLAS_WORKSPACE_CONFIG = ":4096:8"
 DOTENV = Path(__file__).parents[3] / ".env"
-"""Where a person may write the paths of files of weights; .env.example says which."""
+"""A file in which the user may set the paths of weights; .env.example lists them."""
 _DETERMINISTIC = (":4096:8", ":16:8")
 
 
 def prepare() -> None:
-    """Reads `.env`, and sets what else must be set early; neither overrules the environment."""
+    """Reads `.env`, then sets the other variables that are needed early; existing variables keep their values."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a console without “↑” shows “?” and ends nothing
+            stream.reconfigure(errors="replace")  # a console without “↑” shows “?” instead of failing
     load_dotenv(DOTENV)
-    # cuBLAS reads it when CUDA starts and never again.
+    # cuBLAS reads this variable only once, when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
-    # Under `uv run`, Ray would copy the folder that a run was started in to every worker, and install packages there.
+    # Under `uv run`, Ray would copy the working folder to every worker, and install packages there.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 
 def check_determinism() -> None:
-    """Raises UserError where the environment holds a value under which cuBLAS is not deterministic."""
+    """Raises UserError if the environment's value makes cuBLAS nondeterministic."""
     got = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     if got not in _DETERMINISTIC:
         remedy = "unset it" if got is not None else f"call {__name__}.prepare() before torch is imported"

@@ -1,4 +1,4 @@
-"""From a configuration to the samples that it asks for, everything checked before a model is loaded."""
+"""Turns a configuration into a plan of samples; it checks everything before it loads a model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 OUTPUTS = Path("outputs")
 RANDOMNESS = ("per_sample", "published")
 LEAST_PX = 8
-"""Side of an image; a smaller one is a mistake, and no picture to be scored."""
+"""Smallest side of an image; a smaller one is probably a mistake, and cannot be scored."""
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
     "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
@@ -45,19 +45,19 @@ _EXAMPLES = {
     "prompts.positive": """'prompts.positive={mine: "a castle and a volcano"}'""",
     "prompts.path": "prompts.path=prompts.csv",
 }
-"""Of settings that have no default."""
+"""Examples of settings that have no default."""
 _METHOD = ("name", "aesthetic_sign")
-"""Names in a configuration, and in its group `method`, which no dataclass describes."""
+"""Names in the group `method`; like `_OPTIONS`, it has no dataclass."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything but method, prompt and seed that determines an image.
+    """Everything that determines an image, except method, prompt and seed.
 
     Attributes:
-        guide: what guides, without where its files lie.
-        precision: of the guide's image tower.
-        deterministic: whether the same settings give the same bytes each time.
+        guide: options of the guide, without the paths of its files.
+        precision: precision of the guide's image tower.
+        deterministic: whether the same settings always give the same bytes.
         randomness: one of `RANDOMNESS`.
     """
 
@@ -72,23 +72,23 @@ class Settings:
 
     @property
     def border_px(self) -> int:
-        """What the image loses of the canvas on each side."""
+        """Width of the canvas border, which the image does not include."""
         return self.views.max_shift_px
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one configuration asks for.
+    """The work that one configuration requests.
 
     Attributes:
-        samples: of this shard, in the order in which they are made.
-        settings: which they share.
-        runtime: where they are made.
-        guide: which networks guide, and where their files lie.
-        evaluators: predictors that score them, by name.
-        folder: of the store.
-        published_figures: whether the published figures are to stand beside the table.
-        dry_run: whether only to say what there is to do.
+        samples: samples of this shard, in the order of generation.
+        settings: settings that all samples share.
+        runtime: where and how to compute them.
+        guide: the networks that guide, with the paths of their files.
+        evaluators: predictors that score the samples, by name.
+        folder: folder of the store.
+        published_figures: whether the report shows the published figures beside the table.
+        dry_run: whether to only report the remaining work.
     """
 
     samples: tuple[Sample, ...]
@@ -102,12 +102,12 @@ class Plan:
 
     @property
     def samples_per_batch(self) -> int:
-        """Samples optimised together; those of the published program are made one at a time."""
+        """Samples optimised together; always 1 with the published program's randomness."""
         return _samples_per_batch(self.settings, self.runtime)
 
     @property
     def batches(self) -> list[tuple[Sample, ...]]:
-        """The samples as they are optimised together; the last batch may lack some."""
+        """The samples in batches that are optimised together; the last batch may be smaller."""
         return _batches(self.samples, self.samples_per_batch)
 
 
@@ -123,7 +123,7 @@ def make_plan(config: DictConfig) -> Plan:
     """Checks a composed configuration and lists its samples.
 
     Raises:
-        UserError: an option is missing, of the wrong type or out of range, or a prompt cannot be understood.
+        UserError: an option is missing, of the wrong type or out of range, or the guide understands none of a prompt.
     """
     try:
         values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -138,10 +138,10 @@ def make_plan(config: DictConfig) -> Plan:
 
 
 def output_folder(name: object) -> Path:
-    """Where the results of the experiment of that name lie.
+    """The folder with the results of the experiment of this name.
 
     Raises:
-        UserError: the name could lead elsewhere.
+        UserError: the name contains other characters, which could lead outside of outputs/.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise UserError(
@@ -186,9 +186,9 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     _check_method(settings, guide)
     for evaluator in evaluators.values():
         evaluator.check(device)
-    weights = guide.digests()  # the first look at files, and perhaps a download
+    weights = guide.digests()  # this is the first access to files, and may download them
     _check_words(prompts, guide)
-    # How the aesthetic score is weighed is no setting of DAS, which is made once, whatever it is.
+    # DAS ignores the aesthetic weight, so one DAS image is the baseline for every weight.
     recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
     recorded["objective"] |= recorded["objective"].pop("others")
     identity = without_later(without_weight(recorded))
@@ -196,7 +196,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
         for prompt, seed in _seeded(prompts, seeds)
     ]
-    # Whole batches, so that a sample has the same company, and with it the same last bits, whatever the shards.
+    # A shard has whole batches: an image's last bits depend on its batch, and must not depend on the number of shards.
     batches = _batches(samples, _samples_per_batch(settings, runtime))[shard::shards]
     return Plan(
         samples=tuple(sample for batch in batches for sample in batch),
@@ -211,7 +211,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
 
 
 def _objective(values: object, sign: object) -> ObjectiveSettings:
-    """The settings of the group `objective`: two that each objective has, and the weight of each further term."""
+    """The settings of the group `objective`: two required ones, and the weight of each further term."""
     group = check_names(values, ("aesthetic", "clip"), "objective", optional=(*VIEW_TERMS, *IMAGE_TERMS))
     others = [name for name in group if name not in ("aesthetic", "clip")]
     settings = ObjectiveSettings(
@@ -225,7 +225,7 @@ def _objective(values: object, sign: object) -> ObjectiveSettings:
 
 
 def _check_method(settings: Settings, guide: GuideChoice) -> None:
-    """Sees that the settings can be combined."""
+    """Checks that the settings are compatible."""
     if settings.objective.aesthetic_sign and not guide.rates:
         raise UserError(
             "method: expected das, since this guide has no quality head and cannot rate pictures, got another method; "
@@ -239,7 +239,7 @@ def _check_method(settings: Settings, guide: GuideChoice) -> None:
 
 
 def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:
-    """Every prompt with every seed, those with a seed of their own with that alone."""
+    """Every prompt with every seed; a prompt with its own seed gets only that seed."""
     if len(seeds) > 1 and all(prompt.seed is not None for prompt in prompts):
         log.warning("seeds: %d of them are not used, since every prompt has a seed of its own", len(seeds))
     pairs = [(prompt, seed) for seed in seeds for prompt in prompts if prompt.seed is None]

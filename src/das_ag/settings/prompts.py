@@ -1,4 +1,4 @@
-"""Prompts: named in the configuration, or read from a file of any length."""
+"""Reads prompts from the configuration or from a file of any length."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from das_ag.errors import UserError, first_line
 from das_ag.settings.typed import check_names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""A short name, which can be part of a path; to be matched in full."""
+"""A short name, safe as a part of a path; use it with `fullmatch`."""
 
 FIELDS = ("id", "prompt", "negative", "seed")
-"""What a file may say of a prompt; all but `prompt` may be absent."""
+"""Fields of a prompt in a file; only `prompt` is required."""
 
 _NEGATIVE = "prompts.negative"
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-"""Characters that no UTF-8 text or no image's metadata can hold; JSON can spell them."""
+"""Characters that UTF-8 or image metadata cannot store; JSON can contain them as escapes."""
 _WORD = re.compile("[a-z0-9]+")
 _DIGITS_OF_SEED = re.compile("[0-9]{1,19}")
 _SLUG_LENGTH, _HASH_LENGTH = 40, 12
-"""Of names that are made from texts."""
+"""Largest length of the readable part, and length of the hash, in a name that is made from texts."""
 _LINES_NAMED = 10
 
 _Row = tuple[int, Mapping[str, Any]]
-"""The line in which a row of a file begins, and what it says, by field."""
+"""The line in which a row of a file begins, and its values by field."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What an image is to show, and what not.
+    """What an image should show, and what it should not show.
 
     Attributes:
         id: short name.
         positive, negative: texts.
-        seed: its own; None where it takes the experiment's seeds.
-        where: its place in the configuration or in a file, for messages.
-        where_negative: the same of its negative texts.
+        seed: the prompt's own seed; None to use the experiment's seeds.
+        where: the prompt's place in the configuration or in a file, for messages.
+        where_negative: the place of its negative texts.
     """
 
     id: str
@@ -59,8 +59,8 @@ def prompts_of(values: object) -> tuple[Prompt, ...]:
     """The prompts of the group `prompts`.
 
     Args:
-        values: plain and resolved: `negative`, which all share that have none of their own, and either `positive`,
-            texts by short name, or `path`, of a file.
+        values: plain, resolved values: `negative`, the default negative texts, and either `positive`, texts by short
+            name, or `path`, a file.
 
     Raises:
         UserError: an option is missing, unknown or wrong, or the file cannot be read or understood.
@@ -86,7 +86,7 @@ def _named(positive: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:
 
 
 def _listed(positive: list[object]) -> Iterator[tuple[object, object]]:
-    """Id and text of prompts in a list, for ids such as 007, which would be numbers as names on a command line."""
+    """Id and text of prompts in a list: the form for ids such as 007, which Hydra reads as numbers in a mapping."""
     for item in positive:
         if not isinstance(item, Mapping):
             raise UserError(
@@ -129,10 +129,10 @@ def _read(path: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:
 
 
 def _content(path: str) -> str:
-    """The text of a file, every line's end a line feed, whatever system wrote it."""
+    """The text of a file; all line endings become line feeds."""
     try:
         data = Path(path).expanduser().read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except (OSError, RuntimeError, ValueError) as error:  # no file; no home; no path
+    except (OSError, RuntimeError, ValueError) as error:  # no such file; no home folder; not a path
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"prompts.path: expected a file to read, got {path!r} ({reason}); correct it.") from error
     try:
@@ -172,8 +172,8 @@ def _check_columns(columns: Sequence[str], where: str) -> None:
 
 
 def _cells(text: str, path: str) -> Iterator[tuple[int, list[str]]]:
-    """The line in which each row of a CSV begins, since a cell may span several, and its cells."""
-    # Strict: else a quote that is never closed would swallow the rest of the file.
+    """The cells of each row of a CSV, with the line in which the row begins; a cell may span several lines."""
+    # strict=True reports a quote that is never closed; otherwise the cell would contain the rest of the file.
     reader = csv.reader(io.StringIO(text), strict=True, skipinitialspace=True)
     while True:
         line = reader.line_num + 1
@@ -195,7 +195,7 @@ def _jsonl_rows(text: str, path: str) -> Iterator[_Row]:
 
 
 def _fields(text: str, where: str) -> dict[str, Any]:
-    """What a line of JSON says; null says nothing."""
+    """The fields in a line of JSON, without those that are null."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -223,7 +223,7 @@ def _is_empty(prompt: object) -> bool:
 
 
 def _prompt(row: Mapping[str, Any], where: str, shared: tuple[str, ...]) -> Prompt:
-    """The prompt of a row; `shared` is its negative where it says nothing of that."""
+    """The prompt of a row; `shared` has the negative texts for a row without its own."""
     positive, negative, where_negative = _texts(row["prompt"], where), shared, _NEGATIVE
     if "negative" in row:
         where_negative = f"{where}, negative"
@@ -241,12 +241,12 @@ def _seed(value: object, where: str) -> int | None:
 
 
 def is_seed(value: object) -> TypeGuard[int]:
-    """Whether it is a whole number from 0 below 2**63, as torch keeps it."""
+    """Whether the value is a whole number from 0 to below 2**63, torch's range of seeds."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def prompt_id_of(positive: tuple[str, ...], negative: tuple[str, ...]) -> str:
-    """A short name for texts that have none: readable, and the same wherever in whichever file they stand."""
+    """A readable short name for texts without one; it depends only on the texts, not on their file or line."""
     slug = "-".join(_WORD.findall(" ".join(positive).lower()))
     if not slug.islower():  # no letter at all
         slug = "prompt"
@@ -275,7 +275,7 @@ def _says_the_same(prompt: Prompt, other: Prompt) -> bool:
 
 
 def _at(path: str, lines: Sequence[int]) -> str:
-    """A place in a file as messages call it."""
+    """A place in a file, for messages."""
     named = ", ".join(map(str, lines[:_LINES_NAMED]))
     more = f" and {len(lines) - _LINES_NAMED} more" if len(lines) > _LINES_NAMED else ""
     return f"{path}, line{'s' if len(lines) > 1 else ''} {named}{more}"

@@ -1,4 +1,4 @@
-"""Ranges of the method's settings; messages call them as the configuration does."""
+"""Ranges of the method's settings; messages use the names of the configuration."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAX_LEARNING_RATE = 1000.0
 
 @singledispatch
 def check_ranges(_settings: object) -> None:
-    """Sees that settings can be used; of other objects nothing is asked.
+    """Checks the ranges of settings; accepts any other object.
 
     Raises:
-        UserError: one is out of its range.
+        UserError: a setting is out of its range.
     """
 
 

@@ -1,4 +1,4 @@
-"""Functions that the configuration may use; registered for every process that imports this module."""
+"""Functions for use in the configuration; importing this module registers them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 
 def half(px: Any) -> Any:
-    """Half of a size, rounded down, at least 1; what is no whole number is refused where the settings are checked."""
+    """Half of a size, rounded down, at least 1. Other types stay unchanged; the check of the settings rejects them."""
     return max(1, px // 2) if isinstance(px, int) else px
 
 

@@ -1,4 +1,4 @@
-"""The machine that a run asks for: device, threads, determinism, batches."""
+"""Runtime settings of a run: device, threads, determinism, batches."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """Where and how samples are made; of this, precision and deterministic alone determine an image.
+    """Where and how samples are made; only `precision` and `deterministic` determine an image.
 
     Attributes:
-        deterministic: whether only algorithms may be used that give the same bytes each time.
-        device: one of `DEVICES`; `auto` takes cuda where it is there, else cpu.
-        precision: of the guide's image tower, a key of `PRECISIONS`.
-        threads: of the CPU; None for as many as it has cores that may be used.
+        deterministic: whether to use only algorithms that always give the same bytes.
+        device: one of `DEVICES`; `auto` uses cuda if it is available, else cpu.
+        precision: precision of the guide's image tower, a key of `PRECISIONS`.
+        threads: number of CPU threads; None for the number of cores that the process may use.
         samples_per_batch: samples optimised together.
-        views_per_pass: views of all those samples that pass the encoder together.
-        checkpoint_steps: steps after which the state of a batch is kept on disk, again and again; 0 for never.
+        views_per_pass: views of the whole batch that pass through the encoder together.
+        checkpoint_steps: steps between two checkpoints of a batch on disk; 0 for none.
     """
 
     deterministic: bool
@@ -66,7 +66,7 @@ class RuntimeSettings:
 
     @property
     def cpu_threads(self) -> int:
-        """Threads of the CPU, counted where no number is asked for."""
+        """Number of CPU threads; by default, the number of usable cores."""
         return self.threads or count_cores()
 
 
@@ -79,10 +79,10 @@ def count_cores() -> int:
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; `mps` only where it is asked for, since nobody has tried it (note/reproducibility.md).
+    """The device of this name; `auto` never selects `mps`, which nobody has tried (note/reproducibility.md).
 
     Raises:
-        UserError: it is not there.
+        UserError: the device is not available.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":

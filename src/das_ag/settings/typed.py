@@ -1,4 +1,4 @@
-"""Plain values, as a configuration holds them, to checked dataclasses."""
+"""Converts a configuration's plain values to checked dataclasses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def build(cls: type[_T], values: object, where: str) -> _T:
-    """An instance of the dataclass `cls`, nested ones included; its types are checked, and its ranges.
+    """Builds an instance of the dataclass `cls`, with nested dataclasses; checks types and ranges.
 
     Args:
-        values: a mapping that names every field of `cls` and nothing else.
+        values: a mapping with exactly the fields of `cls`.
         where: the option's place in the configuration, for messages.
 
     Raises:
-        UserError: a value is missing, unknown or of the wrong type, or out of its range.
+        UserError: a value is missing, unknown, of the wrong type or out of its range.
     """
     kinds = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
@@ -35,16 +35,16 @@ def build(cls: type[_T], values: object, where: str) -> _T:
     try:
         check_ranges(made)
     except UserError as error:
-        # A schedule does not know which one it is.
+        # A schedule does not know its own place in the configuration.
         raise UserError(str(error).replace("schedule", where, 1) if cls is Schedule else str(error)) from error
     return made
 
 
 def check_names(values: object, names: Sequence[str], where: str, optional: Sequence[str] = ()) -> Mapping[str, Any]:
-    """Returns the group of settings if it has all of these names, and no others but the optional ones.
+    """Returns the group of settings if it has all of these names, and no others except the optional ones.
 
     Raises:
-        UserError: it is no group, or a name is missing or unknown.
+        UserError: the value is not a group, or a name is missing or unknown.
     """
     if not isinstance(values, Mapping):
         raise UserError(f"{where}: expected a group of settings, got {values!r}; see python run.py --cfg job.")
@@ -58,7 +58,7 @@ def check_names(values: object, names: Sequence[str], where: str, optional: Sequ
 
 
 def convert(kind: Any, value: object, where: str) -> Any:
-    """A plain value as one of type `kind`; raises UserError where it is of another."""
+    """Converts a plain value to type `kind`; raises UserError if it has another type."""
     if dataclasses.is_dataclass(kind):
         assert isinstance(kind, type)
         return build(kind, value, where)

@@ -1,1 +1,1 @@
-"""The folder of results: finished samples, failures, claims, and the command that makes a sample again."""
+"""The folder of results: finished samples, failures, claims, and the command that reproduces a sample."""

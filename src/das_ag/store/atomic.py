@@ -1,4 +1,4 @@
-"""A folder whose files and subfolders appear whole or not at all, whoever else writes into it."""
+"""Atomic writes to a folder that several processes share: each file or subfolder appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,40 +21,40 @@ from das_ag.errors import UserError
 log = logging.getLogger(__name__)
 
 UNFINISHED = ".unfinished"
-"""Subfolder for what is half-written; names in it begin with the process that writes."""
+"""Subfolder for unfinished files. Each name begins with the host and the id of the process that writes it."""
 WRITING_S = 3600.0
-"""What is still half-written after that is nobody's any more: a sample is written within seconds."""
+"""An unfinished file older than this is abandoned: writing a sample takes seconds."""
 
 
 class StoreError(UserError):
-    """The folder of the results cannot be used, so that no sample at all can be kept."""
+    """The folder of results cannot be used, so no sample can be stored."""
 
 
 class AtomicFolder:
-    """Writes beside, syncs, then renames.
+    """Writes to a temporary path, syncs, then renames.
 
     Args:
-        root: the folder; made by the first write.
+        root: the folder; the first write creates it.
 
-    Each method raises StoreError where it is not let, or the disk is full; what stood there stays as it was.
+    Each method raises StoreError if permissions are missing or the disk is full; existing files stay unchanged.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def prepare(self, *subfolders: str) -> None:
-        """Makes the folder and these in it, tries to write, and clears what dead processes left half-written."""
+        """Creates the folder and its subfolders, tests a write, and removes unfinished files of dead processes."""
         with self._writing():
             for name in (UNFINISHED, *subfolders):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self._unfinished("probe")
             probe.write_bytes(b"")
-            now = probe.stat().st_mtime  # by the clock of the file system
+            now = probe.stat().st_mtime  # the file system's clock may differ from ours
             probe.unlink()
             self._sweep(now)
 
     def write(self, path: Path, data: bytes) -> None:
-        """Writes a file below the folder, over one that is there."""
+        """Writes a file below the folder; replaces an existing file."""
         unfinished = self._unfinished(path.name)
         with self._writing():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,10 +66,10 @@ class AtomicFolder:
                 unfinished.unlink(missing_ok=True)
 
     def write_folder(self, path: Path, files: Mapping[str, bytes], *, last: str) -> None:
-        """Makes a subfolder of these files; one that is whole already stays as it is.
+        """Creates a subfolder with these files; a complete subfolder that exists stays unchanged.
 
         Args:
-            last: the file without which a subfolder that is there is damaged, and made again.
+            last: name of a required file; an existing subfolder without it is damaged, and is replaced.
         """
         unfinished = self._unfinished(path.name)
         with self._writing():
@@ -85,7 +85,7 @@ class AtomicFolder:
                     if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                         raise
                     if (path / last).is_file():
-                        return  # another process has written the same
+                        return  # another process has written the same subfolder
                     log.warning("%s: had no %s, and is made again", path, last)
                     self._move_away(path)
                     unfinished.rename(path)
@@ -94,7 +94,7 @@ class AtomicFolder:
                 shutil.rmtree(unfinished, ignore_errors=True)
 
     def remove(self, path: Path) -> None:
-        """Removes a file or subfolder, where it is there; a subfolder disappears whole."""
+        """Removes a file or subfolder if it exists; a subfolder disappears all at once."""
         try:
             if path.is_dir():
                 self._move_away(path)
@@ -111,14 +111,14 @@ class AtomicFolder:
         shutil.rmtree(aside, ignore_errors=True)
 
     def _unfinished(self, name: str) -> Path:
-        """A path that no other process or thread has, even one that shares the folder from another machine."""
+        """A unique path, also among threads, processes, and other machines that share the folder."""
         return self.root / UNFINISHED / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{name}"
 
     def _sweep(self, now: float) -> None:
-        # To the end of the random part, since another machine may be called like this one with a number behind it.
+        # Match up to the end of the random part: another host's name may be this host's name plus "-" and a number.
         own = re.compile(re.escape(socket.gethostname()) + "-([0-9]+)-[0-9a-f]{8}-.*")
         for path in (self.root / UNFINISHED).iterdir():
-            with contextlib.suppress(FileNotFoundError):  # its process has just finished it
+            with contextlib.suppress(FileNotFoundError):  # its process has just renamed it
                 found = own.fullmatch(path.name)
                 is_dead = found is not None and not psutil.pid_exists(int(found[1]))
                 if not is_dead and now - path.stat().st_mtime < WRITING_S:
@@ -145,7 +145,7 @@ class AtomicFolder:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Writes a file and waits until it is on the disk."""
+    """Writes a file and waits until the disk has stored it."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -153,7 +153,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Waits until the names in a folder are on the disk; Windows, which opens no folders, sees to that itself."""
+    """Waits until the disk has stored the names in a folder. Windows cannot open folders, and does this itself."""
     if sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Who works on what, among processes that share a folder."""
+"""Claims on pieces of work, for processes that share a folder."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from das_ag.store.atomic import StoreError
 from das_ag.store.store import Store
 
 LEASE_S = 120.0
-"""A claim that was not renewed for so long is free; on the machine of its owner, as soon as that is dead."""
+"""A claim that is not renewed for this long is free. On its owner's machine it is free as soon as the owner is dead."""
 TRIES_S = 0.1
-"""Time to take over the claim of a dead process, which needs a second look."""
+"""Longest time to try for a claim: taking over the claim of a dead process needs a second try."""
 
 
 class Claims:
-    """Claims on pieces of work, each a file that its owner renews while it works.
+    """Claims on pieces of work; each is a file that its owner renews while it works.
 
-    No lock of the file system is needed, so a shared network folder will do. A claim is a hint and no guarantee: an
-    owner that slept through its lease may find that its work was done by another. That costs time and nothing else,
-    since a sample that stands in the store stays as it is.
+    Claims need no file-system locks, so they work in a shared network folder. A claim is a hint, not a guarantee: if
+    an owner sleeps longer than its lease, another process may do the same work. That only costs time, because the
+    store never overwrites a finished sample.
 
     Args:
-        folder: of the claims; made when the first is taken.
+        folder: where the claims are; the first claim creates it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,15 +33,15 @@ class Claims:
 
     @classmethod
     def of(cls, store: Store) -> Claims:
-        """Those of the processes that work on a store."""
+        """The claims of all processes that work on a store."""
         return cls(store.root / "claims")
 
     @contextlib.contextmanager
     def claim(self, name: str, *, wait: bool = False) -> Iterator[bool]:
-        """Holds the claim on that piece of work while the block runs; yields False where another process does.
+        """Holds the claim on a piece of work while the block runs; yields False if another process holds it.
 
         Args:
-            wait: until it is free, rather than yield False.
+            wait: whether to wait until the claim is free instead of yielding False.
 
         Raises:
             StoreError: the folder cannot be written to.
@@ -63,7 +63,7 @@ class Claims:
             lease.release()
 
     def forget(self, name: str) -> None:
-        """Removes the claim of a dead process on work that is done, for which nobody else will ask."""
+        """Removes a dead process's claim on finished work, since nobody else will request that claim."""
         if (self.folder / f"{name}.claim").exists():
             with self.claim(name):
                 pass

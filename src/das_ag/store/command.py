@@ -1,4 +1,4 @@
-"""The command that makes a sample again, from what the store says about it."""
+"""The command that reproduces a stored sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from das_ag.methods import METHODS
 from das_ag.store.samples import Sample, with_later
 
 _FOLDED = ("family", "aesthetic_sign")
-"""Settings that a choice of a group stands for."""
+"""Settings that the choice of a group implies."""
 
 PLACES = {
     "canvas_px": "pyramid.canvas_px",
@@ -22,20 +22,20 @@ PLACES = {
     **{f"models.{option}": f"guide.{option}" for option in ("name", "image_size_px", "attention", "guide_dropout")},
     "models": "guide.family",
 }
-"""Where a sample's settings hold an option of the command line, unless under its own name."""
+"""Where a sample's settings hold a command-line option, if not under the same name."""
 
 UNRECORDED = {"deterministic": True}
-"""What versions without these settings did, and did not record."""
+"""Settings that old versions did not record, with the values they used."""
 
 _READ_AS_OTHERS = re.compile(r"\d+|true|false|null|nan|inf", re.IGNORECASE)
-"""Words that Hydra reads as numbers, truths or nothing where they stand without quotes."""
+"""Words that Hydra reads as a number, a boolean or null if they have no quotes."""
 
 
 def command_of(sample: Sample) -> str:
-    """One line for bash that makes the image again, with the same key, under outputs/again.
+    """A bash command that makes the image again, with the same key, under outputs/again.
 
-    Every setting is written out, so that it holds whatever the defaults come to be. Weights of one's own are looked
-    for where the environment says, as always.
+    It states every setting, so it stays valid when defaults change. As in any run, environment variables give the
+    paths of the user's own weights.
     """
     if version := sample.only_by_version:
         return f"# only version {version} of das-ag has the models that made it"
@@ -45,7 +45,7 @@ def command_of(sample: Sample) -> str:
 
 
 def overrides_of(sample: Sample) -> list[str]:
-    """What composes to the sample's settings, as Hydra takes it, not yet quoted for a shell."""
+    """Hydra overrides that compose to the sample's settings, not yet quoted for a shell."""
     settings = with_later({**UNRECORDED, **sample.settings})
     method = _choice_of_method(sample.method, settings["objective"]["aesthetic_sign"])
     return [
@@ -62,18 +62,18 @@ def overrides_of(sample: Sample) -> list[str]:
         f"runtime.precision={settings['precision']}",
         *([] if settings["deterministic"] else ["runtime=fast"]),
         f"randomness={settings['randomness']}",
-        "name=again",  # in the sample's own store it would be found finished
+        "name=again",  # the sample's own store already has it, so nothing would be made
     ]
 
 
 def _choice_of_method(name: str, aesthetic_sign: int) -> str:
-    """The choice of `method=` with that sign: the one of that name, or else the first."""
+    """The choice of `method=` with this sign: the method of this name if it fits, else the first that does."""
     fitting = [method.name for method in METHODS.values() if method.aesthetic_sign == aesthetic_sign]
     return name if name in fitting else fitting[0]
 
 
 def prompt_overrides(prompt_id: str, positive: Sequence[str], negative: Sequence[str]) -> list[str]:
-    """What composes to one prompt of that id with these texts."""
+    """Hydra overrides that compose to one prompt with this id and these texts."""
     texts = hydra_value(positive[0] if len(positive) == 1 else positive)
     if not re.fullmatch(r"[A-Za-z][\w.-]*", prompt_id) or _READ_AS_OTHERS.fullmatch(prompt_id):
         named = f"prompts.positive=[{{id: {_quoted(prompt_id)}, prompt: {texts}}}]"
@@ -89,7 +89,7 @@ def _group(name: str, settings: Mapping[str, Any]) -> Iterator[str]:
 
 
 def hydra_value(value: Any) -> str:
-    """A value in Hydra's grammar; words of a configuration need no quotes, all other texts have them."""
+    """A value in Hydra's grammar; plain lower-case words stay unquoted, all other texts are quoted."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {hydra_value(item)}" for name, item in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -102,9 +102,9 @@ def hydra_value(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A text between double quotes that neither OmegaConf nor Hydra reads anything into.
+    """A text in double quotes, escaped so that OmegaConf and Hydra keep it as it is.
 
-    Backslashes count only in front of what they could escape: of `${` for OmegaConf, of a quote for Hydra.
+    A backslash has a special meaning only before `${` in OmegaConf, and only before a quote in Hydra.
     """
     if "${" in text:
         text = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

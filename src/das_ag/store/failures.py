@@ -1,4 +1,4 @@
-"""Why samples could not be made, until they can."""
+"""The errors of samples that failed; a later success deletes the error."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from das_ag.store.files import pretty, read_json
 from das_ag.store.samples import KEY_LENGTH, Sample
 
 FAILURES = "failures"
-"""Subfolder of a store with a file for each sample that has failed."""
+"""Subfolder of a store with one file for each failed sample."""
 
 
 class Failures:
-    """The failures of a store, failures/<key>.json."""
+    """The failures of a store, in failures/<key>.json."""
 
     def __init__(self, folder: AtomicFolder) -> None:
         self._folder = folder
 
     def write(self, sample: Sample, error: str, traceback: str = "") -> None:
-        """Remembers why a sample could not be made.
+        """Records why a sample failed.
 
         Raises:
             StoreError: the disk is full or cannot be written to.
@@ -30,15 +30,15 @@ class Failures:
         self._folder.write(self._path(sample.key), pretty(entry).encode())
 
     def forget(self, key: str) -> None:
-        """After a success.
+        """Deletes the failure of a sample that has succeeded.
 
         Args:
-            key: of the sample, or its beginning, `KEY_LENGTH` long.
+            key: the sample's key, or its first `KEY_LENGTH` characters.
         """
         self._folder.remove(self._path(key))
 
     def marks(self, samples: Iterable[Sample]) -> dict[str, int]:
-        """A number by key for those of the samples that have failed, another one after each failure."""
+        """Maps the key of each failed sample to a number, which changes with each new failure."""
         marks = {}
         for sample in samples:
             with contextlib.suppress(FileNotFoundError):
@@ -46,14 +46,14 @@ class Failures:
         return marks
 
     def error_of(self, sample: Sample) -> str:
-        """Why a sample could not be made."""
+        """The error of a failed sample."""
         try:
             return str(read_json(self._path(sample.key))["error"])
         except (OSError, KeyError, ValueError) as damage:
             return f"could not be read ({damage})"
 
     def errors(self, since: float = 0.0) -> dict[str, str]:
-        """Error by name of the sample, of those that failed and were not made later.
+        """The error of each failed sample that was not made later, by the sample's name.
 
         Args:
             since: seconds since the epoch; older failures are left out.

@@ -1,4 +1,4 @@
-"""How files of a store are encoded."""
+"""Encodings of a store's files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from PIL.PngImagePlugin import PngInfo
 
 
 def encode_png(image: UInt8[np.ndarray, "_ _ 3"], text: Mapping[str, str]) -> bytes:
-    """An RGB image as PNG with text by keyword; the same bytes for the same image and text."""
+    """Encodes an RGB image as PNG, with text by keyword; equal images and texts give equal bytes."""
     buffer, chunks = io.BytesIO(), PngInfo()
     for keyword, value in text.items():
-        chunks.add_itxt(keyword, value)  # tEXt knows Latin-1 alone
+        chunks.add_itxt(keyword, value)  # tEXt supports Latin-1 only
     Image.fromarray(image).save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 
 def encode_levels(levels: Sequence[Float[np.ndarray, "3 _ _"]]) -> bytes:
-    """Arrays called after their side in pixels; the same bytes for the same levels."""
+    """Encodes levels as float16 arrays, each named by its side in pixels; equal levels give equal bytes."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {str(level.shape[-1]): level.astype(np.float16) for level in levels}
     np.savez(buffer, **arrays)
@@ -33,7 +33,7 @@ def encode_levels(levels: Sequence[Float[np.ndarray, "3 _ _"]]) -> bytes:
 
 
 def encode_csv(rows: Sequence[Mapping[str, float]]) -> bytes:
-    """Numbers are written so that reading gives the same float32 again."""
+    """Encodes rows of numbers as CSV; reading them gives the same float32 values."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(rows[0])
@@ -55,7 +55,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
-        OSError, ValueError: there is none.
+        OSError, ValueError: the file cannot be read, or holds no object.
     """
     value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a sample is: asked for, and finished."""
+"""Data types of a sample, requested or finished."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from das_ag.store.files import canonical
 
 KEY_LENGTH = 12
 SAMPLES = "samples"
-"""Subfolder of a store with a folder for each method, and in it one for each sample."""
+"""Subfolder of a store with a folder for each method; it contains a folder for each sample."""
 IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
 
 
@@ -24,21 +24,21 @@ LATER: Mapping[str, Mapping[str, Any]] = {
     "views": {"crops": 0.0, "crop_size": [0.4, 0.9]},
     "objective": {"highlights": 0.0},
 }
-"""Settings that samples of version 0.1.0 do not record, and the values at which they change nothing.
+"""Settings that samples of version 0.1.0 do not record, with the values that have no effect.
 
-A sample's key leaves a setting out that has this value, so that older samples keep their keys.
+A sample's key omits a setting with this value, so that older samples keep their keys.
 """
 
 
 FROM_TEXTS_ALONE = 5
-"""The first revision whose random numbers come from seed and texts, and no more from the prompt's short name."""
+"""The first revision whose random numbers depend only on seed and texts, not on the prompt's short name."""
 
 REMOVED = {"embedded": "0.1.0"}
-"""Families of guides that earlier versions had, and the last version with each."""
+"""Removed families of guides, with the last version that has each."""
 
 
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those of `LATER` that change nothing."""
+    """Settings without entries that equal those in `LATER`."""
     return {
         group: {
             name: value for name, value in values.items() if name not in LATER[group] or value != LATER[group][name]
@@ -50,7 +50,7 @@ def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_later(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of any version with those of `LATER` filled in."""
+    """Settings of any version, with missing values filled in from `LATER`."""
     return {
         group: {**LATER[group], **values} if group in LATER and isinstance(values, Mapping) else values
         for group, values in settings.items()
@@ -58,7 +58,7 @@ def with_later(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_weight(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in which nothing is said of how the aesthetic score is weighed where it is not, as in DAS."""
+    """Settings without the aesthetic weight if the method ignores it, as DAS does."""
     objective = settings.get("objective")
     if not isinstance(objective, Mapping) or objective.get("aesthetic_sign") != 0 or "aesthetic" not in objective:
         return dict(settings)
@@ -67,13 +67,13 @@ def without_weight(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image to make, or made.
+    """One image, requested or finished.
 
     Attributes:
-        method: a name in `das_ag.methods.METHODS`, or one that the run gave it.
+        method: a name in `das_ag.methods.METHODS`, or the run's own name for its method.
         prompt_id: short name of the prompt.
         positive, negative: texts of the prompts.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
         settings: everything else that determines the image, ready for JSON.
     """
 
@@ -86,7 +86,7 @@ class Sample:
 
     @functools.cached_property
     def key(self) -> str:
-        """SHA-256 of all that determines the image, hexadecimal."""
+        """SHA-256 of everything that determines the image, hexadecimal."""
         identity = self.identity()
         if self.settings.get("revision", 0) >= FROM_TEXTS_ALONE:
             del identity["prompt_id"]
@@ -94,28 +94,28 @@ class Sample:
 
     @property
     def only_by_version(self) -> str | None:
-        """The version that has the networks which guided it, if this one has not."""
+        """The last version that has the sample's guide; None if this version has it."""
         guide = self.settings.get("guide")
         return REMOVED.get(str(guide.get("family"))) if isinstance(guide, Mapping) else None
 
     @property
     def all_settings(self) -> dict[str, Any]:
-        """Its settings with those of `LATER` filled in."""
+        """The settings, with missing values filled in from `LATER`."""
         return with_later(self.settings)
 
     @property
     def folder(self) -> Path:
-        """Relative to the store."""
+        """The sample's folder, relative to the store."""
         return Path(SAMPLES, self.method, f"{self.prompt_id}-seed{self.seed}-{self.key[:KEY_LENGTH]}")
 
     @property
     def name(self) -> str:
-        """How messages call it."""
+        """The sample's name in messages."""
         return f"{self.method} {self.prompt_id} seed {self.seed}"
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any]) -> Sample:
-        """The sample of which `identity` tells; raises KeyError or TypeError where it tells too little."""
+        """The sample that `identity` describes; raises KeyError or TypeError if the description is incomplete."""
         return cls(
             method=identity["method"],
             prompt_id=identity["prompt_id"],
@@ -126,7 +126,7 @@ class Sample:
         )
 
     def identity(self) -> dict[str, Any]:
-        """What was asked for, in plain values."""
+        """Everything that was requested, as plain values."""
         return {
             "method": self.method,
             "prompt_id": self.prompt_id,
@@ -139,15 +139,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a sample was computed together with others: no part of its key, though last bits may depend on it.
+    """The sample's place in its batch. It is not part of the key, although the image's last bits may depend on it.
 
-    Matrices of another shape, other rows of a matrix, and sums shared out to other threads may round differently.
+    Rounding may differ with the shape of a matrix, the row in it, and the number of threads that share a sum.
 
     Attributes:
         samples_per_batch: samples that were optimised together.
-        row: its place among them.
-        views_per_pass: views of all of them that passed the encoder together.
-        threads: of the CPU.
+        row: the sample's row in the batch.
+        views_per_pass: views of the whole batch that passed through the encoder together.
+        threads: number of CPU threads.
     """
 
     samples_per_batch: int
@@ -158,14 +158,14 @@ class Placement:
 
 @dataclass(frozen=True)
 class Record:
-    """A finished sample as read from the store.
+    """A finished sample, read from the store.
 
     Attributes:
-        folder: relative to the store.
-        sample: what was asked for.
-        result: numbers of the finished image by the guide: guide_aesthetic_score, clip_positive, clip_negative.
-        image_sha256, trace_sha256: of image.png and trace.csv.
-        scores: by evaluator: {"score": …, "digest": …}, for this very image.
+        folder: path relative to the store.
+        sample: what was requested.
+        result: the guide's numbers for the finished image: guide_aesthetic_score, clip_positive, clip_negative.
+        image_sha256, trace_sha256: checksums of image.png and trace.csv.
+        scores: by evaluator: {"score": …, "digest": …}, for exactly this image.
         provenance: where and how it was made.
     """
 
@@ -179,7 +179,7 @@ class Record:
 
     @property
     def placement(self) -> Placement | None:
-        """How it was computed; None where an earlier version made it, which did not keep that."""
+        """The sample's place in its batch; None if an earlier version made it and did not record the place."""
         names = [field.name for field in dataclasses.fields(Placement)]
         if any(name not in self.provenance for name in names):
             return None
@@ -192,7 +192,7 @@ class Record:
 
 
 def check_family(sample: Sample) -> None:
-    """Sees that this version still has the networks that guided a sample.
+    """Checks that this version still has the networks that guided a sample.
 
     Raises:
         UserError: only an earlier version has them.

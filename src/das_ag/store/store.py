@@ -4,8 +4,8 @@
     failures/<key>.json
     .unfinished/<host>-<process>-…
 
-A sample appears whole or not at all: it is written under .unfinished/, synced, then renamed.
-The key is a hash of all that determines the image, so a finished sample is never made again and never overwritten.
+A sample appears whole or not at all: the store writes it under .unfinished/, syncs it, then renames it.
+The key is a hash of everything that determines the image, so a finished sample is never made again or overwritten.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Store:
     """The samples of one experiment.
 
     Args:
-        root: its folder, for instance outputs/paper; made by the first write.
-        elsewhere: beginnings of keys, `KEY_LENGTH` long, of samples that are finished in another store, to which these
-            will be sent.
+        root: the store's folder, for instance outputs/paper; the first write creates it.
+        elsewhere: keys, cut to `KEY_LENGTH`, of samples that are finished in another store, which will receive the
+            samples of this one.
 
     Attributes:
-        folder: for whatever else is to be written below it, whole or not at all.
+        folder: for atomic writes of other files below the root.
     """
 
     def __init__(self, root: Path, *, elsewhere: frozenset[str] = frozenset()) -> None:
@@ -55,11 +55,11 @@ class Store:
 
     @staticmethod
     def is_store(folder: Path) -> bool:
-        """Whether a folder was made by a `Store`."""
+        """Whether a `Store` made this folder."""
         return (folder / FORMAT_FILE).is_file()
 
     def prepare(self) -> None:
-        """Makes the folder, sees that it can be written to, and clears what dead processes left half-written.
+        """Creates the folder, tests a write, and removes unfinished files of dead processes.
 
         Raises:
             StoreError: the folder cannot be written to, or a newer version of this program wrote it.
@@ -85,11 +85,11 @@ class Store:
             )
 
     def is_finished(self, sample: Sample) -> bool:
-        """Whether the sample stands in the store: its folder, named after its key, appears only when it is whole."""
+        """Whether the sample is in the store; its folder has its key in the name, and appears only when complete."""
         return sample.key[:KEY_LENGTH] in self._elsewhere or (self.root / sample.folder / SAMPLE).is_file()
 
     def duration_s(self, sample: Sample) -> float | None:
-        """Seconds that a finished sample took; None where that was not kept."""
+        """Seconds that a finished sample took; None if they were not recorded."""
         try:
             return float(read_json(self.root / sample.folder / SAMPLE)["provenance"]["duration_s"])
         except (OSError, KeyError, TypeError, ValueError):
@@ -109,11 +109,11 @@ class Store:
         """Adds a finished sample.
 
         Args:
-            levels: of the pyramid, coarse to fine; kept as float16, to look at.
-            text: goes into the PNG by keyword.
+            levels: levels of the pyramid, coarse to fine; stored as float16, for viewing only.
+            text: texts for the PNG, by keyword.
 
         Raises:
-            StoreError: the disk is full or cannot be written to; the store is as before.
+            StoreError: the disk is full or cannot be written to; the store stays unchanged.
         """
         png, table = encode_png(image, text or {}), encode_csv(trace)
         record = {
@@ -131,21 +131,21 @@ class Store:
         self._add(files, self.root / sample.folder)
 
     def _add(self, files: Mapping[str, bytes], folder: Path) -> None:
-        """A sample that is there already stays as it is: its key says that it is the same."""
+        """Adds a sample's files; an existing sample stays unchanged, since an equal key means an equal sample."""
         self.folder.write_folder(folder, files, last=SAMPLE)
         self.failures.forget(_key_of(folder))
 
     def finished_keys(self) -> frozenset[str]:
-        """Beginnings of the keys of all finished samples, `KEY_LENGTH` long."""
+        """The keys of all finished samples, cut to `KEY_LENGTH`."""
         return frozenset(_key_of(path.parent) for path in (self.root / SAMPLES).glob(f"*/[!.]*/{SAMPLE}"))
 
     def pack(self) -> dict[str, bytes]:
-        """Samples and failures as files by path relative to the store, to be sent to another."""
+        """Files of all samples and failures, by path relative to the store, to send to another store."""
         paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*") if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
 
     def receive(self, files: Mapping[str, bytes]) -> None:
-        """Adds what another store has packed; samples that stand here already stay as they are.
+        """Adds the files that another store has packed; samples that are already here stay unchanged.
 
         Raises:
             StoreError: the disk is full or cannot be written to.
@@ -159,11 +159,11 @@ class Store:
                 continue
             finished = self.finished_keys()
             for name, data in content.items():
-                if Path(name).stem not in finished:  # a failure that was mended here meanwhile is none
+                if Path(name).stem not in finished:  # skip a failure if this store has the sample by now
                     self.folder.write(folder / name, data)
 
     def records(self) -> tuple[list[Record], list[str]]:
-        """The finished samples in the order of their folders' names, and a sentence for each one that is damaged."""
+        """The finished samples, sorted by folder name, and a message for each damaged sample."""
         records, damaged = [], []
         for path in sorted((self.root / SAMPLES).glob("*/*/")):
             if path.name.startswith("."):
@@ -178,10 +178,10 @@ class Store:
         return records, damaged
 
     def record_of(self, sample: Sample) -> Record:
-        """A finished sample as it stands here.
+        """The record of a finished sample.
 
         Raises:
-            UserError: it does not, or is damaged.
+            UserError: the sample is missing or damaged.
         """
         try:
             return self._read(self.root / sample.folder)
@@ -192,7 +192,7 @@ class Store:
             ) from error
 
     def read_image(self, image: Path | str) -> UInt8[np.ndarray, "_ _ 3"]:
-        """The pixels of an image by its path relative to the store.
+        """The pixels of the image at a path relative to the store.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -204,14 +204,14 @@ class Store:
                 raise ValueError(f"it is not the image that {SAMPLE} tells of")
             with Image.open(io.BytesIO(data)) as opened:
                 return np.array(opened.convert("RGB"))
-        except (OSError, KeyError, SyntaxError, ValueError) as error:  # Pillow has many words for a damaged file
+        except (OSError, KeyError, SyntaxError, ValueError) as error:  # Pillow's errors for damaged files vary
             expected = "expected the image as it was stored"
             raise UserError(
                 f"{path}: {expected}, could not read it ({error}); delete its folder and run again."
             ) from error
 
     def read_levels(self, record: Record) -> list[Float[np.ndarray, "3 _ _"]]:
-        """The levels of a sample's pyramid, coarse to fine, float32; empty where they were not kept.
+        """The levels of a sample's pyramid, coarse to fine, float32; empty if they were not stored.
 
         Raises:
             UserError: the file is damaged.
@@ -220,7 +220,7 @@ class Store:
         if not path.is_file():
             return []
         try:
-            with np.load(io.BytesIO(path.read_bytes())) as arrays:  # it would leave a damaged file open
+            with np.load(io.BytesIO(path.read_bytes())) as arrays:  # np.load(path) leaves a damaged file open
                 return [arrays[name].astype(np.float32) for name in sorted(arrays.files, key=int)]
         except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise UserError(
@@ -244,11 +244,11 @@ class Store:
             ) from error
 
     def write_score(self, record: Record, evaluator: str, score: float | None, digest: str, **details: Any) -> None:
-        """Puts an evaluator's score beside the image.
+        """Writes an evaluator's score to the sample's folder.
 
         Args:
-            digest: of all that determines the score beside the image.
-            details: what else is worth keeping, ready for JSON: title, version, weights.
+            digest: hash of everything that determines the score, except the image.
+            details: further values to store, ready for JSON: title, version, weights.
         """
         path = self.root / record.folder / SCORES
         scores = _read_scores(path)
@@ -278,7 +278,7 @@ class Store:
 
 
 def _read_scores(path: Path) -> dict[str, Any]:
-    """Each evaluator's score; none where they are damaged, since they are soon had again and the image is not."""
+    """Each evaluator's score; empty if the file is damaged, since scoring again is cheap."""
     if not path.is_file():
         return {}
     try:
@@ -292,5 +292,5 @@ def _read_scores(path: Path) -> dict[str, Any]:
 
 
 def _key_of(folder: Path) -> str:
-    """The beginning of the key of the sample in a folder, `KEY_LENGTH` long."""
+    """The key of the sample in a folder, cut to `KEY_LENGTH`."""
     return folder.name.rpartition("-")[2]

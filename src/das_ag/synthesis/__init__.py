@@ -1,1 +1,1 @@
-"""The method: tensors in, tensors out. Read `reference` first."""
+"""The method itself: it takes tensors and returns tensors. Read `reference` first."""

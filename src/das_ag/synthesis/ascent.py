@@ -1,4 +1,4 @@
-"""The loop: each step looks at the canvas, measures, and moves every level of the pyramid."""
+"""The optimisation loop: each step views the canvas, measures the loss, and updates every level of the pyramid."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from das_ag.synthesis.randomness import SampleNumbers
 from das_ag.synthesis.views import ViewGeometry, ViewSettings, plain_view, random_views
 
 REVISION = 5
-"""Counts changes of the algorithm that change its images."""
+"""Increases with each change of the algorithm that changes its images."""
 
 
 @dataclass(frozen=True)
 class Iterate:
-    """What a step saw, before it moved the pyramid.
+    """The measurements of a step, taken before it updated the pyramid.
 
     Attributes:
         step: 0 … T - 1.
-        terms: of each sample, detached.
-        loss: of each sample, detached.
-        pyramid: the live pyramid, already moved; read its canvas for a preview.
-        finite: False from the step on in which a sample's loss was not a number; its siblings are not harmed.
+        terms: the terms of each sample, detached.
+        loss: the loss of each sample, detached.
+        pyramid: the live pyramid, already updated; read its canvas for a preview.
+        finite: False from the first step with a loss that is not finite; other samples of the batch are unaffected.
     """
 
     step: int
@@ -41,23 +41,23 @@ class Iterate:
 
 
 def geometry_of(pyramid: PyramidSettings, border_px: int, guide: Guide) -> ViewGeometry:
-    """How the guide sees the canvas."""
+    """The geometry with which the guide views the canvas."""
     window_px = pyramid.canvas_px - 2 * border_px
     return ViewGeometry(window_px, guide.image_size_px, pyramid.interpolation, pyramid.gamut)
 
 
 class Ascent:
-    """Optimises a pyramid in place: an iterator that takes a step each time and says what it saw.
+    """An iterator that optimises a pyramid in place: each item is one step and its measurements.
 
     Args:
-        numbers: its random numbers, of which the levels of the pyramid were the first.
-        views_per_pass: views that pass the encoder together, at least 1; fewer need less memory.
+        numbers: the source of random numbers that has already drawn the levels of the pyramid.
+        views_per_pass: views that pass through the encoder together, at least 1; fewer need less memory.
 
     Raises:
-        ValueError: the aesthetic term has a weight, and the guide does not rate.
+        ValueError: the aesthetic term has a weight, but the guide does not rate.
 
-    Source: DAS-AG v1; `reference.py` is the same for one sample. differs: several samples at a time. The sum of their
-    losses has the gradients of each, since no sample's levels enter another's loss, and Adam works elementwise.
+    Source: DAS-AG v1; `reference.py` does the same for one sample. differs: several samples at a time. A sample's loss
+    depends only on its own levels, so the sum of all losses gives each its own gradient; Adam works elementwise.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Ascent:
         else:
             noise, colour_shift = self._views.noise(step, steps), self._views.colour_shift(step, steps)
             views = random_views(canvas, numbers, noise, colour_shift, self._geometry)
-        # The gradient in the views first, by parts of them; then one backward pass from the views to the levels.
+        # First the gradient with respect to the views, part by part; then one backward pass from views to levels.
         of_views, gradient = self._objective.measure_views(
             self._guide, views, dropout, weights=weights, views_per_pass=self._views_per_pass
         )
@@ -114,7 +114,7 @@ class Ascent:
         return Iterate(step, terms, loss, self._pyramid, self._finite)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the steps to come depend on; live tensors, as torch's own state_dicts."""
+        """Everything that the remaining steps depend on; live tensors, as in torch's own state_dicts."""
         return {
             "step": self._step,
             "levels": [level.detach() for level in self._pyramid.levels],
@@ -125,7 +125,7 @@ class Ascent:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there, to the same bytes as without a break."""
+        """Continues from a saved state; the result has the same bytes as an uninterrupted run."""
         for level, kept in zip(self._pyramid.levels, state["levels"], strict=True):
             level.copy_(kept)
         self._optimiser.load_state_dict(state["optimiser"])
@@ -135,7 +135,7 @@ class Ascent:
 
 @torch.no_grad()
 def measure_result(pyramid: Pyramid, guide: Guide, objective: Objective, border_px: int) -> Terms:
-    """The terms of the finished images, seen plainly."""
+    """The terms of the finished images, measured on plain views."""
     view = plain_view(pyramid.canvas(), geometry_of(pyramid.settings, border_px, guide))
     terms, _ = objective.measure_views(guide, view, weights=objective.settings.weights(0, 1), views_per_pass=len(view))
     return terms
@@ -150,5 +150,5 @@ def image_rgb(pyramid: Pyramid, border_px: int) -> Float[Tensor, "batch 3 h w"]:
 
 
 def to_bytes(rgb: Float[Tensor, "batch 3 h w"]) -> torch.Tensor:
-    """RGB in 0…1 to uint8 (batch, h, w, 3) by truncating 255·v, as the published program does."""
+    """Converts RGB in 0…1 to uint8 (batch, h, w, 3); truncates 255·v, as the published program does."""
     return (rgb * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu()

@@ -1,4 +1,4 @@
-"""The optimiser's settings: Adam, whose learning rate falls along a cosine."""
+"""The optimiser's settings: Adam with a cosine learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 
 LAST_LEARNING_RATE = 0.01
-"""Share of the learning rate that is left at the last step. Source: DAS-AG v1."""
+"""Final learning rate as a share of the first. Source: DAS-AG v1."""
 
 
 @dataclass(frozen=True)
 class AscentSettings:
-    """The optimiser.
+    """Settings of the optimiser.
 
     Attributes:
-        steps: T, one Adam step each.
-        learning_rate: of the first step; cosine annealing takes it down to 1 %.
-        betas: Adam's.
+        steps: T, the number of Adam steps.
+        learning_rate: learning rate of the first step; cosine annealing reduces it to 1 %.
+        betas: Adam's β₁ and β₂.
     """
 
     steps: int

@@ -17,9 +17,9 @@ COMBINE = ("mean", "sum")
 INITIAL = ("scaled_noise", "zeros")
 
 GAMUTS = ("clip_normalised", "full", "decorrelated")
-"""What the canvas in [-1, 1] means: `clip_normalised`, a pixel as CLIP sees it, so that RGB stays within mean ± std
-(the published pictures); `full`, RGB = (canvas + 1) / 2 (the DAS paper); `decorrelated`, the same RGB, but the levels
-hold brightness and two contrasts of colour, which photographs vary independently, in place of red, green and blue."""
+"""Meaning of the canvas in [-1, 1]. `clip_normalised`: CLIP-normalised colours, so RGB stays within mean ± std (the
+published pictures). `full`: RGB = (canvas + 1) / 2 (the DAS paper). `decorrelated`: the same RGB, but the levels hold
+brightness and two colour contrasts, which are uncorrelated in photographs, instead of red, green and blue."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class PyramidSettings:
         max_level_px: the largest level; at most the canvas, and for `powers_of_two` the powers up to it.
         combine: `mean` or `sum` over the levels.
         initial: `scaled_noise`, standard normal over the level's size, or `zeros`.
-        interpolation: how levels are brought to the size of the largest, and what they make to that of the canvas.
-        gamut: see `GAMUTS`.
-        gamut_gain: of `decorrelated`: RGB = sigmoid(gain · C · x), C the basis over the length of its longest column.
-        initial_scale: of `scaled_noise`: what it is multiplied with.
+        interpolation: resizes the levels to the largest level, and the combined levels to the canvas.
+        gamut: one of `GAMUTS`.
+        gamut_gain: for `decorrelated`: RGB = sigmoid(gain · C · x); C is the basis over the norm of its longest column.
+        initial_scale: for `scaled_noise`: factor of the noise.
     """
 
     canvas_px: int
@@ -59,7 +59,7 @@ class PyramidSettings:
 def initial_levels(
     settings: PyramidSettings, generators: Sequence[Generator], device: torch.device | str = "cpu"
 ) -> list[Float[Tensor, "batch 3 s s"]]:
-    """Levels to start from, coarse to fine, one row for each generator, float32."""
+    """Initial levels, coarse to fine, one row for each generator, float32."""
     levels = []
     for size in settings.sizes_px:
         if settings.initial == "zeros":
@@ -77,7 +77,7 @@ class Pyramid:
     Args:
         levels: one tensor (batch, 3, s, s) for each size, coarse to fine, float32; copied.
 
-    Source: DAS (arXiv:2502.07753), every size, zeros, sum; DAS-AG v1, powers of two, noise, mean.
+    Source: DAS (arXiv:2502.07753): every size, zeros, sum. DAS-AG v1: powers of two, noise, mean.
     """
 
     def __init__(self, levels: Sequence[Float[Tensor, "batch 3 _ _"]], settings: PyramidSettings) -> None:
@@ -88,7 +88,7 @@ class Pyramid:
         self.levels = [level.detach().clone().requires_grad_(True) for level in levels]
 
     def canvas(self) -> Float[Tensor, "batch 3 size size"]:
-        """The levels combined at the size of the largest and brought to the canvas', then tanh: values in [-1, 1]."""
+        """Combines the levels at the largest size, resizes to the canvas, applies tanh: values in [-1, 1]."""
         s, largest = self.settings, self.levels[-1].shape[-1]
         total = sum_resized(self.levels, (largest, largest), s.interpolation)
         if s.combine == "mean":
@@ -110,7 +110,7 @@ def clip_statistics(like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor,
 
 
 def seen_colours(gamut: str, like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Float[Tensor, "3 1 1"]]:
-    """Scale and offset that take a canvas in [-1, 1] to CLIP-normalised pixels, which the model sees."""
+    """Scale and offset that convert a canvas in [-1, 1] to CLIP-normalised pixels, the model's input."""
     mean, std = clip_statistics(like)
     if gamut == "clip_normalised":
         return torch.ones_like(mean), torch.zeros_like(mean)
@@ -118,7 +118,7 @@ def seen_colours(gamut: str, like: Tensor) -> tuple[Float[Tensor, "3 1 1"], Floa
 
 
 def as_rgb(canvas: Float[Tensor, "batch 3 h w"], gamut: str) -> Float[Tensor, "batch 3 h w"]:
-    """Canvas in [-1, 1] to RGB in 0…1."""
+    """Converts a canvas in [-1, 1] to RGB in 0…1."""
     if gamut == "clip_normalised":
         mean, std = clip_statistics(canvas)
         return canvas * std + mean  # mean ± std lie within 0…1

@@ -1,4 +1,4 @@
-"""Where a run's random numbers come from."""
+"""The random numbers of a run."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from das_ag.synthesis.views import ViewGeometry, ViewNumbers, ViewSettings, draw
 
 
 class SampleNumbers:
-    """The random numbers of a batch, in the order in which a run asks for them.
+    """The random numbers of a batch, in the order in which a run requests them.
 
-    Each sample draws from a generator of its own, so that it draws the same in any batch.
+    Each sample has its own generator, so it gets the same numbers in any batch.
     """
 
     def __init__(self, generators: Sequence[Generator], device: torch.device | str = "cpu") -> None:
         self._generators, self._device = generators, device
 
     def levels(self, settings: PyramidSettings) -> list[Float[Tensor, "batch 3 _ _"]]:
-        """Levels to start from, coarse to fine."""
+        """Initial levels, coarse to fine."""
         return initial_levels(settings, self._generators, self._device)
 
     def step(
         self, settings: ViewSettings, geometry: ViewGeometry, dropout: Dropout
     ) -> tuple[ViewNumbers | None, list[Float[Tensor, "batch views _"]]]:
-        """The next step's views, None where they are not augmented, and what each dropout layer multiplies with."""
+        """The next step's numbers for the views, None without augmentation, and a mask for each dropout layer."""
         views = self._views(settings, geometry) if settings.augment else None
         return views, [self._mask(settings.views_in_step, *layer) for layer in dropout]
 
@@ -43,10 +43,10 @@ class SampleNumbers:
         return torch.stack(drawn).to(self._device) / (1 - rate)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the generators stand."""
+        """The states of the generators."""
         return {"generators": [generator.get_state() for generator in self._generators]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on drawing from there."""
+        """Continues from saved states."""
         for generator, kept in zip(self._generators, state["generators"], strict=True):
             generator.set_state(kept)

@@ -1,8 +1,8 @@
 """The whole method for one image, top to bottom, in plain torch: read this first.
 
-An image is found by gradient descent on pixels, so that frozen networks see in it what a text says. No generator takes
-part. `ascent.py` and its neighbours do the same for several images at a time, and add what later versions need; tests
-hold the two together. Source: DAS (arXiv:2502.07753) and DAS-AG v1, whose order of random numbers this is.
+Gradient descent changes the pixels until frozen networks recognise in them what a text says. There is no generative
+model. `ascent.py` and the other modules do the same for several images at a time, and add options of later versions;
+tests compare the two. Source: DAS (arXiv:2502.07753) and DAS-AG v1, with its order of random numbers.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Settings = tuple[PyramidSettings, ViewSettings, ObjectiveSettings, AscentSetting
 def synthesise(
     guide: Guide, positive: Float[Tensor, " d"], negative: Float[Tensor, " d"], settings: Settings, generator: Generator
 ) -> Iterator[tuple[float, Float[Tensor, "1 3 size size"]]]:
-    """Makes an image; yields each step's loss and the canvas that it saw, RGB in 0…1.
+    """Makes an image; yields each step's loss and the canvas before the step, RGB in 0…1.
 
     Args:
-        positive, negative: mean over the prompts of their L2-normalised features; zeros for no prompt.
-        generator: of all random numbers, on the device on which to work.
+        positive, negative: mean of the prompts' L2-normalised features; zeros for no prompt.
+        generator: draws all random numbers; the computation runs on its device.
     """
     pyramid, views, objective, ascent = settings
     noise = [torch.randn(1, 3, s, s, generator=generator, device=generator.device) for s in pyramid.sizes_px]
@@ -42,14 +42,14 @@ def synthesise(
         pixels = normalised(rgb_of(canvas, pyramid.gamut))
         seen = look(pixels, views, (step, ascent.steps), guide.image_size_px, generator)
 
-        features = guide.encode_images(seen)  # L2-normalised, so that products are cosines
+        features = guide.encode_images(seen)  # L2-normalised, so products are cosines
         similarity = (features @ positive).mean() - (features @ negative).mean()
         masks = [dropout_mask(len(seen), width, rate, generator) for width, rate in guide.dropout]
         aesthetic = guide.rate_features(features, *masks).mean() / 10 if guide.rate_features else torch.zeros(())
         rows = (seen[..., 1:, :] - seen[..., :-1, :]).abs().mean()
         columns = (seen[..., :, 1:] - seen[..., :, :-1]).abs().mean()
 
-        loss = (  # DAS-AG is rewarded for a high aesthetic score (sign 1), DAS-rAG punished (-1); DAS ignores it (0)
+        loss = (  # DAS-AG rewards a high aesthetic score (sign 1), DAS-rAG penalises it (-1), DAS ignores it (0)
             -objective.aesthetic_sign * objective.aesthetic(step, ascent.steps) * aesthetic
             - objective.clip * similarity
             + objective.others["total_variation"] * (rows + columns)
@@ -63,7 +63,7 @@ def synthesise(
 
 
 def canvas_of(levels: list[Tensor], pyramid: PyramidSettings) -> Float[Tensor, "1 3 size size"]:
-    """Levels of all sizes, upsampled to the largest and combined: values in [-1, 1]."""
+    """Upsamples all levels to the largest and combines them: values in [-1, 1]."""
     upsampled = torch.stack([resized(level, levels[-1].shape[-1]) for level in levels])
     total = upsampled.mean(dim=0) if pyramid.combine == "mean" else upsampled.sum(dim=0)
     if pyramid.gamut == "decorrelated":  # brightness and two contrasts become red, green and blue
@@ -74,14 +74,14 @@ def canvas_of(levels: list[Tensor], pyramid: PyramidSettings) -> Float[Tensor, "
 
 
 def resized(pictures: Float[Tensor, "n 3 _ _"], size_px: int) -> Float[Tensor, "n 3 size size"]:
-    """Bilinear interpolation; nothing where the size is the same."""
+    """Resizes by bilinear interpolation; no change if the size is the same."""
     return F.interpolate(pictures, (size_px, size_px), mode="bilinear", align_corners=False)
 
 
 def look(
     pixels: Float[Tensor, "1 3 size size"], views: ViewSettings, step: tuple[int, int], image_px: int, g: Generator
 ) -> Float[Tensor, "views 3 image image"]:
-    """Random views of the canvas, as large as the guide gets them; colours are CLIP-normalised."""
+    """Random views of the canvas at the guide's resolution; colours are CLIP-normalised."""
     b, m, size = views.count, views.max_shift_px, pixels.shape[-1]
     shifts = [torch.randint(-m, m + 1, (1,), generator=g, device=g.device).item() for _ in range(2 * b)]
     offset, gain = (torch.rand(b, 3, 1, 1, generator=g, device=g.device) * 2 - 1 for _ in range(2))
@@ -91,25 +91,25 @@ def look(
     moved = torch.cat([pixels.roll((int(dy), int(dx)), dims=(2, 3)) for dx, dy in places])
     c = views.colour_shift(*step)
     noisy = moved * torch.exp(c * gain) + c * offset + views.noise(*step) * noise
-    inner = noisy[..., m : size - m, m : size - m]  # the border holds what has rolled over from the other side
+    inner = noisy[..., m : size - m, m : size - m]  # the border holds pixels from the opposite side
     return resized(inner, image_px)
 
 
 def normalised(rgb: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
-    """RGB in 0…1 to CLIP's normalised colours, which the guide takes."""
+    """Converts RGB in 0…1 to CLIP-normalised colours, the guide's input."""
     mean, std = (rgb.new_tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
     return (rgb - mean) / std
 
 
 def rgb_of(canvas: Float[Tensor, "1 3 h w"], gamut: str) -> Float[Tensor, "1 3 h w"]:
-    """Canvas to RGB in 0…1. The published canvas holds CLIP-normalised colours and leaves out dark and bright ones."""
+    """Converts the canvas to RGB in 0…1. The published canvas, `clip_normalised`, excludes dark and bright colours."""
     if gamut == "clip_normalised":
         return canvas * canvas.new_tensor(CLIP_STD)[:, None, None] + canvas.new_tensor(CLIP_MEAN)[:, None, None]
     return (canvas + 1) / 2
 
 
 def dropout_mask(views: int, width: int, rate: float, generator: Generator) -> Float[Tensor, "views width"]:
-    """What a layer of the published head multiplies with: that program never switched dropout off."""
+    """The factors of a dropout layer: the published program never switches the head's dropout off."""
     kept = torch.empty(views, width, device=generator.device).bernoulli_(1 - rate, generator=generator)
     return kept / (1 - rate)
 

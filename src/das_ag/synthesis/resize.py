@@ -1,7 +1,7 @@
 """Resizing as matrix products.
 
-Interpolation is linear and separable: M·X·Mᵀ with a constant M gives what `F.interpolate` gives. Its gradient is a
-matrix product too, which CUDA computes deterministically; PyTorch's own upsampling has no such gradient there.
+Interpolation is linear and separable: M·X·Mᵀ with a constant M equals `F.interpolate`. The gradient is a matrix product
+too, which CUDA computes deterministically; the gradient of PyTorch's own upsampling is not deterministic on CUDA.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 def _options(interpolation: str) -> dict[str, bool]:
-    """What `F.interpolate` wants to be told besides, which it refuses for `nearest`."""
+    """Further arguments of `F.interpolate`; it accepts none for `nearest`."""
     return {} if interpolation == "nearest" else {"align_corners": False}
 
 
@@ -26,8 +26,8 @@ def _options(interpolation: str) -> dict[str, bool]:
 def _matrix(
     size_out: int, size_in: int, interpolation: str, dtype: torch.dtype, device: torch.device
 ) -> Float[Tensor, "out in"]:
-    """Column j is the resized unit impulse at place j, so every convention of `F.interpolate` carries over."""
-    impulses = torch.eye(size_in, dtype=torch.float64)[:, None, :, None]  # a batch of pictures of one column
+    """Column j is the resized unit impulse at position j, so all conventions of `F.interpolate` apply."""
+    impulses = torch.eye(size_in, dtype=torch.float64)[:, None, :, None]  # a batch of one-column pictures
     columns = F.interpolate(impulses, size=(size_out, 1), mode=interpolation, **_options(interpolation))
     return columns[:, 0, :, 0].T.contiguous().to(dtype=dtype, device=device)
 
@@ -49,7 +49,7 @@ def resize(
         return pictures
     if pictures.device.type != "cpu":
         return sum_resized([pictures], size, interpolation)
-    # On a CPU it is deterministic, and with the default guide the products would take 8 % of a step.
+    # F.interpolate is deterministic on a CPU; with the default guide, matrix products would take 8 % of a step.
     channels = pictures.reshape(1, -1, *pictures.shape[-2:])
     return F.interpolate(channels, size, mode=interpolation, **_options(interpolation)).view(
         *pictures.shape[:-2], *size
@@ -61,7 +61,8 @@ def sum_resized(
 ) -> Float[Tensor, "*batch height width"]:
     """Resizes pictures of any sizes to `size` (height, width) by matrix products, and adds them up.
 
-    Each is widened by itself. Then all lie below each other, and one product makes each column of the sum.
+    Each picture is first resized along its width. The results are stacked vertically, so that one product both resizes
+    along the height and sums.
     """
     others = [p for p in pictures if p.shape[-2:] != size]
     total = sum(p for p in pictures if p.shape[-2:] == size)

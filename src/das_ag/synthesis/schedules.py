@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Schedule:
-    """A number that goes from `start` towards `end` while the steps go from 0 to `steps` - 1.
+    """A number that changes from `start` towards `end` as the step goes from 0 to `steps` - 1.
 
     Attributes:
         kind: a key of `KINDS`.
-        start, end: its range; only `linear` and `cosine` come near `end` whatever the rate.
-        rate: r of the exponential kinds, in (0, 1); the other kinds do not use it.
+        start, end: the range; how close exponential kinds come to `end` depends on the rate.
+        rate: r of the exponential kinds, in (0, 1); the other kinds ignore it.
 
-    Source: DAS-AG v1. What decays exponentially is the distance to `end`: a weight that starts below it rises.
+    Source: DAS-AG v1. `exponential_decay` reduces the distance to `end`: a weight that starts below `end` rises.
     """
 
     kind: str
@@ -51,4 +51,4 @@ KINDS: dict[str, Callable[[Schedule, int, int], float]] = {
     "exponential_warmup": _exponential_warmup,
     "cosine": _cosine,
 }
-"""Name of each kind of schedule and its formula."""
+"""The formula of each kind of schedule, by name."""

@@ -1,7 +1,7 @@
-"""Further terms of the objective, besides CLIP's and the aesthetic score.
+"""Terms of the objective other than CLIP's and the aesthetic score.
 
-A new term is a function here with one of the two decorators, and a weight under `objective` in a file of `conf/models`.
-Its name is that of the function: in the configuration, in traces and in plots.
+To add a term, write a function here with one of the two decorators, and give it a weight under `objective` in a file of
+`conf/models`. The function's name is the term's name in the configuration, in traces and in plots.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from jaxtyping import Float
 from torch import Tensor, relu
 
 ViewTerm = Callable[[Tensor, Tensor], Tensor]
-"""Views as the guide sees them (N, 3, H, W), CLIP-normalised, and its features (N, D), to one number each (N,)."""
+"""Maps the guide's views (N, 3, H, W), CLIP-normalised, and their features (N, D) to one number each (N,)."""
 ImageTerm = Callable[[Tensor], Tensor]
-"""Whole images (N, 3, H, W), RGB in 0…1, to one number each (N,)."""
+"""Maps whole images (N, 3, H, W), RGB in 0…1, to one number each (N,)."""
 
 VIEW_TERMS: dict[str, ViewTerm] = {}
 IMAGE_TERMS: dict[str, ImageTerm] = {}
 
 
 def of_views(term: ViewTerm) -> ViewTerm:
-    """Registers a term that is measured on views; a sample's is the mean over its views."""
+    """Registers a term of views; a sample's value is the mean over its views."""
     VIEW_TERMS[term.__name__] = term
     return term
 
 
 def of_image(term: ImageTerm) -> ImageTerm:
-    """Registers a term that is measured on the whole image."""
+    """Registers a term of the whole image."""
     IMAGE_TERMS[term.__name__] = term
     return term
 
 
 @of_views
 def total_variation(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """Mean absolute difference of neighbours along rows plus that along columns."""
+    """Mean absolute difference of neighbours along rows, plus the same along columns."""
     along_rows = (views[..., :, 1:] - views[..., :, :-1]).abs().mean(dim=(1, 2, 3))
     along_columns = (views[..., 1:, :] - views[..., :-1, :]).abs().mean(dim=(1, 2, 3))
     return along_rows + along_columns
@@ -47,10 +47,10 @@ def l1(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n d"]) -> Floa
 
 
 HIGHLIGHT = 0.9
-"""From here on a colour counts as one: classifiers like white backgrounds more than people do."""
+"""Threshold of a highlight in a colour channel. Classifiers prefer white backgrounds more than people do."""
 
 
 @of_image
 def highlights(rgb: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, " batch"]:
-    """Mean of what exceeds `HIGHLIGHT`."""
+    """Mean excess over `HIGHLIGHT`."""
     return relu(rgb - HIGHLIGHT).mean(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Random views of the canvas: one function draws the random numbers, another applies them."""
+"""Random views of the canvas: `draw_view_numbers` draws the random numbers, `random_views` applies them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from das_ag.synthesis.schedules import Schedule
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """How the canvas is looked at.
+    """Settings of the views.
 
     Attributes:
         count: views of each sample in each step, B.
-        max_shift_px: m; also the border that no view and no final image includes.
+        max_shift_px: m; also the width of the border, which the final image does not include.
         noise: standard deviation of the Gaussian noise by step, in CLIP-normalised units.
         colour_shift: half width c of the uniform colour change by step: x·exp(u) + v with u, v in [-c, c].
-        augment: False for one view that is cut but neither shifted, changed in colour nor made noisy.
-        crops: share of the views that are random square crops of the canvas instead of windows as large as the image:
-            details get as many pixels of the model's input as the whole has. Rounded to whole views; 0 in the
-            published settings.
+        augment: False for a single view of the canvas without its border, with no shift, colour change or noise.
+        crops: share of the views that are random square crops of the canvas instead of windows of the image's size. A
+            crop shows a detail at the model's full resolution. Rounded to whole views; 0 in the published settings.
         crop_size: smallest and largest side of a crop, as a share of the canvas' side.
     """
 
@@ -41,12 +40,12 @@ class ViewSettings:
 
     @property
     def crops_in_step(self) -> int:
-        """Views of each sample that are crops; they are the last."""
+        """Number of crops among the views of each sample; the crops come last."""
         return round(self.count * self.crops)
 
     @property
     def views_in_step(self) -> int:
-        """Views of each sample that the model sees in a step."""
+        """Number of views of each sample in a step."""
         return self.count if self.augment else 1
 
 
@@ -55,10 +54,10 @@ class ViewNumbers:
     """The random numbers of one step, for a batch of samples with B views each.
 
     Attributes:
-        square_px: (side, top, left) of what each view shows of the canvas, on the CPU.
+        square_px: (side, top, left) of each view's square of the canvas, on the CPU.
         gain: u / c of the colour change, in [-1, 1].
         offset: v / c of the colour change, in [-1, 1].
-        noise: of standard deviation 1 on the canvas, as it reaches the model's size.
+        noise: noise at the model's size; on the canvas it has standard deviation 1.
     """
 
     square_px: Int[Tensor, "batch views 3"]
@@ -69,13 +68,13 @@ class ViewNumbers:
 
 @dataclass(frozen=True)
 class ViewGeometry:
-    """What becomes of a canvas on its way to the model.
+    """The geometry and colours that map the canvas to the model's input.
 
     Attributes:
-        window_px: side of what is cut out of the canvas: all but its border.
+        window_px: side of the window: the canvas without its border.
         image_size_px: side of the model's input.
-        interpolation: that brings the one to the other.
-        gamut: of the canvas; the model sees CLIP-normalised colours.
+        interpolation: resizes the window to the model's input.
+        gamut: the canvas' gamut; the model's input is CLIP-normalised.
     """
 
     window_px: int
@@ -87,10 +86,10 @@ class ViewGeometry:
 def draw_view_numbers(
     settings: ViewSettings, geometry: ViewGeometry, generators: Sequence[Generator], device: torch.device | str = "cpu"
 ) -> ViewNumbers:
-    """Draws a step's numbers; each sample from its own generator, so that it draws the same in any batch.
+    """Draws a step's numbers; each sample uses its own generator, so it gets the same numbers in any batch.
 
-    Source: DAS-AG v1. differs: the noise is drawn at the model's size, with the variance that resized noise has there
-    (`noise_scale`), since it acts on nothing before.
+    Source: DAS-AG v1. differs: the noise is sampled directly at the model's resolution, with the variance of resized
+    noise (`noise_scale`), since only the resized noise has an effect.
     """
     b, m, image_px = settings.count, settings.max_shift_px, geometry.image_size_px
     squares, colours = [], []
@@ -107,28 +106,28 @@ def draw_view_numbers(
 
 
 def windows_at(shift_px: Int[Tensor, "*views 2"], window_px: int, max_shift_px: int) -> Int[Tensor, "*views 3"]:
-    """Squares that show what is in the middle of the canvas once it has been moved down and right by (dy, dx)."""
+    """Squares that show what the middle of the canvas shows after a shift down and right by (dy, dx)."""
     return torch.cat([torch.full_like(shift_px[..., :1], window_px), max_shift_px - shift_px], dim=-1)
 
 
 @lru_cache
 def noise_scale(geometry: ViewGeometry) -> float:
-    """Standard deviation that resizing leaves of noise of standard deviation 1, its mean over pixels.
+    """Standard deviation of noise after resizing, mean over pixels; before resizing it is 1.
 
-    Where the sizes are equal or 2 : 1, as published, resized noise is white, and this all there is to it. Elsewhere
-    resizing would also make neighbours alike.
+    If the sizes are equal or 2 : 1, as published, resized noise is white, so this number describes it completely. At
+    other ratios, resizing would also correlate neighbouring pixels; this noise stays white.
     """
     like = torch.empty(0, dtype=torch.float64)
     matrix = resize_matrix(geometry.image_size_px, geometry.window_px, geometry.interpolation, like)
-    return float(matrix.square().sum(dim=1).mean())  # along both axes, each a factor of its root
+    return float(matrix.square().sum(dim=1).mean())  # two axes, each with the square root of this factor
 
 
 _CROP_GRID_PX = 4
-"""Sides of crops are multiples of this, so that few resizing matrices serve them all."""
+"""Sides of crops are multiples of this, so that few resizing matrices are needed."""
 
 
 def _draw_crops(settings: ViewSettings, canvas_px: int, generator: Generator) -> Int[Tensor, "crops 3"]:
-    """Squares of one sample's crops: sides uniform, then places uniform among those that fit."""
+    """Squares of one sample's crops: uniform sides, then uniform positions among those that fit."""
     smallest, largest = settings.crop_size
     size, *place = torch.rand(3, settings.crops_in_step, generator=generator, device=generator.device)
     side = (canvas_px * (smallest + (largest - smallest) * size) / _CROP_GRID_PX).round().long() * _CROP_GRID_PX
@@ -144,7 +143,7 @@ def random_views(
     colour_shift: float,
     geometry: ViewGeometry,
 ) -> Float[Tensor, "batch views 3 image image"]:
-    """Applies the numbers: cut, resize, colour change, noise.
+    """Applies the random numbers: crops, resizes, changes colours, adds noise.
 
     Args:
         canvas: values in [-1, 1].
@@ -153,9 +152,9 @@ def random_views(
     Returns:
         CLIP-normalised pixels.
 
-    Source: DAS-AG v1, which shifts, changes colours, adds noise, cuts and resizes. differs: an offset window shows what
-    rolling and then cutting does; and resizing comes first, which changes nothing, since it is linear and leaves a
-    constant as it is.
+    Source: DAS-AG v1, which shifts, changes colours, adds noise, crops and resizes. differs: a shifted window replaces
+    rolling and cropping; resizing comes first. Both give the same result, since resizing is linear and preserves
+    constants.
     """
     scale, offset = seen_colours(geometry.gamut, canvas)
     gain = (numbers.gain * colour_shift).exp()
@@ -167,7 +166,7 @@ def random_views(
 def cut(
     canvas: Float[Tensor, "batch 3 size size"], square_px: Int[Tensor, "batch views 3"], geometry: ViewGeometry
 ) -> Float[Tensor, "batch views 3 image image"]:
-    """Squares of the canvas, each brought to the model's size."""
+    """Cuts squares out of the canvas and resizes each to the model's size."""
     size = (geometry.image_size_px, geometry.image_size_px)
     views = [
         resize(pixels[:, top : top + side, left : left + side], size, geometry.interpolation)
@@ -180,7 +179,7 @@ def cut(
 def plain_view(
     canvas: Float[Tensor, "batch 3 size size"], geometry: ViewGeometry
 ) -> Float[Tensor, "batch 1 3 image image"]:
-    """The canvas without its border, brought to the model's size and colours."""
+    """The canvas without its border, at the model's size and in its colours."""
     border_px = (canvas.shape[-1] - geometry.window_px) // 2
     middle = torch.tensor([[[geometry.window_px, border_px, border_px]]]).expand(len(canvas), -1, -1)
     scale, offset = seen_colours(geometry.gamut, canvas)

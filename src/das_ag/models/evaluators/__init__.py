@@ -1,1 +1,1 @@
-"""The networks that can evaluate, one file each: options, and how they are loaded."""
+"""The choices of `evaluator=`: one file with options and loading code for each."""

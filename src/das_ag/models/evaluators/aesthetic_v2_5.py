@@ -24,10 +24,10 @@ class AestheticV25Choice(EvaluatorChoice):
     """Aesthetic Predictor v2.5.
 
     Attributes:
-        siglip: name on the hub; not used where there is a path.
-        siglip_path: to the folder of a checkpoint.
-        head_path: to the predictor's head.
-        attention, precision: of the networks.
+        siglip: name on the hub; ignored if there is a path.
+        siglip_path: path to the folder of a checkpoint.
+        head_path: path to the predictor's head.
+        attention, precision: kernel and precision of the networks.
     """
 
     siglip: str
@@ -39,14 +39,14 @@ class AestheticV25Choice(EvaluatorChoice):
     title: ClassVar = "Aesthetic Predictor v2.5"
 
     def files(self) -> tuple[HubFolder, WeightFile]:
-        """Where SigLIP and the head lie."""
+        """The locations of SigLIP and of the head."""
         from das_ag.models.sources import siglip_folder, v2_5_file
 
         return siglip_folder(self.siglip, self.siglip_path), v2_5_file(self.head_path)
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of that precision."""
+        """The torch dtype of the precision."""
         from das_ag.models.precision import dtype_of
 
         return dtype_of(self.precision, "evaluator.aesthetic_v2_5.precision")

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from das_ag.models.contracts import AestheticModel
 
 JUDGE_REVISION = 1
-"""Counts changes of how the judge prepares and recognises an image."""
+"""Increases with each change of the judge's preparation or recognition of images."""
 
 
 @dataclass(frozen=True)
 class ImagenetJudgeChoice(EvaluatorChoice):
-    """A classifier of photographs that judges.
+    """An ImageNet classifier as evaluator.
 
     Attributes:
-        name, checkpoint, head: as of `ImagenetChoice`.
+        name, checkpoint, head: as in `ImagenetChoice`.
     """
 
     name: str
@@ -40,12 +40,12 @@ class ImagenetJudgeChoice(EvaluatorChoice):
 
     @property
     def title(self) -> str:
-        """What it judges."""
+        """The judge's name in tables, with what it judges."""
         return "ImageNet judge (photographic quality)" if self._rates else f"ImageNet judge ({self.name})"
 
     @property
     def remark(self) -> str:
-        """What it rates, when it recognises, and how far it can be trusted."""
+        """A note on what the judge rates, when it recognises an image, and how similar it is to the default guide."""
         rates = "It rates photographic quality, not beauty, and cannot be compared with the published table. "
         recognises = (
             "It recognises an image if the thing is its first guess, or if several things are all among its first five."
@@ -57,24 +57,24 @@ class ImagenetJudgeChoice(EvaluatorChoice):
         return f"{rates if self._rates else ''}{recognises}{sibling if 'efficientnet_lite' in self.name else ''}"
 
     def digest(self) -> str:
-        """Of network, head, names of the classes, and of how an image is prepared."""
+        """SHA-256 of network, head, class names and revision of the judge."""
         from das_ag.models import words
 
         parts = [*self.weights().values(), words.digest(), str(JUDGE_REVISION)]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
     def weights(self) -> dict[str, str]:
-        """SHA-256 of the network and of its head."""
+        """SHA-256 of the network and, if it has one, of its head."""
         from das_ag.models.imagenet import digests
 
         return digests(self.name, self.checkpoint, self.head, "evaluator.imagenet")
 
     def version(self) -> str:
-        """Of what computes the score."""
+        """Versions of das-ag and timm, with the network's name."""
         return f"{metadata.version('das-ag')}, {self.name}, timm {metadata.version('timm')}"
 
     def load(self, device: torch.device) -> AestheticModel:
-        """The judge."""
+        """Loads the judge."""
         from das_ag.models.imagenet import ImagenetJudge, head_file
 
         head = head_file(self.name, self.checkpoint, self.head)

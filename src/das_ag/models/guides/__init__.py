@@ -1,1 +1,1 @@
-"""The networks that can guide, one file each: options, and how they are loaded."""
+"""The choices of `models=`: one file with options and loading code for each."""

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from das_ag.models.contracts import FeatureRater, ImageTextModel
 
 LEAST_PX = 32
-"""Of a network's input: the packaged ones halve it five times."""
+"""Smallest side of a network's input: the packaged networks halve it five times."""
 
 
 @dataclass(frozen=True)
 class ImagenetChoice(GuideChoice):
-    """A classifier of photographs that guides.
+    """An ImageNet classifier as guide.
 
     Attributes:
-        name: as timm calls the network.
-        checkpoint: file of its weights; None for those of its package or of the hub.
-        image_size_px: side of the pictures that it looks at; None for the network's own.
-        head: file of a quality head; None for the one in the package.
+        name: name of the network in timm.
+        checkpoint: file of its weights; None for the weights of its package or of the hub.
+        image_size_px: side of the input pictures; None for the network's own.
+        head: file of a quality head; None for the one in the package, if there is one.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ImagenetChoice(GuideChoice):
         return head_file(self.name, self.checkpoint, self.head) is not None
 
     def identity(self) -> dict[str, Any]:
-        """The options, with the size as a number."""
+        """The options that determine an image, with the size as a number."""
         return super().identity() | {"image_size_px": self._size_px()}
 
     def _size_px(self) -> int:
@@ -55,7 +55,7 @@ class ImagenetChoice(GuideChoice):
         return self.image_size_px or own_size_px(self.name)
 
     def check(self, device: torch.device, dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Raises UserError where the size is too small."""
+        """Raises UserError if the size is too small."""
         if self.image_size_px is not None and self.image_size_px < LEAST_PX:
             raise UserError(
                 f"models.image_size_px: expected at least {LEAST_PX}, got {self.image_size_px}; null takes the "
@@ -63,7 +63,7 @@ class ImagenetChoice(GuideChoice):
             )
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the network and of its head."""
+        """SHA-256 of the network and, if it has one, of its head."""
         from das_ag.models.imagenet import digests
 
         return digests(self.name, self.checkpoint, self.head, "models")
@@ -81,13 +81,13 @@ class ImagenetChoice(GuideChoice):
         return read_text(text).unknown
 
     def nearest_words(self, word: str) -> tuple[str, ...]:
-        """Names that are spelled like it."""
+        """Known names with a similar spelling."""
         from das_ag.models.words import nearest
 
         return nearest(word)
 
     def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
-        """One object is both."""
+        """Loads the network; one object is both encoder and rater."""
         from das_ag.models.imagenet import ImagenetGuide, head_file
 
         head, size_px = head_file(self.name, self.checkpoint, self.head), self._size_px()

@@ -25,9 +25,9 @@ class OpenAIClipChoice(GuideChoice):
     """OpenAI's CLIP and the LAION head on its features.
 
     Attributes:
-        name: of the CLIP, as `clip.available_models()` lists it; not used where there is a path.
-        path: to a checkpoint.
-        head_path: to the LAION head.
+        name: name of the CLIP in `clip.available_models()`; ignored if there is a path.
+        path: path to a checkpoint.
+        head_path: path to the LAION head.
         attention: kernel of the image tower.
         guide_dropout: whether the head's dropout stays on while it guides, as in the published program.
     """
@@ -47,7 +47,7 @@ class OpenAIClipChoice(GuideChoice):
         check_kernel(self.attention, "models.attention", device, dtype)
 
     def files(self) -> dict[str, WeightFile]:
-        """The files of weights by role.
+        """The files of weights, by role.
 
         Raises:
             UserError: there is no CLIP of that name.
@@ -69,7 +69,7 @@ class OpenAIClipChoice(GuideChoice):
 
         try:
             return clip.lost_words(text, clip.VIT_L_14["context_length"])
-        except UserError:  # without CLIP's package nothing can be made either, which is told elsewhere
+        except UserError:  # CLIP's package is missing; `load` reports it
             return ()
 
     @override
