@@ -224,7 +224,7 @@ def _complain(complaints: Sequence[str]) -> int:
     for complaint in complaints[:MAX_LINES]:
         log.error("%s", complaint)
     if len(complaints) > MAX_LINES:
-        log.error("… and %d more, of which failures/ tells", len(complaints) - MAX_LINES)
+        log.error("… and %d more, see failures/", len(complaints) - MAX_LINES)
     return 1 if complaints else 0
 
 

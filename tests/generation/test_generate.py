@@ -677,7 +677,7 @@ def test_published_randomness_takes_one_sample_at_a_time_and_says_so(plan_of, ti
     plan = plan_of(*tiny, *THREE, "randomness=published")
     with caplog.at_level(logging.INFO):
         generate(plan, Store(tmp_path))
-    assert "one sample at a time, whatever runtime.samples_per_batch asks" in caplog.text
+    assert "makes one sample at a time and ignores runtime.samples_per_batch" in caplog.text
     assert {record.provenance["samples_per_batch"] for record in Store(tmp_path).records()[0]} == {1}
 
 

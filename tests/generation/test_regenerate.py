@@ -185,7 +185,7 @@ def test_what_is_asked_beside_the_recipe_must_not_change_the_sample(made):
     recipe = read_recipe(made["heart"])
     with pytest.raises(UserError, match=r" for settings\.ascent\.steps 4 instead of 3; use the version "):
         regenerate(recipe, [*CPU, "steps=4"])
-    with pytest.raises(UserError, match=r"got 'runtime\.devise'; did you mean runtime\.device\?"):
+    with pytest.raises(UserError, match=r"unknown setting 'runtime\.devise'\. Did you mean 'runtime\.device'\?"):
         regenerate(recipe, ["runtime.devise=cpu"])
 
 

@@ -102,7 +102,7 @@ def _comparison(store: Store, found: list[Entry]) -> None:
     with st.container(border=True):
         st.subheader("Comparison", anchor=False)
         if len(picked) != 2:
-            more = "Choose one more image to compare." if len(picked) == 1 else "Choose two images alone to compare."
+            more = "Choose one more image to compare." if len(picked) == 1 else "Choose exactly two images to compare."
             st.caption(more)
             return
         for side, column, entry in zip("AB", st.columns(2), picked, strict=True):

@@ -95,7 +95,7 @@ def generate(
         return Outcome(0, len(plan.samples), {})
     set_up(plan.runtime)
     if plan.samples_per_batch != plan.runtime.samples_per_batch:
-        log.info("randomness=published: one sample at a time, whatever runtime.samples_per_batch asks")
+        log.info("randomness=published makes one sample at a time and ignores runtime.samples_per_batch")
     worker = _Worker(plan, store, batches, watch, pause)
     worker.work_off(keep_text_tower=keep_text_tower)
     return Outcome(worker.made, len(plan.samples) - worker.made - len(worker.failed), worker.failed)

@@ -69,15 +69,15 @@ def describe(error: HydraException) -> str:
     if found := re.match(r"Could not override '(.*)'", text):
         # An override may set several keys, as in prompts.positive={mine: …}; the cause names the unknown key.
         got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
-        return f"expected a setting that there is, got {got!r}; {_advice(got)}see python run.py --help."
+        return f"unknown setting {got!r}. {_advice(got)}See python run.py --help."
     return f"{text.rstrip('.')}; see python run.py --help."
 
 
 def _advice(unknown: str) -> str:
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
-        return "own texts need prompts=own, and a file of them prompts=file; "
+        return "Own texts need prompts=own, and a file of them prompts=file. "
     near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
-    return f"did you mean {near[0]}? " if near else ""
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def _names() -> list[str]:

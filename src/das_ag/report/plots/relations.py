@@ -42,7 +42,7 @@ def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     table = scores.assign(x=scores["guide_aesthetic_score"]).dropna(subset=["x", "aesthetic_score"])
     figure, axes = _drawing(table, with_correlation=True)
     has_line = not table.empty and _identity(axes)
-    axes.set_xlabel("score by the guide, 1–10 (→ better in its eyes)")
+    axes.set_xlabel("score by the guide, 1–10 (→ better)")
     head(axes, f"Score by {evaluator_title} and by the guide", legend=True)
     caption(
         figure,
