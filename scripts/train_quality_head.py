@@ -1,6 +1,6 @@
 """Trains the quality heads of the package, and prints how well they rate photos that they have not seen.
 
-python scripts/train_quality_head.py --photos FOLDER     # both, into the package; about five minutes
+python scripts/train_quality_head.py --photos FOLDER     # both, into the package; about eight minutes
 python scripts/train_quality_head.py --photos FOLDER --network resnet50.a1_in1k --to resnet50.safetensors
 python scripts/train_quality_head.py --picture versions.png     # no training: the shipped heads rate one scene
 
