@@ -22,7 +22,7 @@ from run_server import Run, RunServer
 pytestmark = pytest.mark.slow
 
 METHODS = ("das", "das_ag", "das_rag")
-STEPS = 72
+STEPS = 150
 KILLS = 20
 EARLY = 4
 """One kill of so many strikes while a process starts."""

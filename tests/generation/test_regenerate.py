@@ -37,13 +37,13 @@ WAYS = {
     "an incomplete last batch": (("runtime.samples_per_batch=2",), [(2, 0), (2, 1), (1, 0)]),
     "published randomness": (("randomness=published", "runtime.samples_per_batch=3"), [(1, 0), (1, 0), (1, 0)]),
     "fast": (("runtime=fast", "runtime.samples_per_batch=2"), [(2, 0), (2, 1), (1, 0)]),
-    "bfloat16": (("runtime.precision=bfloat16",), [(3, 0), (3, 1), (3, 2)]),
-    "a negative prompt": (("prompts.negative=[a black square]", "method=das_rag"), [(3, 0), (3, 1), (3, 2)]),
-    "a view at a time": (("runtime.views_per_pass=1",), [(3, 0), (3, 1), (3, 2)]),
-    "two threads": (("runtime.threads=2", "steps=1"), [(3, 0), (3, 1), (3, 2)]),
+    "bfloat16": (("runtime.precision=bfloat16", "runtime.samples_per_batch=3"), [(3, 0), (3, 1), (3, 2)]),
+    "a negative prompt": (("prompts.negative=[a black square]", "method=das_rag"), [(1, 0), (1, 0), (1, 0)]),
+    "a view at a time": (("runtime.views_per_pass=1", "runtime.samples_per_batch=3"), [(3, 0), (3, 1), (3, 2)]),
+    "two threads": (("runtime.threads=2", "steps=1"), [(1, 0), (1, 0), (1, 0)]),
     "other settings": (
         ("pyramid=all_resolutions", "gamut=clip_normalised", "betas=[0.1,0.9]", "views.augment=false"),
-        [(3, 0), (3, 1), (3, 2)],
+        [(1, 0), (1, 0), (1, 0)],
     ),
 }
 """Overrides, and the size of the batch and the row that heart, star and ring have in it."""
@@ -156,7 +156,7 @@ def test_settings_of_another_version_are_named(plan):
     later = dataclasses.replace(sample, settings=sample.settings | {"momentum": 0.5})
     with pytest.raises(UserError, match=r" for settings\.momentum None instead of 0\.5; use the version "):
         regenerate(Recipe(later, Placement(1, 0, 64, 1)), CPU)
-    with pytest.raises(UserError, match=r"'momentum'.*; see python run\.py --help\.$"):
+    with pytest.raises(UserError, match=r"'momentum'\. See python run\.py --help\.$"):
         regenerate(Recipe(changed(sample, "ascent", momentum=0.5), Placement(1, 0, 64, 1)), CPU)
 
 
