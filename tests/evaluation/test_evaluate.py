@@ -18,8 +18,8 @@ from tiny_models import TinyJudge, TinyJudgeChoice
 
 from das_ag.errors import UserError
 from das_ag.evaluation.evaluate import evaluate, score_pictures
+from das_ag.models.contracts import Recognition
 from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
-from das_ag.models.imagenet import Recognition
 from das_ag.report import method_summary, score_table
 from das_ag.settings.choices import choose_evaluators
 from das_ag.store.store import Store

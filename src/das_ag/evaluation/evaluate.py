@@ -18,6 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from das_ag.errors import UserError, first_line
+from das_ag.models.contracts import Recogniser
 from das_ag.models.registry import EvaluatorChoice
 from das_ag.store.claims import Claims
 from das_ag.store.samples import KEY_LENGTH, Record
@@ -89,9 +90,9 @@ def evaluate(
     return list(dict.fromkeys(unreadable))
 
 
-def _recognise(evaluator: Any, image: UInt8[np.ndarray, "h w 3"], texts: Sequence[str]) -> dict[str, object]:
+def _recognise(evaluator: object, image: UInt8[np.ndarray, "h w 3"], texts: Sequence[str]) -> dict[str, object]:
     """`recognised` and `rank`; empty if the evaluator cannot recognise images or does not know the texts' things."""
-    recognition = evaluator.recognise(image, texts) if hasattr(evaluator, "recognise") else None
+    recognition = evaluator.recognise(image, texts) if isinstance(evaluator, Recogniser) else None
     return dataclasses.asdict(recognition) if recognition else {}
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -49,3 +50,24 @@ class AestheticModel(Protocol):
 
     def rate_images(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, " n"]:
         """Maps RGB images to a score for each, on a scale around 1 to 10, independent of the batch's composition."""
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """A classifier's result for a picture of known things.
+
+    Attributes:
+        rank: rank of the thing among the guesses, from 1; for several things, the largest of their ranks.
+        recognised: whether the thing is the first guess; for several things, whether all are among the first five.
+    """
+
+    rank: int
+    recognised: bool
+
+
+@runtime_checkable
+class Recogniser(Protocol):
+    """An evaluator that also says whether an image shows what its texts name."""
+
+    def recognise(self, image: UInt8[np.ndarray, "_ _ 3"], texts: Sequence[str]) -> Recognition | None:
+        """Recognises the things of the texts; None if they name nothing that it knows."""

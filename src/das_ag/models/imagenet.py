@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
 from das_ag.models import words
 from das_ag.models.classifier import Classifier, check_name, weights_file
+from das_ag.models.contracts import Recognition
 from das_ag.models.quality import QualityHead, packaged_head
 from das_ag.models.weights import sha256_of
 
@@ -77,19 +77,6 @@ class ImagenetGuide:
 
     def release_texts(self) -> None:
         """Does nothing, since there is no text tower."""
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """A classifier's result for a picture of known things.
-
-    Attributes:
-        rank: rank of the thing among the guesses, from 1; for several things, the largest of their ranks.
-        recognised: whether the thing is the first guess; for several things, whether all are among the first five.
-    """
-
-    rank: int
-    recognised: bool
 
 
 class ImagenetJudge:
