@@ -52,9 +52,9 @@ def test_a_guide_an_evaluator_and_a_method_from_outside(tmp_path, start_program)
     half, whole = (
         by_method[name].sample.settings["objective"]["aesthetic"]["end"] for name in ("das_ag_half", "das_ag")
     )
-    assert (half, whole) == (2.5, 1.0)
+    assert (half, whole) == (4.0, 1.0)
     scores = [by_method[name].result["guide_aesthetic_score"] for name in ("das", "das_ag", "das_ag_half")]
-    assert scores == sorted(scores)  # the weight of 2.5 is the largest
+    assert scores == sorted(scores)  # the weight of 4 is the largest
     table = (tmp_path / "outputs" / "mine" / "table.md").read_text(encoding="utf-8")
     assert "Brightness" in table
     assert "das_ag_half" in table
