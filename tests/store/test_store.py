@@ -603,7 +603,7 @@ def test_scores_failures_and_preparation_tell_too(store, sample_of, put, monkeyp
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs a limit of the file's size")
 def test_a_real_write_that_stops_in_the_middle(store, sample_of, put):
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="needs a limit of the file's size")
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)  # a PNG of 12 kB
     before = contents(store.root)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from das_ag.generation.batch import mean_features
 from das_ag.models.aesthetic import DROPOUT, LaionHead
 from das_ag.models.guides.openai_clip import OpenAIClipChoice
 from das_ag.models.sources import clip_package
@@ -42,8 +43,9 @@ def published_way(
         return F.normalize(model.encode_image(views), dim=-1)
 
     with torch.no_grad():
-        texts = [clip.tokenize(list(t), truncate=True).to(device) for t in (sample.positive, sample.negative)]
-        positive, negative = (F.normalize(model.encode_text(t), dim=-1).mean(dim=0) for t in texts)
+        tokens = [clip.tokenize(list(t), truncate=True).to(device) for t in (sample.positive, sample.negative)]
+        features = [list(F.normalize(model.encode_text(t), dim=-1)) for t in tokens]
+        positive, negative = mean_features(features, features[0][0])
     generator = torch.Generator(device).manual_seed(sample.seed)
     if cpu_state is not None:
         generator.set_state(cpu_state)

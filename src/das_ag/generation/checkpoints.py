@@ -32,9 +32,9 @@ class Checkpoint:
 
     def __init__(self, store: Store, samples: Sequence[Sample], plan: Plan) -> None:
         runtime = plan.runtime
-        company = [LAYOUT, *(sample.key for sample in samples), runtime.views_per_pass, runtime.cpu_threads]
-        company += [choose_device(runtime.device).type, str(torch.__version__)]
-        name = hashlib.sha256(repr(company).encode()).hexdigest()[:16]
+        determining = [LAYOUT, *(sample.key for sample in samples), runtime.views_per_pass, runtime.cpu_threads]
+        determining += [choose_device(runtime.device).type, str(torch.__version__)]
+        name = hashlib.sha256(repr(determining).encode()).hexdigest()[:16]
         self._store, self.path = store, store.root / "checkpoints" / f"{name}.pt"
 
     def read(self) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -29,7 +29,6 @@ class LoadedGuide:
         self.lost_words: dict[str, tuple[str, ...]] = {}
         rate_features = rater.rate_features if choice.rates else None
         self.functions: Guide = Guide(image_text.image_size_px, image_text.encode_images, rate_features, rater.dropout)
-        self._draw_initial_weights: Callable[[], None] = lambda: choice.draw_initial_weights(image_text)
         self._published_states: dict[int, Tensor] = {}
 
     def knows(self, texts: Sequence[str]) -> bool:
@@ -55,7 +54,7 @@ class LoadedGuide:
         if seed not in self._published_states:
             generator = torch.Generator().manual_seed(seed)
             with as_default(generator):
-                self._draw_initial_weights()
+                self._choice.draw_initial_weights(self._image_text)
             self._published_states[seed] = generator.get_state()
         return self._published_states[seed]
 

@@ -212,13 +212,13 @@ def _make_plan(values: dict[str, Any]) -> Plan:
 
 def _objective(values: object, sign: object) -> ObjectiveSettings:
     """The settings of the group `objective`: two required ones, and the weight of each further term."""
-    group = check_names(values, ("aesthetic", "clip"), "objective", optional=(*VIEW_TERMS, *IMAGE_TERMS))
-    others = [name for name in group if name not in ("aesthetic", "clip")]
+    terms = (*VIEW_TERMS, *IMAGE_TERMS)
+    group = check_names(values, ("aesthetic", "clip"), "objective", optional=terms)
     settings = ObjectiveSettings(
         aesthetic=build(Schedule, group["aesthetic"], "objective.aesthetic"),
         aesthetic_sign=convert(int, sign, "method.aesthetic_sign"),
         clip=convert(float, group["clip"], "objective.clip"),
-        others={name: convert(float, group[name], f"objective.{name}") for name in others},
+        others={name: convert(float, group[name], f"objective.{name}") for name in group if name in terms},
     )
     check_ranges(settings)
     return settings

@@ -131,10 +131,11 @@ def _measure(
     terms = {"positive": positive, "negative": negative}
     if guide.rate_features:
         terms["aesthetic"] = guide.rate_features(features, *dropout) / 10
-    for name in (name for name in VIEW_TERMS if name in weights):
-        # A term with weight 0 needs a value for the trace, but no gradient.
-        with torch.set_grad_enabled(views.requires_grad and weights[name] > 0):
-            terms[name] = VIEW_TERMS[name](views, features)
+    for name, term in VIEW_TERMS.items():
+        if name in weights:
+            # A term with weight 0 needs a value for the trace, but no gradient.
+            with torch.set_grad_enabled(views.requires_grad and weights[name] > 0):
+                terms[name] = term(views, features)
     return terms
 
 
