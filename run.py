@@ -49,7 +49,7 @@ def command_line() -> int:
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
     except KeyboardInterrupt:
-        print("Interrupted: finished samples are kept; start the same command again to go on.", file=sys.stderr)
+        print("Interrupted: finished samples are kept; start the same command again to continue.", file=sys.stderr)
         return 130
     return 1
 
@@ -68,10 +68,10 @@ def _launch() -> str | None:
         if launcher == "basic":
             raise  # a bug in this program
         if str(error).startswith("Unknown plugin class"):
-            return f"hydra/launcher={launcher}: expected its package, found none; run uv sync --extra cluster."
+            return f"hydra/launcher={launcher}: its package is not installed; run uv sync --extra cluster."
         return (
-            f"hydra/launcher={launcher}: expected every job to end by itself, got {type(error).__name__} "
-            f"({first_line(error)}); finished samples are kept; start the same command again."
+            f"hydra/launcher={launcher}: a job stopped with {type(error).__name__} ({first_line(error)}). Finished "
+            "samples are kept; start the same command again."
         )
     return None
 

@@ -278,7 +278,7 @@ def test_a_dry_run_knows_what_is_finished(asked_again):
 def test_an_interrupt_ends_with_its_status_and_a_sentence(interrupted):
     assert interrupted.process.returncode == 130
     assert interrupted.process.stderr.splitlines()[-1] == (
-        "Interrupted: finished samples are kept; start the same command again to go on."
+        "Interrupted: finished samples are kept; start the same command again to continue."
     )
     assert "Traceback" not in interrupted.process.stderr
 
@@ -336,15 +336,24 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("stepz=3", ["unknown setting 'stepz'. Did you mean 'steps'? See python run.py --help."]),
         ("views.cuont=3", ["unknown setting 'views.cuont'. Did you mean 'views.count'? "]),
         ("views.noise={knd: constant}", ["unknown setting 'views.noise.knd'. Did you mean 'views.noise.kind'? "]),
-        ("prompts.positive={mine: a red heart}", ["setting 'prompts.positive.mine'. Own texts need prompts=own, "]),
+        (
+            "prompts.positive={mine: a red heart}",
+            ["setting 'prompts.positive.mine'. Your own texts need prompts=own; "],
+        ),
         ("prompts.negatve=[a cross]", ["unknown setting 'prompts.negatve'. Did you mean 'prompts.negative'? "]),
-        ("prompts.path=prompts.csv", ["setting 'prompts.path'. ", "a file of them prompts=file. See python run.py"]),
+        (
+            "prompts.path=prompts.csv",
+            ["setting 'prompts.path'. ", "a file of prompts needs prompts=file. See python run.py"],
+        ),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
         (
             "seeds=[1,",
-            ["expected arguments name=value, got 'seeds=[1,', ", "put the whole argument between single quotes"],
+            ["cannot read the argument 'seeds=[1,', expected name=value; ", "single quotes around the argument"],
         ),
-        ("name=für alle", ["expected arguments name=value, got 'name=für alle', ", "between double quotes."]),
+        (
+            "name=für alle",
+            ["cannot read the argument 'name=für alle', expected name=value; ", "and double quotes around"],
+        ),
         (
             "hydra/launcher=pbs",
             ["hydra/launcher: expected one of ", "basic", "joblib", "ray", "got 'pbs'", "choose one"],
@@ -389,7 +398,7 @@ def test_a_file_named_outputs_is_told_once(go, tmp_path, command):
     assert process.returncode == 1
     job, sentence = process.stderr.splitlines()
     assert job.startswith("Error executing job with overrides: ['method=das', ")  # Hydra names the first that failed
-    assert sentence.startswith("Error: outputs/tiny: expected to write here, got “Not a directory”; ")
+    assert sentence.startswith("Error: outputs/tiny: cannot write here (“Not a directory”); ")
     assert (tmp_path / "outputs").read_text() == "mine"
 
 

@@ -301,7 +301,7 @@ def test_a_launcher_without_its_package_names_the_remedy(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
-    sentence = "hydra/launcher=joblib: expected its package, found none; run uv sync --extra cluster."
+    sentence = "hydra/launcher=joblib: its package is not installed; run uv sync --extra cluster."
     assert done.stderr == f"Error: {sentence}\n"
 
 

@@ -230,7 +230,7 @@ def test_a_clip_of_other_features_than_the_head_reads(paper, tmp_path):
     }  # fmt: skip
     save_random_clip(path, architecture)
     got = f"got 512 from {path}; use ViT-L/14."
-    sentence = f"models.name: expected a CLIP with 768 features, which the LAION head reads, {got}"
+    sentence = f"models.name: the LAION head needs a CLIP with 768 features, {got}"
     assert generate(paper(f"models.path={path}"), Store(tmp_path)) == Outcome(0, 0, {"das geisha seed 42": sentence})
     assert Store(tmp_path).failures.errors() == {"das geisha seed 42": sentence}
 

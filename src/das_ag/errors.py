@@ -2,7 +2,7 @@
 
 
 class UserError(ValueError):
-    """Something a person can put right. Its message is one sentence: what was expected, what was got, the remedy."""
+    """Something a person can put right. Its message names the setting or file, what is wrong, and the remedy."""
 
 
 def first_line(error: Exception) -> str:

@@ -150,7 +150,7 @@ def _enter(folder: Path) -> None:
         os.chdir(folder)
     except OSError as error:
         raise UserError(
-            f"{folder}: expected the folder in which the command was started, got “{error.strerror}” on this machine; "
+            f"{folder}: this machine cannot open the folder in which the command was started (“{error.strerror}”); "
             "share it with all machines, or use hydra/launcher=ray_send_back."
         ) from error
 
@@ -169,7 +169,7 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
             check_not_guide(name, choice, sample.settings["weights"].values())
     if not plan.samples:
         log.info(
-            "%s: no batch of this shard; shards are made of whole batches, so lower runtime.samples_per_batch=%d, or "
+            "%s: this shard is empty, since a shard consists of whole batches; lower runtime.samples_per_batch=%d or "
             "shards=%d", config.method.name, plan.samples_per_batch, config.shards,
         )  # fmt: skip
         return

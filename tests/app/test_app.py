@@ -140,7 +140,7 @@ def test_errors_are_sentences(small):
     small.text_input(key="positive 0").set_value("unicorns").run()
     small.button(key="generate").click().run()
     told = small.error[0].value.replace("\\", "")
-    assert told.startswith("Prompt: expected words that the guide knows, got only unknown ones in 'unicorns'")
+    assert told.startswith("Prompt: the guide knows no word of 'unicorns'")
     assert "prompts.positive" not in told
     small.text_input(key="positive 0").set_value("a red ring").run()
     assert not small.error
@@ -152,7 +152,7 @@ def test_an_error_about_a_negative_prompt_goes_with_it(small):
     next(button for button in small.button if button.label == "Negative prompt").click().run()
     small.text_input(key="negative 1").set_value("unicorns").run()
     small.button(key="generate").click().run()
-    assert small.error[0].value.replace("\\", "").startswith("Negative prompt: expected words")
+    assert small.error[0].value.replace("\\", "").startswith("Negative prompt: the guide knows no word")
     small.button(key="remove negative 1").click().run()
     assert not small.error
 

@@ -109,7 +109,7 @@ def test_settings_go_into_a_file():
 def test_no_prompt_and_unknown_words_are_told():
     with pytest.raises(UserError, match="Prompt: expected a text, got none"):
         dataclasses.replace(FORM, positive=()).plans()
-    with pytest.raises(UserError, match="got only unknown ones in 'unicorns'"):
+    with pytest.raises(UserError, match="the guide knows no word of 'unicorns'"):
         dataclasses.replace(FORM, positive=("unicorns",)).plans()
 
 
@@ -128,7 +128,7 @@ def test_a_sample_of_another_version_is_told(sample_of):
 
 
 def test_a_sample_of_models_that_are_gone_is_told_with_the_version_that_had_them(old_store):
-    with pytest.raises(UserError, match=r"version 0\.1\.0 of das-ag made it with models that this version no longer"):
+    with pytest.raises(UserError, match=r"only version 0\.1\.0 of das-ag has the models that made"):
         form_of(old_store.records()[0][0].sample)
 
 

@@ -224,10 +224,10 @@ FORMS = {
     },
     "no texts": (holding("sample", positive=None), "'NoneType' object is not iterable"),
     **{
-        f"no {name}": (lacking("placement", name), f"“placement: expected {', '.join(NAMES)}, got no {name};")
+        f"no {name}": (lacking("placement", name), f"missing setting '{name}'; expected {', '.join(NAMES)}.")
         for name in NAMES
     },
-    "a new name": (holding("placement", nodes=2), "views_per_pass, threads, got nodes;"),
+    "a new name": (holding("placement", nodes=2), "“placement: unknown setting 'nodes'; expected "),
     "a row in words": (holding("placement", row="first"), "“placement.row: expected a whole number, got 'first';"),
     "half a row": (holding("placement", row=0.5), "“placement.row: expected a whole number, got 0.5;"),
     "a true row": (holding("placement", row=True), "“placement.row: expected a whole number, got True;"),

@@ -142,8 +142,7 @@ def test_models_that_are_gone_are_told_with_the_version_that_had_them(old_store)
     with pytest.raises(UserError) as told:
         regenerate(Recipe(record.sample, Placement(1, 0, 64, 1)), CPU)
     assert str(told.value) == (
-        f"{record.sample.name}: version 0.1.0 of das-ag made it with models that this version no longer has; use that "
-        "version."
+        f"{record.sample.name}: only version 0.1.0 of das-ag has the models that made this sample; use that version."
     )
 
 

@@ -191,7 +191,7 @@ def test_an_image_that_is_not_the_one_that_was_made_cannot_be_judged(store):
     (store.root / record_of(store).image).write_bytes(b"no picture")
     verdict = verify(store, record_of(store), CPU)
     assert verdict.is_same is None
-    assert "image.png: expected the image as it was stored, could not read it" in verdict.sentence
+    assert "image.png: the image is missing or damaged" in verdict.sentence
 
 
 def test_a_sample_that_cannot_be_made_here_cannot_be_judged(store):
@@ -327,7 +327,7 @@ def test_the_script_ends_with_2_if_one_could_not_be_made(script, store, what):
 def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old_store):
     status, lines, err = script(old_store.root)
     assert (status, err) == (2, "")
-    why = "version 0.1.0 of das-ag made it with models that this version no longer has; use that version."
+    why = "only version 0.1.0 of das-ag has the models that made this sample; use that version."
     assert sorted(lines[:3]) == [f"{name} heart seed 42: {why}" for name in ("das", "das_ag", "das_rag")]
     assert lines[3:] == ["0 of 3 samples have their stored bytes again"]
 
@@ -337,7 +337,7 @@ def test_the_script_ends_with_2_if_a_sample_is_damaged(script, store):
     status, lines, err = script(store.root)
     assert status == 2
     assert lines[-1] == "2 of 2 samples have their stored bytes again"
-    assert "left out, expected a whole sample, got FileNotFoundError" in err
+    assert "left out, since the sample is damaged (FileNotFoundError" in err
 
 
 @pytest.mark.parametrize("options", [[], ["--samples", "0"]])

@@ -140,7 +140,7 @@ def test_missing_file(tmp_path):
 def test_truncated_file(tmp_path, made_up, kept):
     short = tmp_path / "short.pth"
     short.write_bytes(made_up.read_bytes()[:kept])
-    with pytest.raises(UserError, match="could not read it"):
+    with pytest.raises(UserError, match=r"cannot read .*short\.pth"):
         LaionHead(short)
 
 
@@ -154,5 +154,7 @@ def test_a_head_for_other_features(tmp_path):
 @pytest.mark.parametrize("state", [{}, {"conv.weight": torch.zeros(3)}])
 def test_another_networks_weights(tmp_path, state):
     torch.save(state, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"expected layers of \[\(1024, 768\), .*, got (none|\[\(3,\)\]): a head for"):
+    with pytest.raises(
+        UserError, match=r"expected layers of \[\(1024, 768\), .*, got (none|\[\(3,\)\])\. The file is for"
+    ):
         LaionHead(tmp_path / "other.pth")

@@ -235,14 +235,14 @@ def test_a_head_for_other_features(tmp_path, siglip):
 def test_truncated_head(tmp_path, siglip, head, kept):
     path = tmp_path / "short.pth"
     path.write_bytes(head.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"^Aesthetic Predictor v2\.5 head: .* in .*short\.pth, could not read it"):
+    with pytest.raises(UserError, match=r"^Aesthetic Predictor v2\.5 head: cannot read .*short\.pth as a state dict"):
         AestheticV25(siglip, path)
 
 
 @pytest.mark.parametrize("state", [{}, {"conv.weight": torch.zeros(3)}], ids=["nothing", "a convolution"])
 def test_another_networks_weights_as_head(tmp_path, siglip, state):
     torch.save(state, tmp_path / "other.pth")
-    with pytest.raises(UserError, match=r"^Aesthetic Predictor v2\.5 head: .*, got (none|\[\(3,\)\]): a head for oth"):
+    with pytest.raises(UserError, match=r"^Aesthetic Predictor v2\.5 head: .*, got (none|\[\(3,\)\])\. The file is"):
         AestheticV25(siglip, tmp_path / "other.pth")
 
 
@@ -268,7 +268,7 @@ def test_missing_siglip(tmp_path, head):
 
 def test_a_siglip_of_other_features(tmp_path, head):
     folder = save_small_siglip(tmp_path / "base", hidden=768)
-    with pytest.raises(UserError, match=r"^SigLIP: expected 1152 features, as .*, in .*base, got 768; point SIGLIP_MO"):
+    with pytest.raises(UserError, match=r"^SigLIP: expected 1152 features in .*base, got 768; point SIGLIP_MO"):
         AestheticV25(folder, head)
 
 
@@ -276,16 +276,14 @@ def test_a_siglip_of_other_features(tmp_path, head):
 def test_truncated_siglip(other_siglip, head, kept):
     file = other_siglip / "model.safetensors"
     file.write_bytes(file.read_bytes()[:kept])
-    with pytest.raises(
-        UserError, match=r"^SigLIP: expected whole weights in .*model\.safetensors, could not read them"
-    ):
+    with pytest.raises(UserError, match=r"^SigLIP: cannot read the weights in .*model\.safetensors \("):
         AestheticV25(other_siglip, head)
 
 
 def test_another_networks_weights_as_siglip(other_siglip, head):
     save_file({"conv.weight": torch.zeros(3)}, other_siglip / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(
-        UserError, match=r"^SigLIP: expected 1152 features, .*, got another network; point SIGLIP_MODEL"
+        UserError, match=r"^SigLIP: expected 1152 features in .*, got another network; point SIGLIP_MODEL"
     ):
         AestheticV25(other_siglip, head)
 
@@ -311,9 +309,7 @@ def test_a_siglip_of_fewer_layers_than_its_configuration_says(other_siglip, head
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_a_siglip_without_its_configuration(other_siglip, head, name):
     (other_siglip / name).unlink()
-    with pytest.raises(
-        UserError, match=r"^SigLIP: expected a checkpoint that transformers can load in .*siglip, got “"
-    ):
+    with pytest.raises(UserError, match=r"^SigLIP: transformers cannot load the checkpoint in .*siglip \(“"):
         AestheticV25(other_siglip, head)
 
 
@@ -321,13 +317,11 @@ def test_a_siglip_that_does_not_fit_its_configuration(other_siglip, head):
     config = json.loads((other_siglip / "config.json").read_text())
     config["vision_config"]["intermediate_size"] = 32
     (other_siglip / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        UserError, match=r"^SigLIP: expected a checkpoint that transformers can load in .*siglip, got “"
-    ):
+    with pytest.raises(UserError, match=r"^SigLIP: transformers cannot load the checkpoint in .*siglip \(“"):
         AestheticV25(other_siglip, head)
 
 
 def test_without_the_package(monkeypatch, siglip, head):
     monkeypatch.setitem(sys.modules, "aesthetic_predictor_v2_5", None)
-    with pytest.raises(UserError, match=r"expected the package aesthetic-predictor-v2-5, .* uv sync --extra paper"):
+    with pytest.raises(UserError, match=r"cannot import the package aesthetic-predictor-v2-5 .* uv sync --extra paper"):
         AestheticV25(siglip, head)

@@ -229,6 +229,6 @@ def test_flash_attn_that_is_not_installed(installed):
     with pytest.raises(UserError) as caught:
         check_kernel("flash_attn", "models.attention", GPU, torch.bfloat16)
     assert str(caught.value) == (
-        "models.attention: expected the package flash-attn, got none; install it with uv sync --extra paper --extra "
+        "models.attention: the package flash-attn is not installed; install it with uv sync --extra paper --extra "
         "compile, or use models.attention=sdpa."
     )

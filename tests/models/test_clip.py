@@ -320,7 +320,7 @@ def test_missing_file(tmp_path):
 def test_truncated_file(tmp_path, path, kept):
     short = tmp_path / "short.pt"
     short.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"^CLIP: expected a state dict or a TorchScript archive in .*short\.pt, could"):
+    with pytest.raises(UserError, match=r"^CLIP: cannot read .*short\.pt as a state dict or a TorchScript"):
         OpenAIClip(short)
 
 
@@ -360,5 +360,5 @@ def test_a_file_that_would_run_code_is_not_read(tmp_path):
             return (exec, ("raise SystemExit('ran code of the file')",))
 
     torch.save({"visual.proj": Trap()}, tmp_path / "trap.pt")
-    with pytest.raises(UserError, match=r"could not read it \(UnpicklingError\)"):
+    with pytest.raises(UserError, match=r"^CLIP: cannot read .*trap\.pt as .* \(UnpicklingError\)"):
         OpenAIClip(tmp_path / "trap.pt")

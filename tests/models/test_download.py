@@ -130,7 +130,7 @@ def test_a_file_that_is_there_is_not_asked_for(server, path):
 def test_a_download_goes_on_where_it_broke_off(server, path):
     server.breaks = [100_000, 50_000]
     for have in (100_000, 150_000):
-        assert f"got “ConnectionError: {have} of 300000 bytes came”; connect to the network" in message_of(server, path)
+        assert f"(“ConnectionError: received only {have} of 300000 bytes”); connect to" in message_of(server, path)
         assert part_of(path).read_bytes() == CONTENT[:have]
         assert not path.exists()
     get(server, path)
@@ -142,7 +142,7 @@ def test_a_download_goes_on_where_it_broke_off(server, path):
 
 def test_a_break_before_the_first_byte(server, path):
     server.breaks = [0]
-    assert "0 of 300000 bytes came" in message_of(server, path)
+    assert "received only 0 of 300000 bytes" in message_of(server, path)
     get(server, path)
     assert path.read_bytes() == CONTENT
 
@@ -159,7 +159,7 @@ def test_a_server_that_cannot_resume_sends_everything_again(server, path):
 def test_a_break_after_starting_over_keeps_only_the_new_bytes(server, path):
     server.breaks, server.resumes = [100_000, 20_000], False
     message_of(server, path)
-    assert "20000 of 300000 bytes came" in message_of(server, path)
+    assert "received only 20000 of 300000 bytes" in message_of(server, path)
     assert part_of(path).read_bytes() == CONTENT[:20_000]
 
 
@@ -209,7 +209,7 @@ def test_another_file_than_expected(server, path):
 def test_a_refusal(server, path, status, reason):
     server.status = status
     assert message_of(server, path) == (
-        f"Some weights: expected to download {server.url} to {path}, got “{status} {reason}”; try later, or point "
+        f"Some weights: cannot download {server.url} to {path} (“{status} {reason}”); try later, or point "
         "SOME_PATH to a copy."
     )
     assert not path.exists()
@@ -231,9 +231,9 @@ def test_no_connection(server, path):
     server.shutdown()
     server.server_close()
     message = message_of(server, path)
-    assert message.startswith(f"Some weights: expected to download {server.url} to {path}, got “")
+    assert message.startswith(f"Some weights: cannot download {server.url} to {path} (“")
     assert "refused" in message
-    assert message.endswith("”; connect to the network, or point SOME_PATH to a copy.")
+    assert message.endswith("”); connect to the network, or point SOME_PATH to a copy.")
     assert not path.exists()
 
 
@@ -249,7 +249,7 @@ def test_a_file_where_the_folder_should_be(server, path, tmp_path, occupied):
     (tmp_path / occupied).parent.mkdir(exist_ok=True)
     (tmp_path / occupied).write_bytes(b"mine")
     message = message_of(server, path)
-    assert message.startswith(f"Some weights: expected to write {path}, got “")
+    assert message.startswith(f"Some weights: cannot write {path} (“")
     assert "or point SOME_PATH to a copy." in message
     assert (tmp_path / occupied).read_bytes() == b"mine"
     assert server.ranges == []

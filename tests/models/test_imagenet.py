@@ -82,14 +82,14 @@ def test_a_network_without_head_does_not_rate(guide, weights):
 def test_only_das_works_without_a_head(plan_of, weights):
     overrides = ("models=imagenet", "prompts=wonders", f"models.name={NAME}", f"models.checkpoint={weights}")
     assert len(plan_of(*overrides, "method=das").samples) > 0
-    with pytest.raises(UserError, match="method: expected das, since this guide has no quality head") as error:
+    with pytest.raises(UserError, match="method: this guide has no quality head") as error:
         plan_of(*overrides, "method=das_ag")
     assert "\n" not in str(error.value)
 
 
 def test_a_network_of_other_classes_is_refused(tmp_path):
     path = save_random(tmp_path / "weights.pth", num_classes=10)
-    with pytest.raises(UserError, match="got those of another network"):
+    with pytest.raises(UserError, match="has the weights of another network"):
         ImagenetGuide(NAME, path)
 
 
@@ -192,7 +192,7 @@ def test_a_judge_without_head_says_that_it_only_recognises(weights):
     judge = ImagenetJudgeChoice(NAME, weights, None)
     assert judge.title == "ImageNet judge (test_efficientnet)"
     assert "quality" not in judge.remark
-    assert "sibling" not in judge.remark
+    assert "default guide" not in judge.remark
 
 
 def test_planning_needs_no_timm():

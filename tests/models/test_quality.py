@@ -62,7 +62,7 @@ def test_a_failed_save_keeps_the_file_that_exists(path):
 
 def test_refuses_the_head_of_another_network(path):
     message = refusal(path, digest="cd" * 32)
-    assert "expected one for the network with SHA-256 cdcdcdcdcdcdcdcd…, found one for made_up" in message
+    assert "expected a head for the network with SHA-256 cdcdcdcdcdcdcdcd…, got a head for made_up" in message
     assert "scripts/train_quality_head.py" in message
 
 
@@ -73,7 +73,7 @@ def test_refuses_a_missing_file(tmp_path):
 @pytest.mark.parametrize("cut", [0, 5, 100, -1])
 def test_refuses_a_damaged_file(path, cut):
     path.write_bytes(path.read_bytes()[:cut])
-    assert "could not read them" in refusal(path)
+    assert "cannot read weight, bias and metadata" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_refuses_a_damaged_file(path, cut):
 def test_refuses_tensors_of_another_kind(path, weight, bias):
     about = {"quality_head": json.dumps({"format": FORMAT, **ABOUT})}
     save_file({"weight": weight, "bias": bias}, path, about)
-    assert "expected one finite weight for each feature and one bias" in refusal(path)
+    assert "expected one finite weight for each feature and one finite bias" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -95,18 +95,18 @@ def test_refuses_tensors_of_another_kind(path, weight, bias):
 )
 def test_refuses_a_file_without_its_metadata(path, metadata):
     save_file({"weight": torch.ones(3), "bias": torch.tensor(0.0)}, path, metadata)
-    assert "could not read them" in refusal(path)
+    assert "cannot read weight, bias and metadata" in refusal(path)
 
 
 def test_refuses_a_later_format(path):
     about = {"quality_head": json.dumps({**ABOUT, "format": FORMAT + 1})}
     save_file({"weight": torch.ones(3), "bias": torch.tensor(0.0)}, path, about)
     assert f"expected format {FORMAT}" in refusal(path)
-    assert f"found {FORMAT + 1}" in refusal(path)
+    assert f"got {FORMAT + 1}" in refusal(path)
 
 
 def test_refuses_features_of_another_width(path):
-    with pytest.raises(UserError, match="expected features of width 3, found 4"):
+    with pytest.raises(UserError, match="expected features of width 3, got 4"):
         QualityHead(path, "ab" * 32).rate_features(torch.zeros(2, 4))
 
 

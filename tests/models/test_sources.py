@@ -277,7 +277,7 @@ def test_a_download_that_broke_off_cannot_go_on_without_a_network(tmp_path):
     """The hub's client is content with any folder of that name in its cache."""
     cached_siglip(tmp_path, "config.json")
     message = message_of(siglip_folder(SIGLIP, None).fetch)
-    assert message.startswith(f"SigLIP: expected to download {SIGLIP} from the Hugging Face hub, got “")
+    assert message.startswith(f"SigLIP: cannot download {SIGLIP} from the Hugging Face hub (“")
     assert "SIGLIP_MODEL_PATH" in message
 
 
@@ -300,8 +300,8 @@ def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeyp
 
 def test_without_a_network_the_hubs_own_client_gives_up():
     message = message_of(siglip_folder(SIGLIP, None).fetch)
-    assert message.startswith(f"SigLIP: expected to download {SIGLIP} from the Hugging Face hub, got “")
-    assert message.endswith("”; connect to the network, or point SIGLIP_MODEL_PATH to a copy.")
+    assert message.startswith(f"SigLIP: cannot download {SIGLIP} from the Hugging Face hub (“")
+    assert message.endswith("”); connect to the network, or point SIGLIP_MODEL_PATH to a copy.")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_the_hub_cannot_be_reached(monkeypatch, error, reason):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
     assert message_of(siglip_folder(SIGLIP, None).fetch) == (
-        f"SigLIP: expected to download {SIGLIP} from the Hugging Face hub, got “{reason}”; connect to the network, or "
+        f"SigLIP: cannot download {SIGLIP} from the Hugging Face hub (“{reason}”); connect to the network, or "
         "point SIGLIP_MODEL_PATH to a copy."
     )
 
@@ -336,19 +336,19 @@ def test_clip_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "clip", None)
     for action in (clip_package, known_clips, lambda: clip_file("ViT-L/14", None)):
         message = message_of(action)
-        assert message.startswith("models: expected the package clip, got “")
-        assert message.endswith("”; install it with uv sync --extra paper, or start with uv run --extra paper.")
+        assert message.startswith("models: cannot import the package clip (“")
+        assert message.endswith("”); install it with uv sync --extra paper, or start with uv run --extra paper.")
 
 
 def test_the_hubs_client_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     message = message_of(siglip_folder(SIGLIP, None).fetch)
-    assert message.startswith("models: expected the package huggingface_hub, got “")
-    assert message.endswith("”; install it with uv sync --extra paper, or start with uv run --extra paper.")
+    assert message.startswith("models: cannot import the package huggingface_hub (“")
+    assert message.endswith("”); install it with uv sync --extra paper, or start with uv run --extra paper.")
 
 
 def test_a_missing_package_is_named_with_what_to_install():
     assert str(missing_extra("clip", ImportError("No module named 'clip'"))) == (
-        "models: expected the package clip, got “No module named 'clip'”; install it with uv sync --extra paper, or "
+        "models: cannot import the package clip (“No module named 'clip'”); install it with uv sync --extra paper, or "
         "start with uv run --extra paper."
     )

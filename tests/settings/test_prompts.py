@@ -49,7 +49,7 @@ def objects(*rows):
 
 
 def is_a_sentence(message):
-    return message.endswith(".") and ": expected " in message and ", got " in message and "; " in message
+    return message.endswith(".") and ": " in message and "; " in message
 
 
 # ---- the configuration
@@ -70,7 +70,7 @@ def test_negative_is_nothing_a_text_or_several(negative, expected):
     assert prompts_of({"positive": {"a": "a ring"}, "negative": negative})[0].negative == expected
 
 
-NAMES = "expected short names of letters, digits and . _ -"
+NAMES = "expected a short name of letters, digits and . _ -"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ NAMES = "expected short names of letters, digits and . _ -"
         ({"positive": ["a ring"]},
          "prompts.positive: expected named prompts, got ['a ring']; give each an id and a prompt."),
         ({"positive": [{"id": "007"}]},
-         "prompts.positive: expected id, prompt, got no prompt; see python run.py --cfg job."),
+         "prompts.positive: missing setting 'prompt'; expected id, prompt. See python run.py --cfg job."),
         ({"positive": [{"id": 7, "prompt": "a ring"}]}, f"prompts.positive: {NAMES}, got 7; rename it."),
         ({"positive": {"a": ""}}, "prompts.positive.a: expected a text, got ''; write one or remove it."),
         ({"positive": {"a": ["a ring", 7]}}, "prompts.positive.a: expected a text, got 7; write one or remove it."),
@@ -96,10 +96,10 @@ NAMES = "expected short names of letters, digits and . _ -"
         ({"positive": {"a": "a ring"}, "negative": ""},
          "prompts.negative: expected a text, got ''; write one or remove it."),
         ({"positive": {"a": "a ring"}, "neutral": []},
-         "prompts: expected positive, negative, got neutral; see python run.py --cfg job."),
-        ({}, "prompts: expected positive, negative, got no positive; see python run.py --cfg job."),
+         "prompts: unknown setting 'neutral'; expected positive, negative. See python run.py --cfg job."),
+        ({}, "prompts: missing setting 'positive'; expected positive, negative. See python run.py --cfg job."),
         ({"path": "a.csv", "positive": {"a": "a ring"}},
-         "prompts: expected path, negative, got positive; see python run.py --cfg job."),
+         "prompts: unknown setting 'positive'; expected path, negative. See python run.py --cfg job."),
     ],
 )  # fmt: skip
 def test_wrong_configuration_is_told(values, message):
@@ -117,7 +117,9 @@ def test_prompts_can_be_listed_with_their_ids():
 
 @pytest.mark.parametrize("values", [{"positive": {"a": "a ring"}}, {"path": "prompts.csv"}])
 def test_negative_may_not_be_missing(values):
-    with pytest.raises(UserError, match=r"^prompts: expected (positive|path), negative, got no negative; see "):
+    with pytest.raises(
+        UserError, match=r"^prompts: missing setting 'negative'; expected (positive|path), negative\. See "
+    ):
         prompts_of(values)
 
 
@@ -222,7 +224,7 @@ def test_csv_cell_over_several_lines(read, told, end):
         (("a ring",), "prompts.csv, line 5"),
         (("a\nstar",), "prompts.csv, line 6"),
     ]
-    assert told(content).startswith("prompts.csv, line 6: expected a whole number from 0 below 2**63 as seed, got 'x'")
+    assert told(content).startswith("prompts.csv, line 6: expected a whole number from 0 to 2**63 - 1 as seed, got 'x'")
 
 
 def test_home_is_understood(tmp_path, monkeypatch):
@@ -319,16 +321,16 @@ def test_a_hundred_thousand_lines(read):
 
 # ---- what is wrong with a file
 
-ROW = "expected a row of a CSV, got"
-CLOSE = "close its quotes, double those inside."
-SEED = "expected a whole number from 0 below 2**63 as seed"
-COLUMNS = "expected columns among id, prompt, negative, seed, each once and prompt among them"
-IN_THE_FIRST = "name them in the first line, separated by commas."
+ROW = "expected a CSV row, got"
+CLOSE = "close its quotes, and write each quote inside a text twice."
+SEED = "expected a whole number from 0 to 2**63 - 1 as seed"
+COLUMNS = "expected the column prompt, and optionally id, negative, seed, each once"
+IN_THE_FIRST = "name the columns in the first line, separated by commas."
 TEXT = "write one or remove it."
 NONE = "expected a prompt, got none; write one or remove the line."
-OBJECT = "expected an object in JSON, got"
-AGAIN = "expected each prompt with a seed once, got some again; remove all but one of each or change its seed."
-OTHER = "expected an id to name one prompt, got other texts with the same id; give each an id of its own."
+OBJECT = "expected a JSON object, got"
+AGAIN = "expected each prompt and seed once; remove the repeats or change their seeds."
+OTHER = "different prompts have the same id; give each prompt its own id."
 
 
 @pytest.mark.parametrize(
@@ -346,11 +348,11 @@ OTHER = "expected an id to name one prompt, got other texts with the same id; gi
         ("prompt,prompt\na,b\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt', 'prompt'; {IN_THE_FIRST}"),
         ("id,seed\na,1\n", f"prompts.csv, line 1: {COLUMNS}, got 'id', 'seed'; {IN_THE_FIRST}"),
         ("prompt,seed\na,1\na, b,2\n",
-         "prompts.csv, line 3: expected a cell for each of the columns prompt, seed, got 3; a text with commas needs "
-         "quotes, an empty cell its comma."),
+         "prompts.csv, line 3: expected 2 cells (prompt, seed), got 3; put a text with commas in quotes, and write the "
+         "comma of an empty cell."),
         ("prompt,seed\na\n",
-         "prompts.csv, line 2: expected a cell for each of the columns prompt, seed, got 1; a text with commas needs "
-         "quotes, an empty cell its comma."),
+         "prompts.csv, line 2: expected 2 cells (prompt, seed), got 1; put a text with commas in quotes, and write the "
+         "comma of an empty cell."),
         ('prompt\na\n"b\n\nc\n', f"prompts.csv, line 3: {ROW} “unexpected end of data”; {CLOSE}"),
         ('prompt\na\n"b" c\n', f"prompts.csv, line 3: {ROW} “',' expected after '\"'”; {CLOSE}"),
         ('prompt\n"' + "a\n" * 99_999, f"prompts.csv, line 2: {ROW} “field larger than field limit (131072)”; {CLOSE}"),
@@ -393,8 +395,7 @@ def test_wrong_csv_is_told_with_its_lines(told, content, message):
         ('\n"a ring"\n', f"prompts.jsonl, line 2: {OBJECT} 'a ring'; write {{\"prompt\": \"a red circle\"}}."),
         ('["a ring"]', f"prompts.jsonl, line 1: {OBJECT} ['a ring']; write {{\"prompt\": \"a red circle\"}}."),
         ('{"prompt": "a", "text": "b", "Seed": 1}',
-         "prompts.jsonl, line 1: expected names among id, prompt, negative, seed, got 'text', 'Seed'; rename or remove "
-         "them."),
+         "prompts.jsonl, line 1: unknown field 'text', 'Seed'; use only id, prompt, negative, seed."),
         ('{"prompt": 7}', f"prompts.jsonl, line 1: expected a text, got 7; {TEXT}"),
         ('{"prompt": false}', f"prompts.jsonl, line 1: expected a text, got False; {TEXT}"),
         ('{"prompt": {"a": "b"}}', f"prompts.jsonl, line 1: expected a text, got {{'a': 'b'}}; {TEXT}"),
@@ -461,7 +462,7 @@ def test_another_kind_of_file_is_told(path):
     with pytest.raises(UserError) as error:
         prompts_of({"path": path, "negative": []})
     assert str(error.value) == (
-        f"prompts.path: expected a file that ends in .csv, .jsonl, .txt, got {path!r}; choose such a file."
+        f"prompts.path: expected a file that ends in .csv or .jsonl or .txt, got {path!r}; choose another file."
     )
 
 
@@ -480,8 +481,8 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, monkeypatch, path, reason)
     with pytest.raises(UserError) as error:
         prompts_of({"path": path, "negative": []})
     message = str(error.value)
-    assert message.startswith(f"prompts.path: expected a file to read, got {path!r} ({reason}")
-    assert message.endswith("); correct it.")
+    assert message.startswith(f"prompts.path: cannot read {path!r} ({reason}")
+    assert message.endswith("); correct the path.")
 
 
 def test_shared_negative_is_checked_too(read):

@@ -51,8 +51,8 @@ def test_what_is_within_its_range_is_allowed(settings):
         ({"interpolation": "area"}, r"pyramid\.interpolation: expected one of .*, got 'area'"),
         ({"gamut": "cmyk"}, r"pyramid\.gamut: expected one of clip_normalised, full, decorrelated, got 'cmyk'"),
         ({"canvas_px": 0, "max_level_px": 0}, r"pyramid\.canvas_px: expected at least 1, got 0"),
-        ({"max_level_px": 17}, r"pyramid\.max_level_px: expected from 1 to the canvas' 16 px, got 17; lower it"),
-        ({"max_level_px": 0}, r"pyramid\.max_level_px: expected from 1 to the canvas' 16 px, got 0"),
+        ({"max_level_px": 17}, r"pyramid\.max_level_px: expected from 1 to the canvas size 16, got 17; lower it"),
+        ({"max_level_px": 0}, r"pyramid\.max_level_px: expected from 1 to the canvas size 16, got 0"),
     ],
 )
 def test_pyramid_out_of_range(changes, message):
@@ -99,7 +99,7 @@ def test_crops_that_cannot_be_are_refused(changes, words):
     ("changes", "message"),
     [
         ({"aesthetic": Schedule("linear", -1.0, 2.0, 0.5)}, r"objective\.aesthetic: expected start and end of at lea"),
-        ({"aesthetic": Schedule("linear", 1.0, -2.0, 0.5)}, r"got 1\.0 and -2\.0; the method gives the sign"),
+        ({"aesthetic": Schedule("linear", 1.0, -2.0, 0.5)}, r"got 1\.0 and -2\.0; the method sets the sign"),
         ({"aesthetic_sign": 2}, r"aesthetic_sign: expected -1, 0 or 1, got 2"),
         ({"clip": -1.0}, r"objective\.clip: expected a weight of at least 0, got -1\.0"),
         ({"total_variation": float("nan")}, r"objective\.total_variation: expected a weight of at least 0, got nan"),

@@ -163,15 +163,13 @@ def test_a_device_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(UserError) as told:
         choose_device("cuda")
-    assert str(told.value) == (
-        "runtime.device: expected cuda, but torch finds only mps, cpu here; use runtime.device=auto."
-    )
+    assert str(told.value) == ("runtime.device: torch does not find cuda, only mps, cpu; use runtime.device=auto.")
 
 
 def test_precisions_have_their_types():
     assert dtype_of("float32", "x") is torch.float32
     assert dtype_of("bfloat16", "x") is torch.bfloat16
     with pytest.raises(
-        UserError, match=r"^evaluator\.precision: expected float32 or bfloat16, got 'float16', in which"
+        UserError, match=r"^evaluator\.precision: expected float32 or bfloat16, got 'float16'\. CLIP overflows"
     ):
         dtype_of("float16", "evaluator.precision")

@@ -134,7 +134,7 @@ DAMAGE = {
     "no sample.json": (lambda folder: (folder / "sample.json").unlink(), "sample.json"),
     "sample.json cut off": (lambda folder: os.truncate(folder / "sample.json", 40), "JSONDecodeError"),
     "sample.json empty": (lambda folder: os.truncate(folder / "sample.json", 0), "JSONDecodeError"),
-    "sample.json of another kind": (lambda folder: (folder / "sample.json").write_text("[]"), "no object"),
+    "sample.json of another kind": (lambda folder: (folder / "sample.json").write_text("[]"), "no JSON object"),
     "sample.json no text": (lambda folder: (folder / "sample.json").write_bytes(b"\xff\xfe{}"), "UnicodeDecodeError"),
     "sample.json lacks a value": (lambda folder: (folder / "sample.json").write_text("{}"), "KeyError"),
     "no image": (lambda folder: (folder / "image.png").unlink(), "image.png"),
@@ -152,7 +152,7 @@ def test_a_damaged_sample_is_named_and_left_out(store, sample_of, put, damage):
     put(store, sample_of("star"))
     records, (sentence,) = store.records()
     assert [record.sample for record in records] == [sample_of("star")]
-    assert sentence.startswith(f"{sample_of('heart').folder}: left out, expected a whole sample, got ")
+    assert sentence.startswith(f"{sample_of('heart').folder}: left out, since the sample is damaged (")
     assert said in sentence
     assert sentence.endswith("; delete the folder and run again.")
 
@@ -166,7 +166,7 @@ def test_an_image_that_cannot_be_read_is_named(store, sample_of, put, image):
     path.write_bytes({"cut off": path.read_bytes()[:1000], "one bit": data}.get(image, image))
     (record,), _ = store.records()
     with pytest.raises(
-        UserError, match=r"expected the image as it was stored, could not read it .*; delete its folder and run again"
+        UserError, match=r"the image is missing or damaged \(.*\); delete its folder and run again"
     ) as told:
         store.read_image(record.image)
     assert str(told.value).startswith(str(path))
@@ -226,7 +226,7 @@ def test_damaged_levels_are_named(store, sample_of, damage):
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
     assert path.read_bytes() != whole
-    with pytest.raises(UserError, match=r"expected the levels of a pyramid, could not read them .*; delete the file"):
+    with pytest.raises(UserError, match=r"cannot read the levels of the pyramid \(.*\); delete the file"):
         store.read_levels(store.records()[0][0])
 
 
@@ -262,9 +262,7 @@ def test_damaged_scores_are_told_and_do_not_cost_the_sample(store, sample_of, pu
     path.write_text(text)
     (record,), damaged = store.records()
     assert (record.scores, damaged) == ({}, [])
-    assert re.fullmatch(
-        rf"{path}: is damaged \(.+\), and counts for nothing; its image is scored again", caplog.messages[0]
-    )
+    assert re.fullmatch(rf"{path}: damaged \(.+\); the image is scored again", caplog.messages[0])
     store.write_score(record, "tiny", 6.25, "a" * 64)
     (record,), _ = store.records()
     assert record.scores["tiny"]["score"] == 6.25
@@ -375,7 +373,7 @@ def test_a_folder_without_its_description_is_made_again(store, sample_of, put, c
     assert store.is_finished(sample_of())
     assert list((store.root / ".unfinished").iterdir()) == []
     (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert said == f"{folder}: had no sample.json, and is made again"
+    assert said == f"{folder}: had no sample.json, so it is replaced"
 
 
 def test_nothing_is_said_of_an_ordinary_write(store, sample_of, put, caplog):
@@ -524,7 +522,7 @@ def test_a_damaged_folder_is_replaced_by_what_is_received(away, store, sample_of
     (folder / "sample.json").unlink()
     store.receive(away.pack())
     assert contents(folder) == contents(away.root / sample_of("heart").folder)
-    assert "had no sample.json, and is made again" in caplog.text
+    assert "had no sample.json, so it is replaced" in caplog.text
 
 
 @pytest.mark.parametrize(("call", "nth"), [("mkdir", 0), ("open", 1), ("fsync", 2), ("rename", 0)])
@@ -533,7 +531,7 @@ def test_nothing_half_received_is_seen_where_a_write_is_refused(away, store, sam
     before = contents(store.root)
     packed = {path: data for path, data in away.pack().items() if path.startswith("samples/das/")}
     refuse(monkeypatch, call, errno.ENOSPC, nth)
-    with pytest.raises(StoreError, match=r"No space left on device.*free some space.*finished samples are kept"):
+    with pytest.raises(StoreError, match=r"No space left on device.*free some space.*Finished samples are kept"):
         store.receive(packed)
     monkeypatch.undo()
     assert contents(store.root) == before
@@ -573,7 +571,7 @@ def test_a_refused_write_is_told_and_leaves_the_store_as_before(store, sample_of
         put(store, sample_of("heart"))
     monkeypatch.undo()
     got, remedy = ERRNOS[number]
-    for part in (str(store.root), "expected to write here", got, remedy, "finished samples are kept"):
+    for part in (str(store.root), "cannot write here", got, remedy, "Finished samples are kept"):
         assert part in str(told.value)
     assert contents(store.root) == before
     assert not store.is_finished(sample_of("heart"))
@@ -623,14 +621,14 @@ def test_a_real_write_that_stops_in_the_middle(store, sample_of, put):
 def test_a_file_in_the_way_is_told(tmp_path, part):
     (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / part).write_text("mine")
-    with pytest.raises(UserError, match=r"expected to write here, got “(Not a directory|File exists)”"):
+    with pytest.raises(UserError, match=r"cannot write here \(“(Not a directory|File exists)”\)"):
         Store(tmp_path / "outputs" / "made_up").prepare()
     assert (tmp_path / part).read_text() == "mine"
 
 
 def test_a_file_in_the_way_of_a_method_is_told(store, sample_of, put):
     (store.root / "samples" / "das").write_text("mine")
-    with pytest.raises(UserError, match="expected to write here"):
+    with pytest.raises(UserError, match="cannot write here"):
         put(store, sample_of())
     assert not store.is_finished(sample_of())
 
@@ -639,7 +637,9 @@ def test_a_store_of_a_newer_format_is_refused(store, sample_of, put):
     put(store, sample_of())
     (store.root / "store.json").write_text('{"format": 2}')
     before = contents(store.root)
-    with pytest.raises(StoreError, match=r"expected a store of format 1, got 2; use the version .* or another name="):
+    with pytest.raises(
+        StoreError, match=r"expected a store of format 1, got 2; use the version .* or choose another name="
+    ):
         store.prepare()
     assert contents(store.root) == before
 

@@ -46,8 +46,8 @@ class LaionHead:
         biases = [b for name, b in state.items() if name.endswith(".bias")]
         if got != expected or [tuple(b.shape) for b in biases] != [(width,) for width in WIDTHS]:
             raise UserError(
-                f"{what}: expected layers of {expected} in {path}, got {got or 'none'}: a head for other features, or "
-                f"another network; {remedy}."
+                f"{what}: expected layers of {expected} in {path}, got {got or 'none'}. The file is for other "
+                f"features or another network; {remedy}."
             )
         self.dropout = dropout
         self._layers = [(w.float().to(device), b.float().to(device)) for w, b in zip(matrices, biases, strict=True)]

@@ -67,8 +67,8 @@ class AestheticV25:
                 model, _ = convert_v2_5_from_siglip(str(head), str(siglip), **options)
         except Exception as error:  # transformers raises many types of errors for an unusable folder
             raise UserError(
-                f"SigLIP: expected a checkpoint that transformers can load in {siglip}, got “{first_line(error)}”; "
-                "fetch it again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
+                f"SigLIP: transformers cannot load the checkpoint in {siglip} (“{first_line(error)}”); download it "
+                "again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
             ) from error
         _check_that_none_is_made_up(model, siglip)
         self._model = model.eval().requires_grad_(False).to(device, dtype)
@@ -105,12 +105,12 @@ def _check_head(path: Path) -> None:
     names = {f"scoring_head.{layer}.{kind}" for layer in (0, 2, 4, 6, 8) for kind in ("weight", "bias")}
     if got != expected:
         raise UserError(
-            f"{_HEAD}: expected layers of {expected} in {path}, got {got or 'none'}: a head for other features, or "
-            f"another network; {_HEAD_REMEDY}."
+            f"{_HEAD}: expected layers of {expected} in {path}, got {got or 'none'}. The file is for other features "
+            f"or another network; {_HEAD_REMEDY}."
         )
     if set(state) != names:
         raise UserError(
-            f"{_HEAD}: expected weights called {', '.join(sorted(names))} in {path}, got {', '.join(sorted(state))}; "
+            f"{_HEAD}: expected weights named {', '.join(sorted(names))} in {path}, got {', '.join(sorted(state))}; "
             f"{_HEAD_REMEDY}."
         )
 
@@ -129,13 +129,13 @@ def _check_siglip(folder: Path) -> None:
             got = tuple(file.get_slice(name).get_shape()) if name in file.keys() else ()  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(
-            f"SigLIP: expected whole weights in {folder / 'model.safetensors'}, could not read them "
-            f"({first_line(error)}); fetch them again."
+            f"SigLIP: cannot read the weights in {folder / 'model.safetensors'} ({first_line(error)}); download them "
+            "again."
         ) from error
     if got != (INPUTS,):
         raise UserError(
-            f"SigLIP: expected {INPUTS} features, as siglip-so400m-patch14-384 has them, in {folder}, got "
-            f"{got[0] if got else 'another network'}; point SIGLIP_MODEL_PATH to that model."
+            f"SigLIP: expected {INPUTS} features in {folder}, got {got[0] if got else 'another network'}; point "
+            "SIGLIP_MODEL_PATH to siglip-so400m-patch14-384."
         )
 
 
@@ -153,8 +153,8 @@ def _check_that_none_is_made_up(model: Any, folder: Path) -> None:
     needed = {n.removeprefix("vision_model.") for n in model.state_dict() if not n.startswith("layers.")}
     if lacking := sorted(needed - there):
         raise UserError(
-            f"SigLIP: expected all weights of its config.json in {folder / 'model.safetensors'}, found no {lacking[0]}"
-            f" ({len(lacking)} are missing); fetch the folder again."
+            f"SigLIP: {folder / 'model.safetensors'} lacks {len(lacking)} of the weights that config.json requires, "
+            f"for instance {lacking[0]}; download the folder again."
         )
 
 

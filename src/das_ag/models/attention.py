@@ -37,7 +37,7 @@ def check_kernel(kernel: str, option: str, device: torch.device, dtype: torch.dt
         )
     if importlib.util.find_spec("flash_attn") is None:
         raise UserError(
-            f"{option}: expected the package flash-attn, got none; install it with uv sync --extra paper --extra "
+            f"{option}: the package flash-attn is not installed; install it with uv sync --extra paper --extra "
             f"compile, or use {option}=sdpa."
         )
 

@@ -79,7 +79,7 @@ def _packaged_file(name: str) -> Path:
     packaged = PACKAGED[name]
     spec = importlib.util.find_spec(packaged.module)
     if spec is None or spec.origin is None:
-        raise UserError(f"{name}: expected the package {packaged.package}, found none; install it with uv sync.")
+        raise UserError(f"{name}: the package {packaged.package} is not installed; run uv sync.")
     path = Path(spec.origin).parent / packaged.file
     remedy = f"reinstall the package {packaged.package}"
     check_file(path, what=name, remedy=remedy, sha256=packaged.sha256)
@@ -94,7 +94,7 @@ def _hub_file(name: str, group: str) -> Path:
 
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
-        raise UserError(f"{name}: timm knows no weights for it on the Hugging Face hub; give {group}.checkpoint=path.")
+        raise UserError(f"{name}: timm has no weights for it on the Hugging Face hub; give {group}.checkpoint=path.")
     try:
         return Path(hf_hub_download(config.hf_hub_id, "model.safetensors", local_files_only=True))
     except LocalEntryNotFoundError:
@@ -103,7 +103,7 @@ def _hub_file(name: str, group: str) -> Path:
         return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
     except Exception as error:  # the hub's client, its HTTP library and the system have different errors
         raise UserError(
-            f"{name}: expected to download {config.hf_hub_id} from the Hugging Face hub, got “{first_line(error)}”; "
+            f"{name}: cannot download {config.hf_hub_id} from the Hugging Face hub (“{first_line(error)}”); "
             f"connect to the network, or give {group}.checkpoint=path."
         ) from error
 
@@ -173,7 +173,7 @@ class Classifier:
         _load(model, path, name, group)
         last = model.get_classifier()
         if not isinstance(last, nn.Linear):
-            raise UserError(f"{name}: expected a classifier that ends in one linear layer, got none; choose another.")
+            raise UserError(f"{name}: the network does not end in one linear layer; choose another classifier.")
         config = model.pretrained_cfg
         packaged = PACKAGED.get(name)
         self.image_size_px: int = packaged.image_size_px if packaged else config["input_size"][-1]
@@ -211,7 +211,7 @@ def _load(model: Any, path: Path, name: str, group: str) -> None:
         shapes = [weight.shape for weight in state.values()]
     except Exception as error:  # torch and safetensors raise errors of many types for files that they cannot read
         raise UserError(
-            f"{name}: expected weights in {path}, could not read them ({first_line(error)}); fetch the file again."
+            f"{name}: cannot read the weights in {path} ({first_line(error)}); download the file again."
         ) from error
     own = model.state_dict()
     if state.keys() != own.keys() and shapes == [weight.shape for weight in own.values()]:
@@ -220,8 +220,7 @@ def _load(model: Any, path: Path, name: str, group: str) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
-            f"{name}: expected its weights in {path}, got those of another network; correct {group}.name or "
-            f"{group}.checkpoint."
+            f"{name}: {path} has the weights of another network; correct {group}.name or {group}.checkpoint."
         ) from error
 
 

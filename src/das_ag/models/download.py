@@ -43,16 +43,16 @@ def download(url: str, path: Path, *, sha256: str | None, what: str, remedy: str
     except urllib.error.HTTPError as error:
         error.close()  # the error object holds the connection
         raise UserError(
-            f"{what}: expected to download {url} to {path}, got “{error.code} {error.reason}”; try later, or {remedy}."
+            f"{what}: cannot download {url} to {path} (“{error.code} {error.reason}”); try later, or {remedy}."
         ) from error
     except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error.__class__.__name__ + (f": {error}" if str(error) else "")
         raise UserError(
-            f"{what}: expected to download {url} to {path}, got “{reason}”; connect to the network, or {remedy}."
+            f"{what}: cannot download {url} to {path} (“{reason}”); connect to the network, or {remedy}."
         ) from error
     except OSError as error:
         raise UserError(
-            f"{what}: expected to write {path}, got “{error.strerror or error}”; make room for it there, or {remedy}."
+            f"{what}: cannot write {path} (“{error.strerror or error}”); free some space there, or {remedy}."
         ) from error
 
 
@@ -80,4 +80,4 @@ def _receive(url: str, part: Path, what: str) -> None:
                 file.write(chunk)
                 bar.update(len(chunk))
     if total is not None and part.stat().st_size < total:
-        raise ConnectionError(f"{part.stat().st_size} of {total} bytes came")
+        raise ConnectionError(f"received only {part.stat().st_size} of {total} bytes")

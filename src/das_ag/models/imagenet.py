@@ -143,8 +143,8 @@ def check_classes(classifier: Classifier) -> None:
     expected, got = len(words.class_names()), len(classifier.classes)
     if got != expected:
         raise UserError(
-            f"{classifier.name}: expected a classifier of ImageNet's {expected} classes, got {got}; choose one trained "
-            "on them, for instance resnet50.a1_in1k."
+            f"{classifier.name}: expected the {expected} classes of ImageNet, got {got}; choose another network, for "
+            "instance resnet50.a1_in1k."
         )
 
 

@@ -17,8 +17,8 @@ def dtype_of(precision: str, option: str) -> torch.dtype:
     """
     if precision == "float16":
         raise UserError(
-            f"{option}: expected {' or '.join(PRECISIONS)}, got 'float16', in which CLIP overflows during ascent; use "
-            "bfloat16, which takes as little memory."
+            f"{option}: expected {' or '.join(PRECISIONS)}, got 'float16'. CLIP overflows in float16; use bfloat16, "
+            "which needs the same memory."
         )
     if precision not in PRECISIONS:
         raise UserError(f"{option}: expected {' or '.join(PRECISIONS)}, got {precision!r}; choose one of them.")

@@ -58,8 +58,8 @@ class QualityHead:
         self.about, weight, bias = _read(path)
         if self.about["network_digest"] != network_digest:
             raise UserError(
-                f"{_WHAT}: expected one for the network with SHA-256 {network_digest[:16]}…, found one for "
-                f"{self.about['network']} with {self.about['network_digest'][:16]}… in {path}; {_REMEDY}."
+                f"{_WHAT}: expected a head for the network with SHA-256 {network_digest[:16]}…, got a head for "
+                f"{self.about['network']} ({self.about['network_digest'][:16]}…) in {path}; {_REMEDY}."
             )
         self._weight, self._bias = weight.to(device), bias.to(device)
 
@@ -71,7 +71,7 @@ class QualityHead:
         """
         if features.shape[1] != len(self._weight):
             raise UserError(
-                f"{_WHAT}: expected features of width {len(self._weight)}, found {features.shape[1]}; {_REMEDY}."
+                f"{_WHAT}: expected features of width {len(self._weight)}, got {features.shape[1]}; {_REMEDY}."
             )
         return features @ self._weight + self._bias
 
@@ -106,14 +106,13 @@ def _read(path: Path) -> tuple[dict[str, Any], Float[Tensor, " d"], Float[Tensor
             about["network"], about["network_digest"], about["format"]
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(
-            f"{_WHAT}: expected weight, bias and metadata in {path}, could not read them ({first_line(error)}); "
-            f"{_REMEDY}."
+            f"{_WHAT}: cannot read weight, bias and metadata in {path} ({first_line(error)}); {_REMEDY}."
         ) from error
     if about["format"] != FORMAT:
-        raise UserError(f"{_WHAT}: expected format {FORMAT} in {path}, found {about['format']}; {_REMEDY}.")
+        raise UserError(f"{_WHAT}: expected format {FORMAT} in {path}, got {about['format']}; {_REMEDY}.")
     if weight.ndim != 1 or bias.ndim != 0 or not (weight.isfinite().all() and bias.isfinite()):
         raise UserError(
-            f"{_WHAT}: expected one finite weight for each feature and one bias in {path}, found shapes "
-            f"{tuple(weight.shape)} and {tuple(bias.shape)} or numbers that are not finite; {_REMEDY}."
+            f"{_WHAT}: expected one finite weight for each feature and one finite bias in {path}, got shapes "
+            f"{tuple(weight.shape)} and {tuple(bias.shape)}, or NaN or infinity; {_REMEDY}."
         )
     return about, weight.float(), bias.float()

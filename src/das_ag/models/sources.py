@@ -124,12 +124,12 @@ class HubFolder:
             raise UserError(f"{self.what}: expected model.safetensors in {self.path}, found none; {self.remedy}.")
         try:
             if self._snapshot(local_files_only=False) is None:  # offline, it may return an incomplete folder
-                raise FileNotFoundError("no model.safetensors")
+                raise FileNotFoundError("model.safetensors is missing")
         except UserError:
             raise
         except Exception as error:  # the hub's client, its HTTP library and the OS have different errors
             raise UserError(
-                f"{self.what}: expected to download {self.name} from the Hugging Face hub, got “{first_line(error)}”; "
+                f"{self.what}: cannot download {self.name} from the Hugging Face hub (“{first_line(error)}”); "
                 f"connect to the network, or point {self.variable} to a copy."
             ) from error
 
@@ -259,7 +259,7 @@ def clip_package() -> Any:
 def missing_extra(package: str, error: ImportError) -> UserError:
     """The error for a missing package that only the real models need."""
     return UserError(
-        f"models: expected the package {package}, got “{error}”; install it with uv sync --extra paper, "
+        f"models: cannot import the package {package} (“{error}”); install it with uv sync --extra paper, "
         "or start with uv run --extra paper."
     )
 

@@ -35,7 +35,7 @@ def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None)
     if sha256 is not None and got != sha256:
         raise UserError(
             f"{what}: expected SHA-256 {sha256[:16]}… of {path.name} ({path.stat().st_size} bytes), got {got[:16]}…: "
-            f"the file is truncated, altered or another one; {remedy}."
+            f"the file is truncated, altered or the wrong one; {remedy}."
         )
     return got
 
@@ -59,9 +59,9 @@ def load_state(path: Path, *, what: str) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types for files that it cannot read
         raise UserError(
-            f"{what}: expected a state dict or a TorchScript archive in {path}, could not read it "
-            f"({type(error).__name__}); fetch the file again."
+            f"{what}: cannot read {path} as a state dict or a TorchScript archive ({type(error).__name__}); download "
+            "the file again."
         ) from error
     if not isinstance(state, dict):
-        raise UserError(f"{what}: expected a state dict in {path}, got {type(state).__name__}; give another file.")
+        raise UserError(f"{what}: expected a state dict in {path}, got {type(state).__name__}; use another file.")
     return state

@@ -58,9 +58,12 @@ def _choose(base: type, classes: Mapping[str, str], name: object, options: objec
         kind = check_choice(name, classes, option)
     found = _import_class(classes.get(kind, kind), f"{place}.kind")
     if not issubclass(found, base):
-        raise UserError(f"{place}.kind: expected a {base.__name__}, got {kind}; derive it from {base.__module__}.")
+        raise UserError(
+            f"{place}.kind: expected a subclass of {base.__module__}.{base.__name__}, got {kind}; correct "
+            "its base class."
+        )
     if missing := ", ".join(sorted(getattr(found, "__abstractmethods__", ()))):
-        raise UserError(f"{place}.kind: expected {missing} of {base.__name__}, got {kind} without; define it.")
+        raise UserError(f"{place}.kind: {kind} does not define {missing} of {base.__name__}; add what is missing.")
     return build(found, options, place)
 
 
@@ -72,8 +75,8 @@ def _import_class(dotted: str, option: str) -> type:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise UserError(
-            f"{option}: expected to import {module}, got “{first_line(error)}”; correct the name, or add the module's "
-            "folder to PYTHONPATH."
+            f"{option}: cannot import {module} (“{first_line(error)}”); correct the name, or add the module's folder "
+            "to PYTHONPATH."
         ) from error
     if not (isinstance(found, type) and dataclasses.is_dataclass(found)):
         raise UserError(f"{option}: expected a dataclass {name} in {module}, found none; correct the name.")

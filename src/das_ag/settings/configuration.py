@@ -61,8 +61,8 @@ def describe(error: HydraException) -> str:
         return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; choose one of them."
     if isinstance(error, OverrideParseException):
         return (
-            f"expected arguments name=value, got {error.override!r}, which cannot be read; put the whole argument "
-            "between single quotes, and texts and names with other letters than a–z inside it between double quotes."
+            f"cannot read the argument {error.override!r}, expected name=value; put single quotes around the argument, "
+            "and double quotes around each text and each name with letters other than a–z."
         )
     if found := re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", text):
         return f"{found[1]}: expected one value, got {found[2]!r}; add -m to run all of them."
@@ -75,7 +75,7 @@ def describe(error: HydraException) -> str:
 
 def _advice(unknown: str) -> str:
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
-        return "Own texts need prompts=own, and a file of them prompts=file. "
+        return "Your own texts need prompts=own; a file of prompts needs prompts=file. "
     near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 

@@ -144,9 +144,7 @@ def output_folder(name: object) -> Path:
         UserError: the name contains other characters, which could lead outside of outputs/.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(
-            f"name: expected letters, digits and . _ - with no other character, got {name!r}; change name=."
-        )
+        raise UserError(f"name: expected only letters, digits and . _ -, got {name!r}; change name=.")
     return OUTPUTS / name
 
 
@@ -177,8 +175,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     left_px = settings.pyramid.canvas_px - 2 * settings.border_px
     if left_px < LEAST_PX:
         raise UserError(
-            f"views.max_shift_px: expected to leave an image of at least {LEAST_PX} px, got {settings.border_px} on "
-            f"each side of a canvas of {settings.pyramid.canvas_px} px; lower it or raise canvas_px."
+            f"views.max_shift_px: {settings.border_px} px on each side of a canvas of {settings.pyramid.canvas_px} px "
+            f"leave less than {LEAST_PX} px for the image; lower it or raise canvas_px."
         )
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
@@ -228,56 +226,56 @@ def _check_method(settings: Settings, guide: GuideChoice) -> None:
     """Checks that the settings are compatible."""
     if settings.objective.aesthetic_sign and not guide.rates:
         raise UserError(
-            "method: expected das, since this guide has no quality head and cannot rate pictures, got another method; "
-            "use method=das, or give models.head=path."
+            "method: this guide has no quality head, so it supports only das; use method=das, or give models.head=path."
         )
     if settings.views.crops and settings.randomness == "published":
         raise UserError(
-            f"views.crops: expected 0 with randomness=published, whose program has no crops, got "
-            f"{settings.views.crops}; use randomness=per_sample."
+            f"views.crops: expected 0 with randomness=published, got {settings.views.crops}; use randomness=per_sample "
+            "for crops."
         )
 
 
 def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Prompt, int]]:
     """Every prompt with every seed; a prompt with its own seed gets only that seed."""
     if len(seeds) > 1 and all(prompt.seed is not None for prompt in prompts):
-        log.warning("seeds: %d of them are not used, since every prompt has a seed of its own", len(seeds))
+        log.warning("seeds: all %d are ignored, since every prompt has its own seed", len(seeds))
     pairs = [(prompt, seed) for seed in seeds for prompt in prompts if prompt.seed is None]
     pairs += [(prompt, prompt.seed) for prompt in prompts if prompt.seed is not None]
     places: dict[tuple[object, int], str] = {}
     for prompt, seed in pairs:
-        for what, got in ((prompt.id, prompt.id), ((prompt.positive, prompt.negative), "the same texts")):
+        for what, named in ((prompt.id, f"id {prompt.id!r}"), ((prompt.positive, prompt.negative), "texts")):
             before = places.setdefault((what, seed), prompt.where)
             if before != prompt.where:
-                raise UserError(
-                    f"{prompt.where}: expected each prompt with a seed once, got {got} with {seed} as in {before} "
-                    "already; change its seed."
-                )
+                raise UserError(f"{prompt.where}: same {named} and same seed {seed} as in {before}; change its seed.")
     return pairs
 
 
 def _shard(shard: object, shards: object) -> tuple[int, int]:
     if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
-        raise UserError(f"shards: expected a whole number from 1, got {shards!r}; 1 makes all samples.")
+        raise UserError(f"shards: expected a whole number of at least 1, got {shards!r}; 1 makes all samples.")
     if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < shards:
         raise UserError(
-            f"shard: expected a whole number from 0 to {shards - 1} with shards={shards}, got {shard!r}; run all of "
-            f"them with -m shard={','.join(map(str, range(min(shards, 4))))}{',…' if shards > 4 else ''}."
+            f"shard: expected a whole number from 0 to {shards - 1} with shards={shards}, got {shard!r}; run all "
+            f"shards with -m shard={','.join(map(str, range(min(shards, 4))))}{',…' if shards > 4 else ''}."
         )
     return shard, shards
 
 
 def _seeds(seeds: object) -> list[int]:
     if not isinstance(seeds, list) or not seeds:
-        raise UserError(f"seeds: expected at least one whole number in brackets, got {seeds!r}; give 'seeds=[42]'.")
+        raise UserError(
+            f"seeds: expected at least one whole number in brackets, got {seeds!r}; write for instance 'seeds=[42]'."
+        )
     for seed in seeds:
         if not is_seed(seed):
             raise UserError(
-                f"seeds: expected whole numbers from 0 below 2**63, got {seed!r}; give for instance 'seeds=[1,2,3]'."
+                f"seeds: expected whole numbers from 0 to 2**63 - 1, got {seed!r}; write for instance 'seeds=[1,2,3]'."
             )
     repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
     if repeated:
-        raise UserError(f"seeds: expected each seed once, got {', '.join(map(str, repeated))} repeated; remove it.")
+        raise UserError(
+            f"seeds: expected each seed once, got {', '.join(map(str, repeated))} more than once; remove the repeats."
+        )
     return seeds
 
 
@@ -289,8 +287,5 @@ def _check_words(prompts: Sequence[Prompt], guide: GuideChoice) -> None:
                 places.setdefault(text, where)
     for text in guide.without_content(list(places)):
         near = [known for word in guide.lost_words(text) for known in guide.nearest_words(word)][:3]
-        meant = f"did you mean {' or '.join(near)}? Else " if near else ""
-        raise UserError(
-            f"{places[text]}: expected words that the guide knows, got only unknown ones in {text!r}; "
-            f"{meant}{guide.advice}."
-        )
+        meant = f". Did you mean {' or '.join(near)}? Otherwise, " if near else "; "
+        raise UserError(f"{places[text]}: the guide knows no word of {text!r}{meant}{guide.advice}.")

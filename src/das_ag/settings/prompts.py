@@ -98,7 +98,7 @@ def _listed(positive: list[object]) -> Iterator[tuple[object, object]]:
 
 def _short_name(name: object, where: str) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"{where}: expected short names of letters, digits and . _ -, got {name!r}; rename it.")
+        raise UserError(f"{where}: expected a short name of letters, digits and . _ -, got {name!r}; rename it.")
     return name
 
 
@@ -115,7 +115,7 @@ def _read(path: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:
     suffix = Path(path).suffix.lower() if isinstance(path, str) else ""
     if not isinstance(path, str) or suffix not in _READERS:
         raise UserError(
-            f"prompts.path: expected a file that ends in {', '.join(_READERS)}, got {path!r}; choose such a file."
+            f"prompts.path: expected a file that ends in {' or '.join(_READERS)}, got {path!r}; choose another file."
         )
     rows = list(_READERS[suffix](_content(path), path))
     if not rows:
@@ -134,7 +134,7 @@ def _content(path: str) -> str:
         data = Path(path).expanduser().read_bytes().removeprefix(b"\xef\xbb\xbf")
     except (OSError, RuntimeError, ValueError) as error:  # no such file; no home folder; not a path
         reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"prompts.path: expected a file to read, got {path!r} ({reason}); correct it.") from error
+        raise UserError(f"prompts.path: cannot read {path!r} ({reason}); correct the path.") from error
     try:
         return _with_line_feeds(data.decode())
     except UnicodeDecodeError as error:
@@ -154,8 +154,8 @@ def _csv_rows(text: str, path: str) -> Iterator[_Row]:
     for line, cells in rows:
         if any(cells) and len(cells) != len(columns):
             raise UserError(
-                f"{_at(path, [line])}: expected a cell for each of the columns {', '.join(columns)}, got {len(cells)}; "
-                "a text with commas needs quotes, an empty cell its comma."
+                f"{_at(path, [line])}: expected {len(columns)} cells ({', '.join(columns)}), got {len(cells)}; put a "
+                "text with commas in quotes, and write the comma of an empty cell."
             )
         row: dict[str, Any] = {column: cell for column, cell in zip(columns, cells, strict=False) if cell}
         if _DIGITS_OF_SEED.fullmatch(row.get("seed", "")):
@@ -165,9 +165,10 @@ def _csv_rows(text: str, path: str) -> Iterator[_Row]:
 
 def _check_columns(columns: Sequence[str], where: str) -> None:
     if not {"prompt"} <= set(columns) <= set(FIELDS) or len(set(columns)) < len(columns):
+        optional = [name for name in FIELDS if name != "prompt"]
         raise UserError(
-            f"{where}: expected columns among {', '.join(FIELDS)}, each once and prompt among them, got "
-            f"{', '.join(map(repr, columns)) or 'none'}; name them in the first line, separated by commas."
+            f"{where}: expected the column prompt, and optionally {', '.join(optional)}, each once, got "
+            f"{', '.join(map(repr, columns)) or 'none'}; name the columns in the first line, separated by commas."
         )
 
 
@@ -184,7 +185,8 @@ def _cells(text: str, path: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             got = f"“{first_line(error)}”"
             raise UserError(
-                f"{_at(path, [line])}: expected a row of a CSV, got {got}; close its quotes, double those inside."
+                f"{_at(path, [line])}: expected a CSV row, got {got}; close its quotes, and write each quote inside a "
+                "text twice."
             ) from error
         yield line, [cell.strip() for cell in cells]
 
@@ -200,13 +202,13 @@ def _fields(text: str, where: str) -> dict[str, Any]:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         reason = f"“{getattr(error, 'msg', first_line(error))}”"
-        raise UserError(f"{where}: expected an object in JSON, got {reason}; correct the line.") from error
+        raise UserError(f"{where}: expected a JSON object, got {reason}; correct the line.") from error
     if not isinstance(value, dict):
-        raise UserError(f'{where}: expected an object in JSON, got {value!r}; write {{"prompt": "a red circle"}}.')
+        raise UserError(f'{where}: expected a JSON object, got {value!r}; write {{"prompt": "a red circle"}}.')
     unknown = [name for name in value if name not in FIELDS]
     if unknown:
         got = ", ".join(map(repr, unknown))
-        raise UserError(f"{where}: expected names among {', '.join(FIELDS)}, got {got}; rename or remove them.")
+        raise UserError(f"{where}: unknown field {got}; use only {', '.join(FIELDS)}.")
     return {name: item for name, item in value.items() if item is not None}
 
 
@@ -236,7 +238,7 @@ def _seed(value: object, where: str) -> int | None:
     if value is None:
         return None
     if not is_seed(value):
-        raise UserError(f"{where}: expected a whole number from 0 below 2**63 as seed, got {value!r}; change it.")
+        raise UserError(f"{where}: expected a whole number from 0 to 2**63 - 1 as seed, got {value!r}; change it.")
     return value
 
 
@@ -261,13 +263,13 @@ def _check_ids(prompts: Sequence[Prompt], lines: Sequence[int], path: str) -> No
     ambiguous = {prompt.id for prompt in prompts if not _says_the_same(prompt, named[prompt.id])}
     if ambiguous:
         places = _at(path, [line for line, prompt in zip(lines, prompts, strict=True) if prompt.id in ambiguous])
-        expected = "expected an id to name one prompt, got other texts with the same id"
-        raise UserError(f"{places}: {expected}; give each an id of its own.")
+        raise UserError(f"{places}: different prompts have the same id; give each prompt its own id.")
     times = Counter((prompt.id, prompt.seed) for prompt in prompts)
     repeated = [line for line, prompt in zip(lines, prompts, strict=True) if times[prompt.id, prompt.seed] > 1]
     if repeated:
-        expected = "expected each prompt with a seed once, got some again"
-        raise UserError(f"{_at(path, repeated)}: {expected}; remove all but one of each or change its seed.")
+        raise UserError(
+            f"{_at(path, repeated)}: expected each prompt and seed once; remove the repeats or change their seeds."
+        )
 
 
 def _says_the_same(prompt: Prompt, other: Prompt) -> bool:

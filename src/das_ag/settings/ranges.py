@@ -38,12 +38,12 @@ def _(s: PyramidSettings) -> None:
         raise UserError(f"pyramid.canvas_px: expected at least 1, got {s.canvas_px}; raise it.")
     if not 1 <= s.max_level_px <= s.canvas_px:
         raise UserError(
-            f"pyramid.max_level_px: expected from 1 to the canvas' {s.canvas_px} px, got {s.max_level_px}; lower it or "
-            "raise pyramid.canvas_px."
+            f"pyramid.max_level_px: expected from 1 to the canvas size {s.canvas_px}, got {s.max_level_px}; lower it "
+            "or raise pyramid.canvas_px."
         )
     for name, value in (("gamut_gain", s.gamut_gain), ("pyramid.initial_scale", s.initial_scale)):
         if not 0 < value < math.inf:
-            raise UserError(f"{name}: expected a number above 0, got {value}; 1 is a place to start.")
+            raise UserError(f"{name}: expected a number above 0, got {value}; try 1.")
 
 
 @check_ranges.register
@@ -56,7 +56,7 @@ def _(s: ViewSettings) -> None:
         if min(schedule.start, schedule.end) < 0:
             raise UserError(f"views.{name}: expected start and end of at least 0, got {schedule}; raise them.")
     if not 0 <= s.crops <= 1:
-        raise UserError(f"views.crops: expected a share from 0 to 1, got {s.crops}; 0.5 makes half of the views.")
+        raise UserError(f"views.crops: expected a share from 0 to 1, got {s.crops}; 0.5 crops half of the views.")
     if not 0 < s.crop_size[0] <= s.crop_size[1] <= 1:
         raise UserError(
             f"views.crop_size: expected two shares of the canvas, the smaller first, got {list(s.crop_size)}; try "
@@ -69,7 +69,7 @@ def _(s: ObjectiveSettings) -> None:
     if min(s.aesthetic.start, s.aesthetic.end) < 0:
         raise UserError(
             f"objective.aesthetic: expected start and end of at least 0, got {s.aesthetic.start} and "
-            f"{s.aesthetic.end}; the method gives the sign."
+            f"{s.aesthetic.end}; the method sets the sign."
         )
     if s.aesthetic_sign not in (-1, 0, 1):
         raise UserError(f"aesthetic_sign: expected -1, 0 or 1, got {s.aesthetic_sign}; choose a method.")

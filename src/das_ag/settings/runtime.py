@@ -50,11 +50,11 @@ class RuntimeSettings:
             )
         if self.views_per_pass < 1:
             raise UserError(
-                f"runtime.views_per_pass: expected at least 1, got {self.views_per_pass}; fewer need less memory."
+                f"runtime.views_per_pass: expected at least 1, got {self.views_per_pass}; fewer views need less memory."
             )
         if self.threads is not None and self.threads < 1:
             raise UserError(
-                f"runtime.threads: expected at least 1, got {self.threads}; null takes as many as there are cores."
+                f"runtime.threads: expected at least 1, got {self.threads}; null uses one thread for each core."
             )
         if self.checkpoint_steps < 0:
             raise UserError(
@@ -89,5 +89,5 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if there["cuda"] else "cpu")
     if not there[name]:
         found = ", ".join(device for device in there if there[device])
-        raise UserError(f"runtime.device: expected {name}, but torch finds only {found} here; use runtime.device=auto.")
+        raise UserError(f"runtime.device: torch does not find {name}, only {found}; use runtime.device=auto.")
     return torch.device(name)

@@ -14,7 +14,7 @@ from das_ag.settings.ranges import check_ranges
 from das_ag.synthesis.schedules import Schedule
 
 _T = TypeVar("_T")
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
 
 
 def build(cls: type[_T], values: object, where: str) -> _T:
@@ -51,9 +51,11 @@ def check_names(values: object, names: Sequence[str], where: str, optional: Sequ
     unknown = [str(name) for name in values if name not in names and name not in optional]
     missing = [name for name in names if name not in values]
     if unknown or missing:
-        got = ", ".join(["no " + name for name in missing] + unknown)
+        found = ", ".join(
+            [f"missing setting {name!r}" for name in missing] + [f"unknown setting {name!r}" for name in unknown]
+        )
         place = where or "configuration"
-        raise UserError(f"{place}: expected {', '.join([*names, *optional])}, got {got}; see python run.py --cfg job.")
+        raise UserError(f"{place}: {found}; expected {', '.join([*names, *optional])}. See python run.py --cfg job.")
     return values
 
 

@@ -86,7 +86,7 @@ class AtomicFolder:
                         raise
                     if (path / last).is_file():
                         return  # another process has written the same subfolder
-                    log.warning("%s: had no %s, and is made again", path, last)
+                    log.warning("%s: had no %s, so it is replaced", path, last)
                     self._move_away(path)
                     unfinished.rename(path)
                 sync_folder(path.parent)
@@ -102,7 +102,7 @@ class AtomicFolder:
                 path.unlink(missing_ok=True)
         except OSError as error:
             got = error.strerror or error
-            raise StoreError(f"{path}: expected to delete it, got “{got}”; mend its permissions.") from error
+            raise StoreError(f"{path}: cannot delete it (“{got}”); fix its permissions.") from error
 
     def _move_away(self, path: Path) -> None:
         aside = self._unfinished(path.name)
@@ -137,10 +137,10 @@ class AtomicFolder:
                 errno.ENOSPC: "free some space and start the same command again",
                 errno.EDQUOT: "free some of your quota and start the same command again",
             }
-            remedy = remedies.get(error.errno or 0, "choose another folder with name=, or mend its permissions")
+            remedy = remedies.get(error.errno or 0, "choose another folder with name=, or fix its permissions")
             got = error.strerror or error
             raise StoreError(
-                f"{self.root}: expected to write here, got “{got}”; {remedy}; finished samples are kept."
+                f"{self.root}: cannot write here (“{got}”); {remedy}. Finished samples are kept."
             ) from error
 
 

@@ -54,8 +54,8 @@ class Claims:
             return
         except OSError as error:
             raise StoreError(
-                f"{self.folder}: expected to write here, got “{error.strerror}”; mend its permissions or free some "
-                "space; finished samples are kept."
+                f"{self.folder}: cannot write here (“{error.strerror}”); fix its permissions or free some space. "
+                "Finished samples are kept."
             ) from error
         try:
             yield True

@@ -38,7 +38,7 @@ def command_of(sample: Sample) -> str:
     paths of the user's own weights.
     """
     if version := sample.only_by_version:
-        return f"# only version {version} of das-ag has the models that made it"
+        return f"# only version {version} of das-ag has the models that made this sample"
     family = sample.settings["guide"]["family"]
     program = "uv run --extra paper python run.py" if family == "openai_clip" else "uv run python run.py"
     return " ".join([program, *map(shlex.quote, overrides_of(sample))])

@@ -59,5 +59,5 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):
-        raise ValueError(f"{path.name} holds no object")
+        raise ValueError(f"{path.name} contains no JSON object")
     return value

@@ -199,6 +199,5 @@ def check_family(sample: Sample) -> None:
     """
     if version := sample.only_by_version:
         raise UserError(
-            f"{sample.name}: version {version} of das-ag made it with models that this version no longer has; use that "
-            "version."
+            f"{sample.name}: only version {version} of das-ag has the models that made this sample; use that version."
         )

@@ -75,13 +75,11 @@ class Store:
         try:
             got = read_json(path).get("format")
         except (OSError, ValueError) as error:
-            raise StoreError(
-                f"{path}: expected a store's description, could not read it ({error}); delete it."
-            ) from error
+            raise StoreError(f"{path}: cannot read the format of the store ({error}); delete this file.") from error
         if got != FORMAT:
             raise StoreError(
                 f"{self.root}: expected a store of format {FORMAT}, got {got}; use the version of das-ag that made it, "
-                "or another name=."
+                "or choose another name=."
             )
 
     def is_finished(self, sample: Sample) -> bool:
@@ -172,8 +170,8 @@ class Store:
                 records.append(self._read(path))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 damaged.append(
-                    f"{path.relative_to(self.root)}: left out, expected a whole sample, got {type(error).__name__} "
-                    f"({error}); delete the folder and run again."
+                    f"{path.relative_to(self.root)}: left out, since the sample is damaged ({type(error).__name__}: "
+                    f"{error}); delete the folder and run again."
                 )
         return records, damaged
 
@@ -187,8 +185,8 @@ class Store:
             return self._read(self.root / sample.folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"{self.root / sample.folder}: expected a whole sample, got {type(error).__name__} ({error}); delete "
-                "the folder and run again."
+                f"{self.root / sample.folder}: the sample is missing or damaged ({type(error).__name__}: {error}); "
+                "delete the folder and run again."
             ) from error
 
     def read_image(self, image: Path | str) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -201,13 +199,12 @@ class Store:
         try:
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() != read_json(path.parent / SAMPLE)["image_sha256"]:
-                raise ValueError(f"it is not the image that {SAMPLE} tells of")
+                raise ValueError(f"its checksum differs from the one in {SAMPLE}")
             with Image.open(io.BytesIO(data)) as opened:
                 return np.array(opened.convert("RGB"))
         except (OSError, KeyError, SyntaxError, ValueError) as error:  # Pillow's errors for damaged files vary
-            expected = "expected the image as it was stored"
             raise UserError(
-                f"{path}: {expected}, could not read it ({error}); delete its folder and run again."
+                f"{path}: the image is missing or damaged ({error}); delete its folder and run again."
             ) from error
 
     def read_levels(self, record: Record) -> list[Float[np.ndarray, "3 _ _"]]:
@@ -223,9 +220,7 @@ class Store:
             with np.load(io.BytesIO(path.read_bytes())) as arrays:  # np.load(path) leaves a damaged file open
                 return [arrays[name].astype(np.float32) for name in sorted(arrays.files, key=int)]
         except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{path}: expected the levels of a pyramid, could not read them ({error}); delete the file."
-            ) from error
+            raise UserError(f"{path}: cannot read the levels of the pyramid ({error}); delete the file.") from error
 
     def read_trace(self, record: Record) -> pd.DataFrame:
         """The trace of a sample: step, loss and each term.
@@ -239,9 +234,7 @@ class Store:
         try:
             return pd.read_csv(path)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"{path}: expected a trace, could not read it ({error}); delete its folder and run again."
-            ) from error
+            raise UserError(f"{path}: cannot read the trace ({error}); delete its folder and run again.") from error
 
     def write_score(self, record: Record, evaluator: str, score: float | None, digest: str, **details: Any) -> None:
         """Writes an evaluator's score to the sample's folder.
@@ -261,7 +254,7 @@ class Store:
             raise FileNotFoundError(f"{IMAGE} or {TRACE} is missing")
         sample = Sample.from_identity(entry)
         if entry["key"] != sample.key:
-            raise ValueError("the key does not belong to the settings")
+            raise ValueError("the key does not match the settings")
         return Record(
             folder=path.relative_to(self.root),
             sample=sample,
@@ -284,9 +277,9 @@ def _read_scores(path: Path) -> dict[str, Any]:
     try:
         scores = read_json(path)
         if not all({"score", "digest", "image_sha256"} <= set(score) for score in scores.values()):
-            raise ValueError("a score lacks its image")
+            raise ValueError("a score is incomplete")
     except (OSError, TypeError, ValueError) as error:
-        log.warning("%s: is damaged (%s), and counts for nothing; its image is scored again", path, error)
+        log.warning("%s: damaged (%s); the image is scored again", path, error)
         return {}
     return scores
 

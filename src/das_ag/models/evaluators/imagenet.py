@@ -46,13 +46,14 @@ class ImagenetJudgeChoice(EvaluatorChoice):
     @property
     def remark(self) -> str:
         """A note on what the judge rates, when it recognises an image, and how similar it is to the default guide."""
-        rates = "It rates photographic quality, not beauty, and cannot be compared with the published table. "
+        rates = "It rates photographic quality, not beauty; do not compare its scores with the published table. "
         recognises = (
-            "It recognises an image if the thing is its first guess, or if several things are all among its first five."
+            "It recognises an image of one thing if the thing is its first guess, and an image of several things if "
+            "all are among its first five guesses."
         )
         sibling = (
-            " It is a sibling of the default guide, trained on the same photos, so the two agree more easily than "
-            "strangers."
+            " It is similar to the default guide and was trained on the same photos, so the two agree more easily than "
+            "independent networks."
         )
         return f"{rates if self._rates else ''}{recognises}{sibling if 'efficientnet_lite' in self.name else ''}"
 

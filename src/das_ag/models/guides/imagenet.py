@@ -35,7 +35,7 @@ class ImagenetChoice(GuideChoice):
     head: str | None
 
     places: ClassVar = ("checkpoint", "head")
-    advice: ClassVar = "choose among those that python scripts/list_words.py lists"
+    advice: ClassVar = "choose words that python scripts/list_words.py lists"
 
     @property
     def rates(self) -> bool:
@@ -58,8 +58,8 @@ class ImagenetChoice(GuideChoice):
         """Raises UserError if the size is too small."""
         if self.image_size_px is not None and self.image_size_px < LEAST_PX:
             raise UserError(
-                f"models.image_size_px: expected at least {LEAST_PX}, got {self.image_size_px}; null takes the "
-                "network's own."
+                f"models.image_size_px: expected at least {LEAST_PX}, got {self.image_size_px}; null uses the "
+                "network's own size."
             )
 
     def digests(self) -> dict[str, str]:

@@ -84,8 +84,8 @@ class OpenAIClipChoice(GuideChoice):
         image_text = OpenAIClip(files["clip"].path, device=device, dtype=dtype, attention=self.attention)
         if image_text.dim != INPUTS:
             raise UserError(
-                f"models.name: expected a CLIP with {INPUTS} features, which the LAION head reads, got "
-                f"{image_text.dim} from {files['clip'].path}; use ViT-L/14."
+                f"models.name: the LAION head needs a CLIP with {INPUTS} features, got {image_text.dim} from "
+                f"{files['clip'].path}; use ViT-L/14."
             )
         return image_text, head
 
