@@ -40,10 +40,8 @@ def main() -> int:
     """Runs the requested assessment; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, nargs="?", help="folder of finished, scored samples")
-    parser.add_argument(
-        "--photos", type=Path, help="folder of one photo for each class, file names sorted as the classes"
-    )
-    parser.add_argument("--random", type=int, help="how many classes to draw")
+    parser.add_argument("--photos", type=Path, help="folder with one photo for each class, in the order of the classes")
+    parser.add_argument("--random", type=int, help="number of classes to draw")
     arguments = parser.parse_args()
     choose_kernels()
     try:

@@ -50,13 +50,13 @@ PLOTS = ROOT / "note" / "plots"
 def main() -> int:
     """Measures, prints, and writes the note on request."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="as for run.py, for instance models=imagenet")
-    parser.add_argument("--repeats", type=int, default=15, help="of all that is compared, in turn")
-    parser.add_argument("--write", action="store_true", help="put the figures into note/benchmarks.md")
-    parser.add_argument("--random-weights", action="store_true", help="a ViT-L/14 of random numbers as the guide")
+    parser.add_argument("overrides", nargs="*", help="overrides as for run.py, for instance models=imagenet")
+    parser.add_argument("--repeats", type=int, default=15, help="number of repeats; the variants alternate")
+    parser.add_argument("--write", action="store_true", help="write the figures into note/benchmarks.md")
+    parser.add_argument("--random-weights", action="store_true", help="use a ViT-L/14 with random weights as the guide")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--against-published", action="store_true", help="beside the published program's way")
-    what.add_argument("--scaling", choices=AXES, help="by the size of something")
+    what.add_argument("--against-published", action="store_true", help="compare with the published program")
+    what.add_argument("--scaling", choices=AXES, help="vary the size of this input")
     arguments = parser.parse_intermixed_args()
     try:
         with contextlib.ExitStack() as stack:
@@ -109,7 +109,7 @@ def describe(measured: object, machine: dict[str, Any], command: str, arguments:
     match measured:
         case StepTimes() as t:
             table = (
-                "| views in a step | step, s | bare encoder, s | overhead | peak memory, MB | of it, beyond torch |\n"
+                "| views in a step | step, s | bare encoder, s | overhead | peak memory, MB | beyond torch, MB |\n"
                 "| ---: | ---: | ---: | ---: | ---: | ---: |\n"
                 f"| {t.views} | {t.step_s:.4f} | {t.bare_s:.4f} | {t.overhead:.3f} "
                 f"| {t.peak_mb:.0f} | {t.beyond_torch_mb:.0f} |\n"
@@ -124,7 +124,7 @@ def describe(measured: object, machine: dict[str, Any], command: str, arguments:
         case pd.DataFrame() as t:
             rows = [f"| {row.value} | {row.seconds:.4f} | {row.ratio:.2f} |\n" for row in t.itertuples(index=False)]
             title = AXES[arguments.scaling].title
-            heading = f"| {title} | one step of one image, s | to the first |\n| ---: | ---: | ---: |\n"
+            heading = f"| {title} | one step of one image, s | ratio to the first |\n| ---: | ---: | ---: |\n"
             picture = plot_path(arguments).with_suffix(".png").relative_to(NOTE.parent)
             table = heading + "".join(rows) + f"\n![Time of a step by {title}]({picture})\n"
     return f"## `{command}`\n\n{where(machine)}; medians of {arguments.repeats} alternating repeats.\n\n{table}"

@@ -42,9 +42,9 @@ METHODS = len(RESULTS)
 def main() -> int:
     """Prints the findings; returns 0 if the experiment can start."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="as for run.py, after experiment=paper")
-    parser.add_argument("--download", action="store_true", help="fetch what is missing")
-    parser.add_argument("--no-estimate", action="store_true", help="measure no steps")
+    parser.add_argument("overrides", nargs="*", help="overrides as for run.py, after experiment=paper")
+    parser.add_argument("--download", action="store_true", help="download missing weights")
+    parser.add_argument("--no-estimate", action="store_true", help="do not measure the time and memory of a step")
     arguments = parser.parse_intermixed_args()
     overrides = ["experiment=paper", *arguments.overrides]
     try:
@@ -91,7 +91,7 @@ def report_known_answer() -> bool:
     answer = known_answer()
     if answer is None:
         names = " and ".join(str(file.path) for file in known_answer_files() if not file.is_there())
-        print(f"\nKnown answer: not checked, it needs {names} (--download fetches them)")
+        print(f"\nKnown answer: not checked; missing: {names} (use --download)")
         return True
     right = is_known_answer(answer)
     print(f"\nKnown answer (ViT-B/32, CLIP.png): {'right' if right else 'WRONG'}")
@@ -117,9 +117,9 @@ def report_cost(overrides: list[str], ready: bool) -> None:
     with_what = "" if ready else ", measured with random weights of the size of ViT-L/14"
     print(
         f"\nDevice: {provenance(device)['device']}, {memory_bytes(device) / 1e9:.1f} GB of memory\n"
-        f"Memory needed: {peak_mb / 1e3:.1f} GB; fewer runtime.views_per_pass need less\n"
-        f"Time: {step_s:.2f} s a step, {steps} steps, {batches} batches: about {hours:.1f} h{with_what}\n"
-        f"Disk: {shutil.disk_usage('.').free / 1e9:.0f} GB free here"
+        f"Memory needed: {peak_mb / 1e3:.1f} GB; a smaller runtime.views_per_pass needs less\n"
+        f"Time: {step_s:.2f} s per step, {steps} steps, {batches} batches: about {hours:.1f} h{with_what}\n"
+        f"Disk: {shutil.disk_usage('.').free / 1e9:.0f} GB free"
     )
 
 

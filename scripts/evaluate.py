@@ -30,10 +30,14 @@ from das_ag.store.store import Store
 def main() -> int:
     """Scores a store or a folder; returns 1 if a picture could not be read."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of an experiment, or of pictures")
-    parser.add_argument("overrides", nargs="*", help="for instance evaluator=aesthetic_v2_5 runtime.device=cpu")
-    parser.add_argument("--force", action="store_true", help="score again what has a score (of an experiment)")
-    parser.add_argument("--csv", type=Path, help="of a folder of pictures; default: aesthetic_scores.csv in it")
+    parser.add_argument("folder", type=Path, help="folder of an experiment or of pictures")
+    parser.add_argument(
+        "overrides", nargs="*", help="overrides, for instance evaluator=aesthetic_v2_5 runtime.device=cpu"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing scores (only for an experiment)")
+    parser.add_argument(
+        "--csv", type=Path, help="file for the scores of a folder of pictures; default: aesthetic_scores.csv in it"
+    )
     arguments = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
@@ -73,13 +77,16 @@ def check_arguments(arguments: argparse.Namespace, *, is_store: bool) -> None:
     folder = arguments.folder
     if is_store:
         if arguments.csv:
-            raise UserError(f"--csv: expected a folder of pictures, got the experiment {folder}; leave it out.")
+            raise UserError(f"--csv: expected a folder of pictures, got the experiment {folder}; leave out --csv.")
         return
     if arguments.force:
-        raise UserError(f"--force: expected an experiment, got {folder}, whose pictures are all scored; leave it out.")
+        raise UserError(
+            f"--force: expected an experiment, got the folder {folder}. All its pictures are scored anyway; leave out "
+            "--force."
+        )
     parent = csv_path(arguments).parent
     if folder.is_dir() and not parent.is_dir():
-        raise UserError(f"--csv: expected a file in a folder that is there, got {arguments.csv}; make {parent} first.")
+        raise UserError(f"--csv: expected a file in an existing folder, got {arguments.csv}; create {parent} first.")
 
 
 def _several(override: str) -> str:

@@ -29,7 +29,7 @@ def main() -> int:
     """Prints the names; returns 1 if the word is in none of them."""
     environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("word", nargs="*", help="in any of a thing's names; several words are one name")
+    parser.add_argument("word", nargs="*", help="a word to find in the names; several words form one name")
     word = " ".join(parser.parse_args().word)
     width = shutil.get_terminal_size().columns
     found = find(word) if word else ()
@@ -40,7 +40,7 @@ def main() -> int:
             print(*textwrap.wrap(meaning(word), width), "", *explained(found, width), sep="\n")
         else:
             near = nearest(word, count=5)
-            hint = f"The nearest: {', '.join(near)}." if near else "Without a word, this program lists all names."
+            hint = f"Similar names: {', '.join(near)}." if near else "Run the script without a word to list all names."
             print(f'No name contains "{word}". {hint}')
         sys.stdout.flush()
     except BrokenPipeError:
@@ -56,7 +56,7 @@ def everything(width: int) -> Iterator[str]:
     yield from (f"{len(names):,} classes", "")
     for _, alike in itertools.groupby(names, key=lambda name: name[0].casefold()):
         yield from (*columns(list(alike), width), "")
-    hint = "Their plurals and further names are known too: python scripts/list_words.py WORD shows them."
+    hint = "A prompt can also contain plurals and other names; to see them, run python scripts/list_words.py WORD."
     yield from textwrap.wrap(hint, width)
 
 

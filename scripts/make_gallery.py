@@ -20,8 +20,8 @@ def main() -> int:
     """Writes the pages with their tables, and prints their paths; returns 1 if a sample was left out."""
     environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="of experiments")
-    parser.add_argument("--evaluator", help="whose scores count; default: the one that scored most samples")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of experiments")
+    parser.add_argument("--evaluator", help="evaluator whose scores to use; default: the one that scored most samples")
     arguments = parser.parse_args()
     left_out: list[str] = []
     try:

@@ -21,13 +21,13 @@ def main() -> int:
     """Prints the table and writes it; returns 1 if a sample was left out."""
     environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="of experiments")
-    parser.add_argument("--evaluator", help="whose scores count; default: the one that scored most samples")
-    parser.add_argument("--to", type=Path, help="folder for the files; default: that of the only experiment")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of experiments")
+    parser.add_argument("--evaluator", help="evaluator whose scores to use; default: the one that scored most samples")
+    parser.add_argument("--to", type=Path, help="folder for the files; default: the folder of the only experiment")
     arguments = parser.parse_args()
     folders = list({folder.resolve(): folder for folder in arguments.folders}.values())
     if arguments.to is None and len(folders) > 1:
-        parser.error("several experiments: expected --to FOLDER for their common table, got none; add it")
+        parser.error("several experiments need a folder for their common table; add --to FOLDER")
     try:
         several = [read_scores(folder, arguments.evaluator) for folder in folders]
         print(write_tables(several, arguments.to or folders[0]))

@@ -20,9 +20,9 @@ def main() -> int:
     """Writes the figures; returns 1 if a sample was left out."""
     environment.prepare()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of an experiment")
-    parser.add_argument("--evaluator", help="whose scores are shown; default: the one that scored most images")
-    parser.add_argument("--to", type=Path, help="folder for the figures; default: plots/ in that of the experiment")
+    parser.add_argument("folder", type=Path, help="folder of an experiment")
+    parser.add_argument("--evaluator", help="evaluator whose scores to show; default: the one that scored most images")
+    parser.add_argument("--to", type=Path, help="folder for the figures; default: plots/ of the experiment")
     arguments = parser.parse_args()
     to = arguments.to or arguments.folder / "plots"
     try:

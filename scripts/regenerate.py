@@ -28,9 +28,9 @@ from das_ag.generation.regenerate import describe_difference, regenerate
 def main() -> int:
     """Writes the new image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image", type=Path, help="a PNG as das-ag wrote it")
-    parser.add_argument("overrides", nargs="*", help="for instance runtime.device=cpu")
-    parser.add_argument("--to", type=Path, help="default: the same name with -again, in this folder")
+    parser.add_argument("image", type=Path, help="a PNG that das-ag wrote")
+    parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
+    parser.add_argument("--to", type=Path, help="the new image; default: the same name with -again, in this folder")
     arguments = parser.parse_intermixed_args()
     path = arguments.to or Path(f"{arguments.image.stem}-again.png")
     try:
@@ -42,7 +42,7 @@ def main() -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     if again.is_in(stored):
-        words = "" if stored == again.png else ", but for the words of its text"
+        words = "" if stored == again.png else ", except for the wording of the text in the PNG"
         print(f"{path}: the same bytes{words}")
         return 0
     with Image.open(io.BytesIO(stored)) as image:

@@ -39,15 +39,15 @@ def main() -> int:
     """Trains or draws; prints the reason if it cannot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--photos", type=Path, metavar="FOLDER", help="of good photos, about 1,000 of different things")
-    task.add_argument("--picture", type=Path, metavar="FILE", help="draw the shipped heads' ratings of one scene")
-    parser.add_argument("--network", help=f"as timm calls it; default: {' and '.join(ROLES)}, one after the other")
+    task.add_argument("--photos", type=Path, metavar="FOLDER", help="about 1,000 good photos of different things")
+    task.add_argument("--picture", type=Path, metavar="FILE", help="draw the ratings of one scene by the shipped heads")
+    parser.add_argument("--network", help=f"name in timm; default: {' and '.join(ROLES)}, one after the other")
     parser.add_argument("--checkpoint", metavar="FILE", help="weights of --network; default: its package, or the hub")
     parser.add_argument(
-        "--role", choices=get_args(quality.Role), help="which photos it is trained on; default: guide for a new network"
+        "--role", choices=get_args(quality.Role), help="which photos train the head; default: guide for a new network"
     )
-    parser.add_argument("--to", type=Path, metavar="FILE", help="the head; default: its place in the package")
-    parser.add_argument("--seed", type=int, default=0, help="of the split and the distortions; default 0")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="file of the head; default: its place in the package")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split and the distortions; default 0")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     try:
@@ -65,9 +65,9 @@ def train(arguments: argparse.Namespace) -> None:
     """Trains the head of each requested network. Checks all arguments before the long part."""
     names = [arguments.network] if arguments.network else list(ROLES)
     if arguments.to and len(names) > 1:
-        raise UserError("--to: expected one network for one file, found two networks; add --network.")
+        raise UserError("--to: one file cannot hold the heads of two networks; add --network.")
     if arguments.checkpoint and not (arguments.network and arguments.to):
-        raise UserError("--checkpoint: expected --network NAME and --to FILE beside it, found less; add them.")
+        raise UserError("--checkpoint: this option needs --network NAME and --to FILE; add them.")
     if arguments.seed < 0:
         raise UserError(f"--seed: expected 0 or more, found {arguments.seed}; give another number.")
     for name in names:
@@ -96,9 +96,7 @@ def check_writable(path: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise UserError(
-            f"--to: expected a place to write {path}, found none ({error.strerror}); give another."
-        ) from error
+        raise UserError(f"--to: cannot write {path} ({error.strerror}); give another file.") from error
 
 
 def train_one(network: Classifier, photos: list[quality.Photo], role: quality.Role, seed: int, to: Path) -> None:
@@ -210,7 +208,7 @@ def explain(axes: Axes) -> None:
 def plot_ratings(axes: Axes, ratings: dict[quality.Role, np.ndarray]) -> None:
     """Plots each head's ratings over severity, and the targets."""
     wanted = [8 - 6 * s if s else 9 for s in SEVERITIES]
-    axes.plot(SEVERITIES, wanted, ":", color="#888888", label="wanted: 9 if undistorted, else 8 − 6 · severity")
+    axes.plot(SEVERITIES, wanted, ":", color="#888888", label="target: 9 if undistorted, else 8 − 6 · severity")
     for (name, role), side in zip(ROLES.items(), ("left", "right"), strict=True):
         label = f"{role}, number on the {side}: {name}"
         axes.plot(SEVERITIES, ratings[role], "o-", color=COLOURS[role], markersize=3, label=label)

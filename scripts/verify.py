@@ -24,10 +24,10 @@ from das_ag.store.store import Store
 def main() -> int:
     """Prints a verdict for each sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of an experiment, for instance outputs/wonders")
-    parser.add_argument("overrides", nargs="*", help="for instance runtime.device=cpu")
-    parser.add_argument("--samples", type=int, default=3, metavar="K", help="how many, drawn at random; default 3")
-    parser.add_argument("--draw", type=int, metavar="SEED", help="of that draw; default: another each time")
+    parser.add_argument("folder", type=Path, help="folder of an experiment, for instance outputs/wonders")
+    parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
+    parser.add_argument("--samples", type=int, default=3, metavar="K", help="number of random samples; default 3")
+    parser.add_argument("--draw", type=int, metavar="SEED", help="seed of the choice; default: a new one each time")
     arguments = parser.parse_intermixed_args()
     store = Store(arguments.folder)
     records, damaged = store.records()
@@ -35,8 +35,8 @@ def main() -> int:
         print(sentence, file=sys.stderr)
     if not records or arguments.samples < 1:
         print(
-            f"{arguments.folder}: expected finished samples to verify, got {len(records)} of them and --samples "
-            f"{arguments.samples}; name a folder of outputs/, and at least one sample.",
+            f"{arguments.folder}: expected at least one finished sample and --samples 1, got {len(records)} samples "
+            f"and --samples {arguments.samples}; give a folder of outputs/, and a positive number.",
             file=sys.stderr,
         )
         return 2
@@ -46,7 +46,7 @@ def main() -> int:
         verdicts.append(verify(store, record, arguments.overrides))
         print(verdicts[-1], flush=True)
     same = sum(verdict.is_same is True for verdict in verdicts)
-    print(f"{same} of {len(verdicts)} samples have their stored bytes again")
+    print(f"{same} of {len(verdicts)} samples are the same as the stored ones")
     if any(verdict.is_same is False for verdict in verdicts):
         return 1
     return 0 if same == len(verdicts) and not damaged else 2

@@ -259,7 +259,7 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(asked):
     lines = [line for line in asked.process.stdout.splitlines() if not line.startswith("\t#")]
     assert lines == [
         "Launching 3 jobs locally",
-        *(f"{method}: 2 samples, 0 finished, 2 missing, no sample timed yet, in outputs/tiny" for method in METHODS),
+        *(f"{method}: 2 samples, 0 finished, 2 missing, no time estimate yet, in outputs/tiny" for method in METHODS),
     ]
     assert asked.extra is True  # nothing but the folder itself
 

@@ -253,7 +253,7 @@ def test_a_job_that_slurm_preempts_is_queued_again_and_goes_on(launched):
     log = launched["submitit_slurm"].root.parent / ".submitit/7_0/7_0_0_log.out"
     lines = log.read_text().splitlines()
     assert any("Requeued job 7_0" in line for line in lines)
-    assert [line for line in lines if "goes on after" in line] == ["das heart seed 42: goes on after step 3 of 24"]
+    assert [line for line in lines if "continues after" in line] == ["das heart seed 42: continues after step 3 of 24"]
     assert "das: 2 generated, 0 already there, 0 failed, of 2 samples in outputs/tiny" in lines
 
 

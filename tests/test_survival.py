@@ -315,7 +315,7 @@ def test_random_kills_strike_work(stories):
     assert [kill.status for kill in story.kills] == [-signal.SIGKILL] * KILLS, story
     assert sum(kill.at_work for kill in story.kills) >= KILLS / 2, story
     assert len({len(kill.finished) for kill in story.kills}) >= 4, story  # spread over the work
-    assert sum("goes on after step" in kill.said for kill in story.kills) >= 3, story
+    assert sum("continues after step" in kill.said for kill in story.kills) >= 3, story
 
 
 @pytest.mark.parametrize("number", range(len(WORST)), ids=[f"{function} {text}" for function, text, *_ in WORST])
@@ -353,6 +353,6 @@ def test_a_process_takes_over_from_one_that_died_while_it_waited(stories):
     assert (kill.status, kill.at_work) == (-signal.SIGKILL, True)
     assert len(kill.finished) == 2 * len(FILES)  # which the other had made meanwhile
     said = story.last.stdout
-    assert said.count("Waiting for other processes, which are making 1 batches of these samples") == 1
-    assert f"das, 2 samples: goes on after step 5 of {STEPS}" in said
+    assert said.count("Waiting for other processes to finish 1 of these batches") == 1
+    assert f"das, 2 samples: continues after step 5 of {STEPS}" in said
     assert "das: 4 generated, 0 already there, 0 failed, of 4 samples" in said

@@ -88,7 +88,7 @@ def test_each_setting_has_a_widget_or_comes_with_another(app):
         app.session_state[key] = value
     app.run()
     assert app.toggle(key="runtime.deterministic").value is False
-    assert "Also kept: betas = [0.4, 0.9]" in [element.value.replace("\\", "") for element in app.caption]
+    assert "Also set: betas = [0.4, 0.9]" in [element.value.replace("\\", "") for element in app.caption]
     assert "runtime=fast" in app.code[0].value
     app.toggle(key="runtime.deterministic").set_value(True).run()
     assert "runtime=fast" not in app.code[0].value
@@ -103,7 +103,7 @@ def test_three_methods_with_one_click(small):
     records, _ = Store(Path("outputs/demo")).records()
     assert sorted(record.sample.method for record in records) == sorted(METHODS)
     generate(app)
-    assert texts(app).count("Was in the store already.") == 3
+    assert texts(app).count("Already in the store.") == 3
 
 
 def test_presets_and_reset(app):

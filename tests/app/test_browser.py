@@ -94,9 +94,9 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
     page = visit(viewport={"width": 1400, "height": 1000})
     page.get_by_text("As a command line").click()
     page.get_by_label("Prompt", exact=True).press_sequentially(" with unicorns")
-    page.get_by_text("Not seen by these models").wait_for()  # while typing: the field still has the focus
+    page.get_by_text("These models do not know").wait_for()  # while typing: the field still has the focus
     page.get_by_label("Prompt", exact=True).fill("a yellow star on a blue background")
-    page.get_by_text("Not seen by these models").wait_for(state="detached")
+    page.get_by_text("These models do not know").wait_for(state="detached")
 
     set_steps(page, 12)
     button(page, "Generate").click()
@@ -183,7 +183,7 @@ def test_generate_can_be_read_while_it_is_disabled(visit, scheme):
     assert boxes[0]["height"] == boxes[1]["height"]
     enabled = button(page, "Generate").evaluate("one => getComputedStyle(one).backgroundColor")
     page.get_by_label("Preset", exact=False).click()
-    page.get_by_role("option", name=re.compile(r"not ready here")).first.click()
+    page.get_by_role("option", name=re.compile(r"not available")).first.click()
     page.locator(".st-key-generate button:disabled").first.wait_for()
     button(page, "Generate").hover()
     label, ground = button(page, "Generate").evaluate(

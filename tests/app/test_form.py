@@ -114,16 +114,18 @@ def test_no_prompt_and_unknown_words_are_told():
 
 
 def test_a_sample_of_another_version_is_told(sample_of):
-    with pytest.raises(UserError, match="expected settings as this version writes them"):
+    with pytest.raises(UserError, match="this version cannot read the settings"):
         form_of(sample_of())
     (plan,) = FORM.plans()
-    with pytest.raises(UserError, match="expected one of das, das_ag, das_rag, got 'mine'; use its command instead"):
+    with pytest.raises(
+        UserError, match="expected one of the methods das, das_ag, das_rag, got 'mine'; use the command line instead"
+    ):
         form_of(dataclasses.replace(plan.samples[0], method="mine"))
     settings = {**plan.samples[0].settings, "objective": {**plan.samples[0].settings["objective"], "aesthetic": None}}
-    with pytest.raises(UserError, match=r"found no 'objective\.aesthetic\.kind'"):
+    with pytest.raises(UserError, match=r"'objective\.aesthetic\.kind' is missing"):
         form_of(dataclasses.replace(plan.samples[0], settings=settings))
     settings = {**plan.samples[0].settings, "guide": {"family": "other"}}
-    with pytest.raises(UserError, match=r"models\.family: expected models that this version has"):
+    with pytest.raises(UserError, match=r"models\.family: this version has no models"):
         form_of(dataclasses.replace(plan.samples[0], settings=settings))
 
 
@@ -136,7 +138,7 @@ def test_models_that_are_missing_are_told(monkeypatch, tmp_path):
     assert presets.why_not("tiny") is None
     monkeypatch.setenv("CLIP_MODEL_PATH", str(tmp_path / "none.pt"))
     presets._composed.cache_clear()
-    assert "expected its weights, found none; point CLIP_MODEL_PATH to it" in (presets.why_not("paper") or "")
+    assert "the weights are missing; point CLIP_MODEL_PATH to it" in (presets.why_not("paper") or "")
     presets._composed.cache_clear()
 
 

@@ -156,7 +156,7 @@ def test_a_defect_is_told_in_one_sentence(start, monkeypatch):
     monkeypatch.setattr(jobs, "generate", broken)
     job = wait(start(methods=("das",)))
     (track,) = job.tracks
-    assert track.message.endswith("got ZeroDivisionError (no); the terminal that the demo was started in tells more.")
+    assert track.message.endswith("failed with ZeroDivisionError (no); the terminal of the demo shows the details.")
 
 
 def test_an_evaluator_that_is_not_to_be_had_costs_the_score_alone(start, monkeypatch):

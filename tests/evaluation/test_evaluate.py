@@ -189,7 +189,7 @@ def test_any_folder_of_pictures_can_be_scored(pictures, judge):
     for name, pixels in expected.items():
         assert found[name] == pytest.approx(float(judge.rate_images([pixels])[0]), abs=1e-5), name
     (sentence,) = complaints
-    assert sentence.startswith(f"{pictures / 'broken.jpeg'}: expected a picture, could not read it (")
+    assert sentence.startswith(f"{pictures / 'broken.jpeg'}: cannot read this picture (")
 
 
 def test_evaluators_of_a_folder_have_a_column_each_and_name_a_broken_picture_once(pictures):
@@ -209,7 +209,7 @@ def test_a_picture_with_damaged_exif_is_named_and_does_not_stop_the_others(pictu
     path.write_bytes(path.read_bytes().replace(b"\x01\x0e\x00\x02", b"\x01\x06\x00\x02"))
     scores, complaints = score_pictures(pictures, JUDGE, CPU)
     assert scores["image"].tolist() == ["b.png", "clear.png", "sub/c.webp", "turned.png"]
-    assert [sentence.partition(": expected a picture")[0] for sentence in complaints] == [
+    assert [sentence.partition(": cannot read this picture")[0] for sentence in complaints] == [
         str(path), str(pictures / "broken.jpeg"),
     ]  # fmt: skip
 
@@ -219,7 +219,7 @@ def test_a_folder_without_pictures_is_told(tmp_path, make):
     folder = tmp_path / "empty"
     if make:
         folder.mkdir()
-    with pytest.raises(UserError, match=r"empty: expected .*pictures, found none; give another"):
+    with pytest.raises(UserError, match=r"empty: expected .*pictures, found no.*; give another folder"):
         score_pictures(folder, JUDGE, CPU)
 
 
@@ -265,7 +265,7 @@ def test_the_script_says_that_there_was_nothing_to_score(store):
     done = run_script("--force", store.root, "runtime.device=cpu")
     assert "Tiny judge: 3 images scored" in done.stdout + done.stderr
     done = run_script(store.root, "runtime.device=cpu")
-    assert "Tiny judge: all 3 images have their scores" in done.stdout + done.stderr
+    assert "Tiny judge: all 3 images already have scores" in done.stdout + done.stderr
 
 
 def test_pictures_in_a_folder_called_samples_are_no_experiment(pictures, tmp_path):
@@ -278,8 +278,8 @@ def test_pictures_in_a_folder_called_samples_are_no_experiment(pictures, tmp_pat
 def test_arguments_that_do_not_fit_are_told_before_anything_is_scored(store, pictures, tmp_path):
     for arguments, said in (
         ([store.root, "--csv", "x.csv"], f"--csv: expected a folder of pictures, got the experiment {store.root}"),
-        ([pictures, "--force"], f"--force: expected an experiment, got {pictures}"),
-        ([pictures, "--csv", tmp_path / "no/x.csv"], "--csv: expected a file in a folder that is there, got "),
+        ([pictures, "--force"], f"--force: expected an experiment, got the folder {pictures}"),
+        ([pictures, "--csv", tmp_path / "no/x.csv"], "--csv: expected a file in an existing folder, got "),
     ):
         done = run_script(*arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)

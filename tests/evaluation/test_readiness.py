@@ -129,7 +129,7 @@ def test_everything_is_there(tmp_path, files):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": found") == 4
     assert "not the published file" in done.stdout
-    time = r"Time: (\d+\.\d\d) s a step, 200 steps, 36 batches: about (\d+\.\d) h\n"
+    time = r"Time: (\d+\.\d\d) s per step, 200 steps, 36 batches: about (\d+\.\d) h\n"
     step_s, hours = re.search(time, done.stdout).groups()
     assert float(hours) == pytest.approx(float(step_s) * 200 * 36 / 3600, abs=0.07)
     assert float(re.search(r"Memory needed: (\d+\.\d) GB", done.stdout)[1]) > 0.3

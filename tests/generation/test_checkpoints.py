@@ -233,7 +233,7 @@ def test_a_damaged_checkpoint_is_told_and_the_batch_begins_again(plan, unbroken,
     path.write_bytes(damage(path.read_bytes()))
     assert go_on(plan, store) == list(range(7))
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"{path}: is damaged; its batch begins again"
+        f"{path}: the checkpoint is damaged; the batch starts again"
     ]
     assert files_of(store) == unbroken
     assert checkpoints_in(store) == []
@@ -248,7 +248,7 @@ def test_a_checkpoint_of_another_layout_is_told_and_the_batch_begins_again(plan,
     checkpoint.write(state)
     assert go_on(plan, store) == list(range(7))
     (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert told.startswith(f"{checkpoint.path}: is not laid out as here (ValueError: ")
+    assert told.startswith(f"{checkpoint.path}: cannot use this checkpoint (ValueError: ")
     assert files_of(store) == unbroken
     assert checkpoints_in(store) == []
 
@@ -257,7 +257,9 @@ def test_a_checkpoint_that_cannot_be_opened_is_told(plan, store, caplog):
     checkpoint = Checkpoint(store, plan.samples, plan)
     checkpoint.path.mkdir(parents=True)
     assert checkpoint.read() is None
-    assert caplog.messages == [f"{checkpoint.path}: could not be read (Is a directory); its batch begins again"]
+    assert caplog.messages == [
+        f"{checkpoint.path}: cannot read the checkpoint (Is a directory); the batch starts again"
+    ]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
@@ -373,7 +375,7 @@ def test_going_on_is_logged(plan, store, caplog):
     caplog.clear()
     caplog.set_level(logging.INFO)
     go_on(plan, store)
-    assert caplog.messages[0] == "das_ag, 2 samples: goes on after step 4 of 7"
+    assert caplog.messages[0] == "das_ag, 2 samples: continues after step 4 of 7"
     assert [message.split(",")[1] for message in caplog.messages[1:]] == [
         " 2 samples: step 5 of 7",
         " 2 samples: step 7 of 7",

@@ -356,20 +356,20 @@ def raises(error):
     [
         (
             torch.OutOfMemoryError("CUDA out of memory."), 3, 64,
-            "runtime.samples_per_batch=3 and runtime.views_per_pass=6, got none left; "
-            "try runtime.samples_per_batch=1 or runtime.views_per_pass=3;",
+            "runtime.samples_per_batch=3 and runtime.views_per_pass=6; "
+            "try runtime.samples_per_batch=1 or runtime.views_per_pass=3.",
         ),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"), 2, 1,
-            "runtime.samples_per_batch=2 and runtime.views_per_pass=1, got none left; try runtime.samples_per_batch=1;",
+            "runtime.samples_per_batch=2 and runtime.views_per_pass=1; try runtime.samples_per_batch=1.",
         ),
         (
             MemoryError(), 1, 2,
-            "runtime.samples_per_batch=1 and runtime.views_per_pass=2, got none left; try runtime.views_per_pass=1;",
+            "runtime.samples_per_batch=1 and runtime.views_per_pass=2; try runtime.views_per_pass=1.",
         ),
         (
             MemoryError(), 1, 1,
-            "runtime.samples_per_batch=1 and runtime.views_per_pass=1, got none left; try a smaller canvas_px;",
+            "runtime.samples_per_batch=1 and runtime.views_per_pass=1; try a smaller canvas_px.",
         ),
     ],
 )  # fmt: skip
@@ -379,7 +379,7 @@ def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, m
     guide_with(monkeypatch, with_images_through(loaded_guide(plan), raises(error)))
     sizes = [len(batch) for batch in plan.batches for _ in batch]
     outcome = generate(plan, Store(tmp_path))
-    sentence = f"memory: expected room for {told} finished samples are kept."
+    sentence = f"out of memory with {told} Finished samples are kept."
     assert sizes[0] == size
     assert (outcome.made, list(outcome.failed)) == (0, NAMES)
     assert [outcome.failed[name] for name, got in zip(NAMES, sizes, strict=True) if got == size] == (
@@ -393,8 +393,8 @@ def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, m
     [
         (
             MemoryError(),
-            "memory: expected room for runtime.samples_per_batch=1 and runtime.views_per_pass=2, got none left; try "
-            "runtime.views_per_pass=1; finished samples are kept.",
+            "out of memory with runtime.samples_per_batch=1 and runtime.views_per_pass=2; try "
+            "runtime.views_per_pass=1. Finished samples are kept.",
             None,
         ),
         (RuntimeError("mat1 …\nmore"), "RuntimeError: mat1 …", "RuntimeError: mat1 …\nmore\n"),
@@ -541,7 +541,7 @@ def test_who_finds_a_batch_claimed_makes_the_others_and_waits_for_it(
     assert watch.prompts == ["star", "ring"]
     assert files_of(Store(tmp_path)) == files_of(made_singly)
     assert [message for message in caplog.messages if message.startswith("Waiting")] == [
-        "Waiting for other processes, which are making 1 batches of these samples"
+        "Waiting for other processes to finish 1 of these batches"
     ]
     assert list((tmp_path / "claims").iterdir()) == []
 
@@ -695,8 +695,8 @@ def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
         generate(plan, Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        "The guide ignores in “a red heart with a dragon”: with, dragon",
-        "The guide ignores in “a glorious stat star”: glorious, stat (did you mean star?)",
+        "The guide ignores these words in “a red heart with a dragon”: with, dragon",
+        "The guide ignores these words in “a glorious stat star”: glorious, stat (did you mean star?)",
     ]
 
 
@@ -706,8 +706,8 @@ def test_of_many_texts_with_lost_words_only_some_are_named(plan_of, tiny, tmp_pa
     generate(plan_of(*tiny, OWN, f"prompts.positive={{{texts}}}", *options), Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        *(f"The guide ignores in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
-        "… and in 2 more texts",
+        *(f"The guide ignores these words in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
+        "… and words in 2 more texts",
     ]
 
 

@@ -171,8 +171,8 @@ def test_an_image_without_a_recipe_is_told(made, tmp_path, save, name):
     with pytest.raises(UserError) as told:
         read_recipe(path)
     assert str(told.value) == (
-        f"{path}: expected a PNG that carries its recipe, got one without; only images as das-ag wrote them do, not "
-        "copies that another program has saved."
+        f"{path}: expected a PNG with a recipe, got one without. Use the file that das-ag wrote; copies saved by "
+        "other programs may lack the recipe."
     )
 
 
@@ -194,7 +194,7 @@ def test_what_is_no_image_is_told(made, tmp_path, content):
         path.write_bytes({"cut off": whole[:-100], "one bit": spoilt, "huge": huge()}.get(content, content))
     with pytest.raises(UserError) as told:
         read_recipe(path)
-    start, end = f"{path}: expected an image, could not read it (", "); choose another."
+    start, end = f"{path}: cannot read an image (", "); choose another file."
     assert str(told.value).startswith(start)
     assert str(told.value).endswith(end)
     assert len(str(told.value)) > len(start) + len(end)
@@ -219,7 +219,7 @@ FORMS = {
     "no sample": (lambda whole: {"placement": whole["placement"]}, "'sample'"),
     "no placement": (lambda whole: {"sample": whole["sample"]}, "'placement'"),
     **{
-        f"no {name}": (lacking("sample", name), f"“'{name}'”")
+        f"no {name}": (lacking("sample", name), f"('{name}')")
         for name in ("method", "prompt_id", "positive", "negative", "seed", "settings")
     },
     "no texts": (holding("sample", positive=None), "'NoneType' object is not iterable"),
@@ -227,11 +227,11 @@ FORMS = {
         f"no {name}": (lacking("placement", name), f"missing setting '{name}'; expected {', '.join(NAMES)}.")
         for name in NAMES
     },
-    "a new name": (holding("placement", nodes=2), "“placement: unknown setting 'nodes'; expected "),
-    "a row in words": (holding("placement", row="first"), "“placement.row: expected a whole number, got 'first';"),
-    "half a row": (holding("placement", row=0.5), "“placement.row: expected a whole number, got 0.5;"),
-    "a true row": (holding("placement", row=True), "“placement.row: expected a whole number, got True;"),
-    "no group": (lambda whole: whole | {"placement": [2, 1]}, "“placement: expected a group of settings, got [2, 1];"),
+    "a new name": (holding("placement", nodes=2), "(placement: unknown setting 'nodes'; expected "),
+    "a row in words": (holding("placement", row="first"), "(placement.row: expected a whole number, got 'first';"),
+    "half a row": (holding("placement", row=0.5), "(placement.row: expected a whole number, got 0.5;"),
+    "a true row": (holding("placement", row=True), "(placement.row: expected a whole number, got True;"),
+    "no group": (lambda whole: whole | {"placement": [2, 1]}, "(placement: expected a group of settings, got [2, 1];"),
 }  # fmt: skip
 
 
@@ -244,6 +244,6 @@ def test_a_recipe_of_another_form_is_told(plan, tmp_path, name):
     path.write_bytes(encode_png(np.zeros((4, 4, 3), np.uint8), {"Recipe": text}))
     with pytest.raises(UserError) as told:
         read_recipe(path)
-    assert str(told.value).startswith(f"{path}: expected a recipe that this version understands, got “")
+    assert str(told.value).startswith(f"{path}: this version cannot read the recipe (")
     assert said in str(told.value)
-    assert str(told.value).endswith("”; use the version of das-ag that made it.")
+    assert str(told.value).endswith("); use the version of das-ag that made the image.")

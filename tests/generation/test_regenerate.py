@@ -124,8 +124,8 @@ def test_other_weights_are_named(plan):
     with pytest.raises(UserError) as told:
         regenerate(Recipe(other, Placement(1, 0, 64, 1)), CPU)
     assert str(told.value) == (
-        f"{sample.name}: expected to make key {other.key[:12]}, got {sample.key[:12]} for {', '.join(differences)}; "
-        "use the version and the weights that made it."
+        f"{sample.name}: expected key {other.key[:12]}, got {sample.key[:12]} ({', '.join(differences)}); "
+        "use the version and the weights that made the sample."
     )
 
 
@@ -133,7 +133,7 @@ def test_another_revision_of_the_algorithm_is_named(plan):
     sample = plan.samples[0]
     ours = sample.settings["revision"]
     other = dataclasses.replace(sample, settings=sample.settings | {"revision": ours + 1})
-    with pytest.raises(UserError, match=f" for settings.revision {ours} instead of {ours + 1}; use the version "):
+    with pytest.raises(UserError, match=rf" \(settings\.revision {ours} instead of {ours + 1}\); use the version "):
         regenerate(Recipe(other, Placement(1, 0, 64, 1)), CPU)
 
 
@@ -150,10 +150,10 @@ def test_settings_of_another_version_are_named(plan):
     sample = plan.samples[0]
     without = {name: value for name, value in sample.settings.items() if name != "deterministic"}
     earlier = dataclasses.replace(sample, settings=without)
-    with pytest.raises(UserError, match=r" for settings\.deterministic True instead of None; use the version "):
+    with pytest.raises(UserError, match=r" \(settings\.deterministic True instead of None\); use the version "):
         regenerate(Recipe(earlier, Placement(1, 0, 64, 1)), CPU)
     later = dataclasses.replace(sample, settings=sample.settings | {"momentum": 0.5})
-    with pytest.raises(UserError, match=r" for settings\.momentum None instead of 0\.5; use the version "):
+    with pytest.raises(UserError, match=r" \(settings\.momentum None instead of 0\.5\); use the version "):
         regenerate(Recipe(later, Placement(1, 0, 64, 1)), CPU)
     with pytest.raises(UserError, match=r"'momentum'\. See python run\.py --help\.$"):
         regenerate(Recipe(changed(sample, "ascent", momentum=0.5), Placement(1, 0, 64, 1)), CPU)
@@ -166,8 +166,8 @@ def test_settings_that_are_not_there_are_named(plan, name):
     with pytest.raises(UserError) as told:
         regenerate(Recipe(dataclasses.replace(sample, settings=without), Placement(1, 0, 64, 1)), CPU)
     assert str(told.value) == (
-        f"{sample.name}: expected settings as this version has them, got none called '{name}'; use the version that "
-        "made it."
+        f"{sample.name}: this version cannot read the settings ('{name}' is missing); use the version of das-ag that "
+        "made the sample."
     )
 
 
@@ -175,14 +175,14 @@ def test_settings_that_are_not_there_are_named(plan, name):
 def test_settings_of_another_kind_are_told(plan, values):
     sample = plan.samples[0]
     strange = dataclasses.replace(sample, settings=sample.settings | values)
-    said = f"^{sample.name}: expected settings as this version has them, got “.+”; use the version that made it\\.$"
+    said = rf"^{sample.name}: this version cannot read the settings \(.+\); use the version of das-ag that made "
     with pytest.raises(UserError, match=said):
         regenerate(Recipe(strange, Placement(1, 0, 64, 1)), CPU)
 
 
 def test_what_is_asked_beside_the_recipe_must_not_change_the_sample(made):
     recipe = read_recipe(made["heart"])
-    with pytest.raises(UserError, match=r" for settings\.ascent\.steps 4 instead of 3; use the version "):
+    with pytest.raises(UserError, match=r" \(settings\.ascent\.steps 4 instead of 3\); use the version "):
         regenerate(recipe, [*CPU, "steps=4"])
     with pytest.raises(UserError, match=r"unknown setting 'runtime\.devise'\. Did you mean 'runtime\.device'\?"):
         regenerate(recipe, ["runtime.devise=cpu"])
@@ -193,7 +193,7 @@ def test_a_row_that_is_not_in_its_batch_is_told(plan, size, row):
     with pytest.raises(UserError) as told:
         regenerate(Recipe(plan.samples[0], Placement(size, row, 64, 1)), CPU)
     assert str(told.value) == (
-        f"das_ag heart seed 42: expected a row of its batch, got {row} of {size}; use the recipe as das-ag wrote it."
+        f"das_ag heart seed 42: expected a row from 0 to {size - 1}, got {row}; use an unmodified recipe."
     )
 
 
@@ -240,7 +240,7 @@ def test_how_far_two_images_are_apart(first, second, largest, decibel):
 
 def test_a_difference_is_said_in_a_few_words():
     assert describe_difference(BLACK, filled(*[51] * 6)) == "largest pixel difference 51 of 255, PSNR 14.0 dB"
-    assert describe_difference(GREY, GREY) == "the same pixels in other bytes"
+    assert describe_difference(GREY, GREY) == "same pixels, different bytes in the file"
     wide = np.zeros((2, 7, 3), np.uint8)
     assert describe_difference(GREY, wide) == "7 × 2 px instead of 2 × 1 px"
 
@@ -315,7 +315,10 @@ def test_words_that_people_read_may_be_others(script, made, tmp_path):
     reworded = resaved(made["heart"], tmp_path / "reworded.png", lambda pixels: pixels)
     assert reworded.read_bytes() != made["heart"].read_bytes()
     status, out, _ = script(reworded, *CPU)
-    assert (status, out.splitlines()[1]) == (0, "reworded-again.png: the same bytes, but for the words of its text")
+    assert (status, out.splitlines()[1]) == (
+        0,
+        "reworded-again.png: the same bytes, except for the wording of the text in the PNG",
+    )
 
 
 def test_the_script_compares_with_what_was_there_before_it_wrote(script, made, tmp_path):
@@ -328,9 +331,9 @@ def test_the_script_compares_with_what_was_there_before_it_wrote(script, made, t
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nowhere.png"], r"nowhere\.png: expected an image, could not read it \(.*\); choose another\."),
-        (["plain.png"], r"plain\.png: expected a PNG that carries its recipe, got one without; .*\."),
-        (["heart.png", "steps=4"], r"das_ag heart seed 42: expected to make key .*\.steps 4 instead of 3; .*\."),
+        (["nowhere.png"], r"nowhere\.png: cannot read an image \(.*\); choose another file\."),
+        (["plain.png"], r"plain\.png: expected a PNG with a recipe, got one without\. .*\."),
+        (["heart.png", "steps=4"], r"das_ag heart seed 42: expected key .*\.steps 4 instead of 3\); .*\."),
         (["heart.png", "--to", "no/folder.png"], r".*No such file or directory: 'no/folder\.png'"),
     ],
 )

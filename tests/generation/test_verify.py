@@ -27,7 +27,7 @@ from das_ag.store.files import encode_png
 from das_ag.store.store import Store
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "verify.py"
-SAME = "same bytes, image and trace"
+SAME = "image and trace are the same"
 CHANGED_TRACE = "trace differs: from step 1 on, by at most 6.0e+00"
 CPU = ["runtime.device=cpu"]
 
@@ -129,7 +129,7 @@ def test_an_image_of_another_sample_is_far_off(store):
 def test_the_same_pixels_in_other_bytes_are_not_the_same(store):
     put_image(store, store.read_image(record_of(store).image))
     verdict = verify(store, record_of(store), CPU)
-    assert (verdict.is_same, verdict.sentence) == (False, "image differs: the same pixels in other bytes")
+    assert (verdict.is_same, verdict.sentence) == (False, "image differs: same pixels, different bytes in the file")
 
 
 def test_other_words_beside_the_same_recipe_are_told_and_do_not_count(store):
@@ -139,7 +139,7 @@ def test_other_words_beside_the_same_recipe_are_told_and_do_not_count(store):
         reworded = encode_png(np.array(image), image.text | {"Command": "uv run python run.py …"})
     path.write_bytes(reworded)
     edit(store, lambda entry: entry.update(image_sha256=hashlib.sha256(reworded).hexdigest()))
-    said = f"{SAME}; this version words the text in the PNG otherwise"
+    said = f"{SAME}; only the wording of the text in the PNG differs"
     assert verify(store, record_of(store), CPU) == Verdict("das_ag heart seed 42", True, said, [])
 
 
@@ -183,7 +183,7 @@ def test_a_sample_of_an_earlier_version_cannot_be_judged(store, monkeypatch, nam
     edit(store, lambda entry: entry["provenance"].pop(name))
     monkeypatch.setattr(verify_module, "regenerate", None)  # nothing is made in vain
     assert verify(store, record_of(store)) == Verdict(
-        "das_ag heart seed 42", None, "made by a version that did not keep the sample's row in its batch", ()
+        "das_ag heart seed 42", None, "cannot be made again: an earlier version did not record its row in the batch", ()
     )
 
 
@@ -198,7 +198,7 @@ def test_a_sample_that_cannot_be_made_here_cannot_be_judged(store):
     verdict = verify(store, record_of(store), ["steps=4"])
     assert verdict.is_same is None
     assert verdict.environment == ()
-    assert " for settings.ascent.steps 4 instead of 3; use the version " in verdict.sentence
+    assert " (settings.ascent.steps 4 instead of 3); use the version " in verdict.sentence
 
 
 def elsewhere(provenance):
@@ -214,11 +214,11 @@ def test_another_environment_is_told_though_the_bytes_are_the_same(store):
     assert (verdict.is_same, verdict.sentence) == (True, SAME)
     assert sorted(verdict.environment) == sorted(
         [
-            f"torch {here['versions']['torch']}, there 2.6.0",
-            "flash-attn None, there 2.7.4",
-            f"python {platform.python_version()}, there 3.9.1",
-            f"processor {here['processor']}, there Elbrus",
-            f"platform {platform.platform()}, there None",
+            f"torch: now {here['versions']['torch']}, originally 2.6.0",
+            "flash-attn: now None, originally 2.7.4",
+            f"python: now {platform.python_version()}, originally 3.9.1",
+            f"processor: now {here['processor']}, originally Elbrus",
+            f"platform: now {platform.platform()}, originally None",
         ]
     )
 
@@ -234,20 +234,20 @@ def test_threads_are_those_of_the_record(store):
 
 def test_threads_that_are_asked_for_are_told(store):
     assert torch.get_num_threads() != 3
-    assert verify(store, record_of(store), [*CPU, "runtime.threads=3"]).environment == ["threads 3, there 1"]
+    assert verify(store, record_of(store), [*CPU, "runtime.threads=3"]).environment == ["threads: now 3, originally 1"]
 
 
 @pytest.mark.parametrize("name", ["duration_s", "published_figures"])
 def test_what_says_nothing_of_the_machine_is_not_compared(name):
     assert differences({name: 1, "device": "cpu"}, {name: 2, "device": "cpu"}) == []
-    assert differences({name: 1, "device": "cpu"}, {"device": "mps"}) == ["device mps, there cpu"]
+    assert differences({name: 1, "device": "cpu"}, {"device": "mps"}) == ["device: now mps, originally cpu"]
 
 
 def test_a_verdict_is_printed_with_what_is_different_here():
-    name, environment = "das heart seed 42", ["torch 2.7, there 2.6", "device cpu, there mps"]
+    name, environment = "das heart seed 42", ["torch: now 2.7, originally 2.6", "device: now cpu, originally mps"]
     assert str(Verdict(name, True, SAME, [])) == f"{name}: {SAME}"
     assert str(Verdict(name, False, "trace differs", environment)) == (
-        f"{name}: trace differs\n  here torch 2.7, there 2.6\n  here device cpu, there mps"
+        f"{name}: trace differs\n  torch: now 2.7, originally 2.6\n  device: now cpu, originally mps"
     )
 
 
@@ -300,7 +300,7 @@ def test_the_script_ends_with_0_if_all_are_the_same(script, made):
     status, lines, err = script(made.root)
     assert (status, err) == (0, "")
     assert sorted(lines[:3]) == [f"das_ag {name} seed 42: {SAME}" for name in ("heart", "ring", "star")]
-    assert lines[3:] == ["3 of 3 samples have their stored bytes again"]
+    assert lines[3:] == ["3 of 3 samples are the same as the stored ones"]
 
 
 def test_the_script_ends_with_1_if_one_differs(script, store):
@@ -309,10 +309,10 @@ def test_the_script_ends_with_1_if_one_differs(script, store):
     edit(store, lambda entry: entry["provenance"].update(processor="Elbrus"))
     status, lines, _ = script(store.root, *CPU)
     assert status == 1
-    assert lines[-1] == "1 of 3 samples have their stored bytes again"
+    assert lines[-1] == "1 of 3 samples are the same as the stored ones"
     place = lines.index(f"das_ag heart seed 42: {CHANGED_TRACE}")
-    assert lines[place + 1].endswith(", there Elbrus")
-    assert lines[place + 1].startswith("  here processor ")
+    assert lines[place + 1].endswith(", originally Elbrus")
+    assert lines[place + 1].startswith("  processor: now ")
 
 
 @pytest.mark.parametrize("what", ["row", "override"])
@@ -321,7 +321,7 @@ def test_the_script_ends_with_2_if_one_could_not_be_made(script, store, what):
         forget_row(store)
     status, lines, _ = script(store.root, *(["runtime.devise=cpu"] if what == "override" else []))
     assert status == 2
-    assert lines[-1] == f"{2 if what == 'row' else 0} of 3 samples have their stored bytes again"
+    assert lines[-1] == f"{2 if what == 'row' else 0} of 3 samples are the same as the stored ones"
 
 
 def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old_store):
@@ -329,14 +329,14 @@ def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old
     assert (status, err) == (2, "")
     why = "only version 0.1.0 of das-ag has the models that made this sample; use that version."
     assert sorted(lines[:3]) == [f"{name} heart seed 42: {why}" for name in ("das", "das_ag", "das_rag")]
-    assert lines[3:] == ["0 of 3 samples have their stored bytes again"]
+    assert lines[3:] == ["0 of 3 samples are the same as the stored ones"]
 
 
 def test_the_script_ends_with_2_if_a_sample_is_damaged(script, store):
     (store.root / record_of(store).folder / "trace.csv").unlink()
     status, lines, err = script(store.root)
     assert status == 2
-    assert lines[-1] == "2 of 2 samples have their stored bytes again"
+    assert lines[-1] == "2 of 2 samples are the same as the stored ones"
     assert "left out, since the sample is damaged (FileNotFoundError" in err
 
 
@@ -345,10 +345,10 @@ def test_the_script_ends_with_2_where_there_is_nothing_to_verify(script, made, t
     folder = made.root if options else tmp_path / "nowhere"
     status, lines, err = script(folder, *options)
     assert (status, lines) == (2, [])
-    got = "3 of them and --samples 0" if options else "0 of them and --samples 3"
+    got = "3 samples and --samples 0" if options else "0 samples and --samples 3"
     assert err == (
-        f"{folder}: expected finished samples to verify, got {got}; name a folder of outputs/, and at least one "
-        "sample.\n"
+        f"{folder}: expected at least one finished sample and --samples 1, got {got}; give a folder of outputs/, and a "
+        "positive number.\n"
     )
     assert not (tmp_path / "nowhere").exists()
 
@@ -373,7 +373,7 @@ def test_the_script_draws_as_many_as_it_is_told(script, made, monkeypatch):
         seen.clear()
     assert len(draws) > 2  # of 6 that there are
     assert {name for names in draws for name in names} == {"heart", "star", "ring"}
-    assert script(made.root, "--samples", 9)[1][-1] == "3 of 3 samples have their stored bytes again"
+    assert script(made.root, "--samples", 9)[1][-1] == "3 of 3 samples are the same as the stored ones"
 
 
 def test_a_fresh_process_has_the_bytes_again(made, tmp_path):
@@ -388,4 +388,4 @@ def test_a_fresh_process_has_the_bytes_again(made, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "3 of 3 samples have their stored bytes again"
+    assert done.stdout.splitlines()[-1] == "3 of 3 samples are the same as the stored ones"

@@ -215,7 +215,7 @@ OWN = ("models=imagenet", "prompts=wonders", "evaluator=imagenet", "evaluator.im
 
 def test_a_guide_that_would_judge_itself_is_told_before_anything_is_made(plan_of):
     plan = plan_of("method=das", *OWN)  # verify and regenerate plan without asking who judges
-    with pytest.raises(UserError, match=r"evaluator\.imagenet: expected other weights than the guide's, got the same"):
+    with pytest.raises(UserError, match=r"evaluator\.imagenet: the guide has the same weights"):
         check_not_guide("imagenet", plan.evaluators["imagenet"], plan.samples[0].settings["weights"].values())
 
 
@@ -226,5 +226,5 @@ def test_a_judge_refuses_a_store_that_it_guided_and_scores_nothing(tmp_path, sam
     settings = {**sample_of().settings, "weights": {"classifier": judge.weights()["classifier"]}}
     put(store, dataclasses.replace(sample_of(), settings=settings))
     (sentence,) = evaluate(store, {"imagenet": judge}, torch.device("cpu"))
-    assert "which would judge their own images; choose another network with evaluator.imagenet.name=" in sentence
+    assert "so it would score its own images; choose another network with evaluator.imagenet.name=" in sentence
     assert not store.records()[0][0].scores

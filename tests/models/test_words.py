@@ -609,8 +609,8 @@ def test_the_script_says_what_a_word_means(script, arguments, line):
 
 
 def test_the_script_names_the_nearest_where_it_finds_none(script):
-    assert script("buterfly") == (1, 'No name contains "buterfly". The nearest: butterfly.\n')
-    assert script("zzzzqqq") == (1, 'No name contains "zzzzqqq". Without a word, this program lists all names.\n')
+    assert script("buterfly") == (1, 'No name contains "buterfly". Similar names: butterfly.\n')
+    assert script("zzzzqqq") == (1, 'No name contains "zzzzqqq". Run the script without a word to list all names.\n')
 
 
 def test_a_reader_who_leaves_ends_the_script_in_silence(script, monkeypatch, capsys):

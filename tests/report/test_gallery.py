@@ -199,7 +199,7 @@ def test_no_images_are_told(tmp_path):
 
 def test_a_file_in_the_way_is_told(store):
     (store.root / "gallery").write_text("mine")
-    with pytest.raises(UserError, match=r"expected to write the gallery, got “(File exists|Not a directory)”"):
+    with pytest.raises(UserError, match=r"cannot write the gallery \((File exists|Not a directory)\)"):
         gallery(store)
 
 

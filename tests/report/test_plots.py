@@ -226,7 +226,7 @@ def test_there_is_no_identity_line_where_guide_and_evaluator_never_meet():
     scores = table(3).assign(guide_aesthetic_score=[1.0, 1.1, 1.2] * 3, aesthetic_score=[7.0, 7.1, 7.2] * 3)
     (axes,) = (figure := fooling_figure(scores, "judge")).axes
     assert not [line for line in axes.get_lines() if line.get_linestyle() == "--"]
-    assert "dashed" not in words_of(figure)
+    assert "Dashed" not in words_of(figure)
 
 
 def traces(n, methods=METHODS):
@@ -250,7 +250,7 @@ def test_trajectories_show_mean_and_band(n, low, high):
     outline = loss.collections[0].get_paths()[0].vertices
     at_start = outline[outline[:, 0] == 0, 1]
     np.testing.assert_allclose([at_start.min(), at_start.max()], [low, high])
-    assert ("least to greatest" in words_of(figure)) == (n < 3)
+    assert ("minimum to maximum" in words_of(figure)) == (n < 3)
     assert f"DAS-AG, n = {n}" in legend_of(loss)
     assert "↓" in loss.get_ylabel()
     assert "1–10" in aesthetic.get_ylabel()
@@ -321,7 +321,7 @@ def test_the_sheet_shows_every_prompt_with_a_seed_of_its_own():
     figure = images_figure(scores, lambda path: shown.append(path) or grey(path))
     assert sorted(shown) == sorted(scores.loc[scores["seed"].isin([5, 90]), "image"])
     assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["a red heart\nseed 5", "a red star\nseed 90"]
-    assert "of the prompt's smallest seed" in words_of(figure)
+    assert "with the prompt's smallest seed" in words_of(figure)
 
 
 def test_the_sheet_has_a_row_for_each_text_of_a_prompt(store_of_two_texts):
@@ -339,7 +339,7 @@ def test_a_sheet_of_many_prompts_says_what_it_leaves_out():
     scores = table(1, prompts=tuple("abcdefghijk"), settings=("steps=1", "steps=2"))
     figure = images_figure(scores, grey)
     assert len(figure.axes) == 8 * 6
-    assert "Prompts that are not shown: 3." in words_of(figure)
+    assert "Prompts not shown: 3." in words_of(figure)
     assert [axes.get_title() for axes in figure.axes[:6]] == [
         f"{method}\nsteps={steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
@@ -385,7 +385,7 @@ def test_the_levels_add_up_to_the_stored_image(made):
         *pictures, energy = figure.axes
         assert len(pictures) == 2 * len(parts.shown) <= 20
         np.testing.assert_array_equal(pictures[-1].images[0].get_array(), np.clip(parts.sums[-1], 0, 1))
-        assert "as stored" in words_of(figure)
+        assert "equals the stored image" in words_of(figure)
         assert energy.get_xlabel() == "side of the level, px"
         np.testing.assert_array_equal(energy.get_lines()[0].get_xdata(), [level.shape[-1] for level in levels])
 
@@ -397,11 +397,13 @@ def test_another_image_is_not_taken_for_the_pyramids(made):
     assert "differs from the stored image" in words_of(figure)
 
 
-@pytest.mark.parametrize(("n", "side", "got"), [(0, 4, "none"), (1, 9, "an image of 9 px")])
-def test_a_pyramid_that_cannot_be_is_told(n, side, got):
+@pytest.mark.parametrize(
+    ("n", "side", "found"), [(0, 4, "found no levels"), (1, 9, "the image, 9 px, is larger than the canvas, 8 px")]
+)
+def test_a_pyramid_that_cannot_be_is_told(n, side, found):
     settings = {"canvas_px": 8, "combine": "sum", "interpolation": "bilinear", "gamut": "full"}
     image = np.zeros((side, side, 3), np.uint8)
-    with pytest.raises(UserError, match=f"canvas of 8 px, got {got}; delete"):
+    with pytest.raises(UserError, match=f"pyramid: {found}; delete"):
         pyramid_figure([np.zeros((3, 1, 1), np.float32)] * n, settings, image, "DAS")
 
 

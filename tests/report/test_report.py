@@ -182,7 +182,7 @@ def test_an_image_removed_after_scoring_is_left_out_and_named(store, sample_of):
     table, (sentence,) = report(store)
     assert str(gone.folder) in sentence
     assert cells_of(table)[0][1] == "2"
-    assert "2 pairs of 1 prompt and 1 without partner in each row" in table
+    assert "2 pairs of 1 prompt and 1 unpaired in each row" in table
 
 
 def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):
@@ -269,7 +269,7 @@ def test_different_evaluators_share_no_table(tmp_path, sample_of, put):
     to = tmp_path / "to"
     done = make_table(a.root, b.root, "--to", to)
     assert done.returncode == 1
-    assert re.search(r"expected the same one .*, got tiny in .*a, other in .*b; score all", done.stderr)
+    assert re.search(r"expected the same evaluator .*, got tiny in .*a, other in .*b; score each", done.stderr)
     assert not to.exists()
     score_all(a, "other", 4.0)
     put(a, sample_of(seed=1), 5.0)  # so that the first evaluator has scored most
@@ -312,13 +312,11 @@ def test_a_full_disk_is_told(store, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pathlib.Path, "write_text", full)
-    with pytest.raises(
-        UserError, match=r"expected to write the report, got “No space left on device”; .*samples are kept"
-    ):
+    with pytest.raises(UserError, match=r"cannot write the report \(No space left on device\); .*samples are kept"):
         report(store)
 
 
 def test_a_file_in_the_way_of_the_plots_is_told(store):
     (store.root / "plots").write_text("mine")
-    with pytest.raises(UserError, match=r"expected to write the report, got “(File exists|Not a directory)”"):
+    with pytest.raises(UserError, match=r"cannot write the report \((File exists|Not a directory)\)"):
         report(store)

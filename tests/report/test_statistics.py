@@ -378,7 +378,7 @@ def test_pairs_are_of_the_same_texts(store_of_two_texts):
 def test_several_partners_are_told(store, sample_of, put):
     put(store, sample_of(), 5.0)
     table = table_of(store)
-    with pytest.raises(UserError, match=r"expected one sample .* got several by das for heart with seed 42; compare"):
+    with pytest.raises(UserError, match=r"expected one sample .* got several for das, heart, seed 42; compare"):
         paired_differences(pd.concat([table, table.assign(aesthetic_score=6.0)]))
     assert paired_differences(pd.concat([table, table.assign(aesthetic_score=math.nan)])).empty  # which is no partner
 

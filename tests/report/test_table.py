@@ -68,9 +68,9 @@ def test_numbers_are_kept_in_full_for_the_csv():
 def test_the_caption_counts_pairs_and_what_has_no_partner():
     text = " ".join(caption(results(THREE), "A judge", guided=False))
     assert "Score by A judge, which guided none of the images; scale 1–10, ↑ better." in text
-    assert "DAS-AG: 2 pairs of 1 prompt and 1 without partner; DAS-rAG: 1 pair of 1 prompt)" in text
+    assert "DAS-AG: 2 pairs of 1 prompt and 1 unpaired; DAS-rAG: 1 pair of 1 prompt)" in text
     assert "9,999 resamples, seed 0" in text
-    assert "One sample has neither standard deviation nor interval" in text
+    assert "One sample has no standard deviation and no interval" in text
 
 
 def several(n_prompts, n_seeds, methods=("das", "das_ag")):
@@ -82,39 +82,39 @@ def several(n_prompts, n_seeds, methods=("das", "das_ag")):
 
 def test_the_caption_says_of_how_many_prompts():
     text = " ".join(caption(results(several(6, 2)), "A judge", guided=False))
-    assert "draws whole prompts, with all their seeds, out of 6 (9,999" in text
-    assert "over 6 it holds the mean about 87 % of the time, and p is never below 0.031." in text
+    assert "over 6 prompts, each drawn with all its seeds (9,999" in text
+    assert "with 6, it contains the mean about 87 % of the time, and p is never below 0.031." in text
     assert "negative prompt and seed (DAS-AG: 12 pairs of 6 prompts)." in text
     text = " ".join(caption(results(several(6, 2, ("das", "das_ag", "das_rag"))), "A judge", guided=False))
     assert "negative prompt and seed (12 pairs of 6 prompts in each row)." in text
     assert "for this prompt only" not in text
     text = " ".join(caption(results(several(10, 1)), "A judge", guided=False))
-    assert "out of 10" in text
+    assert "over 10 prompts" in text
     assert "too narrow" not in text
 
 
 def test_the_caption_of_one_prompt_is_about_its_seeds():
     text = " ".join(caption(results(several(1, 4)), "A judge", guided=False))
-    assert "are over its seeds and hold for this prompt only" in text
+    assert "they use its seeds and are valid for this prompt only" in text
     assert "whole prompts" not in text
-    assert "over 4 it holds the mean about 81 % of the time, and p is never below 0.125." in text
+    assert "with 4, it contains the mean about 81 % of the time, and p is never below 0.125." in text
     text = " ".join(caption(results(several(1, 4, ["das"])), "A judge", guided=False))
     assert "81 % of the time." in text
     assert "test" not in text
     text = " ".join(caption(results(THREE), "A judge", guided=False))
-    assert "out of 2" in text
-    assert "Where a row has one prompt, they are over its seeds" in text
+    assert "over 2 prompts" in text
+    assert "In a row with one prompt, they use its seeds" in text
     assert "95 %" not in " ".join(caption(results(several(1, 1)), "A judge", guided=False))
 
 
 def test_the_caption_warns_of_the_fewest_and_of_tests_only_where_they_are_few():
     few = several(3, 1, ["das_rag"]).assign(seed=7)  # without partners
     text = " ".join(caption(results(pd.concat([several(12, 1), few])), "A judge", guided=False))
-    assert "out of 3 to 12" in text
-    assert text.endswith("interval is too narrow: over 3 it holds the mean about 75 % of the time.")
+    assert "over 3 to 12 prompts" in text
+    assert text.endswith("interval is too narrow: with 3, it contains the mean about 75 % of the time.")
     seeds = several(1, 4, ["das_rag"])
     text = " ".join(caption(results(pd.concat([several(12, 1), seeds.assign(prompt="b")])), "A judge", guided=False))
-    assert "Over fewer than 10 seeds an interval is too narrow: over 4 it" in text
+    assert "With fewer than 10 seeds, an interval is too narrow: with 4, it" in text
 
 
 def test_an_evaluator_that_guided_is_told():
@@ -137,7 +137,7 @@ def test_published_figures_stand_beside():
     table = set_results(results(THREE, published=True))
     assert table.heads[-2:] == ["published mean ↑", "published std"]
     assert [row[-2:] for row in table.rows] == [["3.406", "0.230"], ["3.783", "0.203"], ["2.988", "0.282"]]
-    assert "not the digits" in caption(results(THREE, published=True), "A judge", guided=False)[-1]
+    assert "not the same digits" in caption(results(THREE, published=True), "A judge", guided=False)[-1]
     other = results(scores_of(("other", "heart", 1, 5.0)), published=True)
     assert set_results(other).rows[0][-2:] == ["–", "–"]
 

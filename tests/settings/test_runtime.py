@@ -66,8 +66,8 @@ def test_more_threads_than_cores_are_told_once_and_taken_all_the_same(settings, 
         set_up(settings(threads=threads))
         assert torch.get_num_threads() == (threads or 2)
     assert [record.getMessage() for record in caplog.records] == [
-        "runtime.threads: expected at most 2, as many as there are cores to use here, got 3, which is slower; use "
-        "null, unless an image is to be made again to the byte."
+        "runtime.threads: expected at most 2, the number of available cores, got 3. More threads are slower; use "
+        "null, unless you need the bytes of an earlier image."
     ]
 
 

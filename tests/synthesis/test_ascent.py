@@ -336,7 +336,7 @@ def test_a_lost_sample_stays_lost():
 
 def test_a_reward_without_a_rating_is_no_silent_nothing():
     silent = Guide(IMAGE, toy_guide().encode_images, None)
-    with pytest.raises(ValueError, match="expected one that rates"):
+    with pytest.raises(ValueError, match="expected a guide with an aesthetic score"):
         Run(0, guide=silent).steps()
 
 

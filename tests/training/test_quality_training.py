@@ -239,7 +239,7 @@ class TestPhotos:
         assert np.array_equal(read_photos(tmp_path)[0], picture)
 
     def test_need_a_folder(self, tmp_path):
-        assert "expected a folder, found none" in self.refusal(tmp_path / "none")
+        assert "is not a folder; give a folder of photos" in self.refusal(tmp_path / "none")
 
     def test_need_pictures(self, tmp_path):
         assert f"expected at least {FEWEST_PHOTOS} pictures" in self.refusal(tmp_path)
@@ -253,7 +253,7 @@ class TestPhotos:
         self.save(tmp_path, FEWEST_PHOTOS)
         whole = (tmp_path / "007.png").read_bytes()
         (tmp_path / "007.png").write_bytes(whole[: len(whole) // 2])
-        assert "could not read 1 of them, first 007.png" in self.refusal(tmp_path)
+        assert "cannot read 1 of" in self.refusal(tmp_path)
 
 
 def test_the_command_says_in_one_sentence_that_five_files_are_broken(tmp_path):
@@ -266,8 +266,7 @@ def test_the_command_says_in_one_sentence_that_five_files_are_broken(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr == (
-        f"Error: --photos: expected 5 pictures in {photos}, could not read 5 of them, first 0.jpg; remove or replace "
-        "what cannot be read.\n"
+        f"Error: --photos: cannot read 5 of 5 pictures in {photos}, first 0.jpg; remove or replace them.\n"
     )
     assert done.stdout == ""
     assert head.read_bytes() == b"an older head"
@@ -335,12 +334,12 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            ((), "--photos: expected a folder, found none at none; name a folder of photos."),
-            (("--to", "head"), "--to: expected one network for one file, found two networks; add --network."),
-            (("--checkpoint", "w.pth"), "--checkpoint: expected --network NAME and --to FILE beside it, found less"),
+            ((), "--photos: none is not a folder; give a folder of photos."),
+            (("--to", "head"), "--to: one file cannot hold the heads of two networks; add --network."),
+            (("--checkpoint", "w.pth"), "--checkpoint: this option needs --network NAME and --to FILE; add them."),
             (("--seed", "-1"), "--seed: expected 0 or more, found -1; give another number."),
             (("--network", "tf_efficientnet_lite0", "--to", "."), "--to: expected a file, found the folder .; add"),
-            (("--network", "tf_efficientnet_lite0", "--to", "file/head"), "--to: expected a place to write file/head"),
+            (("--network", "tf_efficientnet_lite0", "--to", "file/head"), "--to: cannot write file/head"),
         ],
     )
     def test_refuses_what_cannot_be_done_in_one_sentence(self, run, tmp_path, monkeypatch, arguments, said):

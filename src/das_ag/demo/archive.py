@@ -65,7 +65,7 @@ class Entry:
         try:
             return pd.read_csv(store.root / self.folder / TRACE)
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.folder}: expected a trace, could not read it ({error}); make it again.") from error
+            raise UserError(f"{self.folder}: cannot read the trace ({error}); make the image again.") from error
 
     def file_name(self, suffix: str) -> str:
         """A name for a download; only letters, digits and . _ -, as in prompt ids and methods."""
@@ -131,4 +131,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: expected a file, got “{error.strerror}”; it may have been deleted.") from error
+        raise UserError(f"{path}: cannot read the file ({error.strerror}); it may have been deleted.") from error

@@ -77,7 +77,7 @@ def _begin(is_busy: bool) -> None:
         is_empty = not state.prompts(st.session_state, "positive")
         st.button(
             "Generate", type="primary", icon=":material/auto_awesome:", key="generate", on_click=_start,
-            disabled=bool(why) or is_busy or is_empty, help="This preset’s models are not here." if why else None,
+            disabled=bool(why) or is_busy or is_empty, help="The models of this preset are missing." if why else None,
         )  # fmt: skip
     if is_empty:
         st.caption("Write a prompt, or start from an example.")
@@ -114,7 +114,7 @@ def _complain(form: Form) -> None:
 def _take_along(form: Form) -> None:
     """Offers the same run as a command and as a file."""
     with st.expander("As a command line", icon=":material/terminal:"):
-        st.caption("Makes the same images, byte for byte, in the same folder.")
+        st.caption("This command makes the same images, byte for byte, in the same folder.")
         st.code(form.command(), language="bash", wrap_lines=True)
         st.download_button(
             "Download settings", form.to_json(), file_name="das-settings.json", mime="application/json",

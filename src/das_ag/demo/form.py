@@ -145,12 +145,13 @@ def form_of(sample: Sample) -> Form:
         preset = _preset_of(sample.settings["guide"]["family"], settings)
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{sample.name}: expected settings as this version writes them, found no {error}; use the version of "
-            "das-ag that made it."
+            f"{sample.name}: this version cannot read the settings ({error} is missing); use the version of das-ag "
+            "that made the sample."
         ) from error
     if sample.method not in METHODS:
         raise UserError(
-            f"{sample.name}: expected one of {', '.join(METHODS)}, got {sample.method!r}; use its command instead."
+            f"{sample.name}: expected one of the methods {', '.join(METHODS)}, got {sample.method!r}; use the command "
+            "line instead."
         )
     return Form(
         preset, (sample.method,), sample.positive, sample.negative, sample.seed, changed(preset, settings)
@@ -174,5 +175,5 @@ def _preset_of(family: str, settings: Mapping[str, Any]) -> str:
     """The preset of the same models with the most similar settings."""
     fitting = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
     if not fitting:
-        raise UserError(f"models.family: expected models that this version has, got {family!r}; update das-ag.")
+        raise UserError(f"models.family: this version has no models {family!r}; update das-ag.")
     return min(fitting, key=lambda name: len(changed(name, settings)))

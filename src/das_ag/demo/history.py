@@ -25,12 +25,12 @@ def show_history() -> None:
     for complaint in damaged:
         shared.complain(complaint)
     if not found:
-        st.info("Nothing here yet: what is made appears here, newest first.", icon=":material/info:")
+        st.info("No images yet. New images appear here, newest first.", icon=":material/info:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         titles = {m.name: m.title for m in methods_of([*METHODS, *(entry.sample.method for entry in found)])}
         methods = st.pills("Method", titles, format_func=titles.__getitem__, selection_mode="multi", key="methods")
-        text = st.text_input("Words of the prompt", live="250ms", key="words", icon=":material/search:")
+        text = st.text_input("Words in the prompt", live="250ms", key="words", icon=":material/search:")
     shown = archive.chosen(found, methods, text or "")
     st.caption(f"{len(shown)} of {len(found)} images in {store.root}")
     _comparison(store, found)
@@ -67,14 +67,14 @@ def _card(store: Store, entry: Entry) -> None:
     with st.container(horizontal=True, gap="xsmall"):
         st.button(
             "Use settings", key=f"use {entry.id}", icon=":material/tune:", on_click=_use, args=(entry,),
-            help="Shows its prompts, method, seed and parameters, ready to be made or changed.",
+            help="Fills the form with the prompts, method, seed and parameters of this image.",
         )  # fmt: skip
         st.download_button(
             "PNG", png, file_name=entry.file_name("png"), mime="image/png", key=f"history png {entry.id}",
             icon=":material/download:", on_click="ignore",
         )  # fmt: skip
         with st.popover("Delete", icon=":material/delete:"):
-            st.write("Delete this image for good?")
+            st.write("Delete this image permanently?")
             st.button("Yes, delete it", key=f"delete {entry.id}", type="primary", on_click=_delete, args=(entry,))
 
 

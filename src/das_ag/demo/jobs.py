@@ -41,7 +41,7 @@ class State(enum.Enum):
     ELSEWHERE = "being made by another run"
     RUNNING = "being made"
     FINISHED = "finished"
-    FOUND = "already there"
+    FOUND = "already in the store"
     STOPPED = "stopped"
     FAILED = "failed"
 
@@ -156,8 +156,8 @@ class Job:
         except Exception as error:
             log.exception("%s", track.sample.name)
             track.message = (
-                f"{track.sample.name}: expected an image, got {type(error).__name__} ({first_line(error)}); the "
-                "terminal that the demo was started in tells more."
+                f"{track.sample.name}: failed with {type(error).__name__} ({first_line(error)}); the terminal of the "
+                "demo shows the details."
             )
             track.state = State.FAILED
         finally:

@@ -43,7 +43,9 @@ def levels_of(store: Store, record: Record) -> list[Level]:
     """
     levels = store.read_levels(record)
     if not levels:
-        raise UserError(f"{record.sample.name}: expected levels, found none, since an earlier version made it.")
+        raise UserError(
+            f"{record.sample.name}: an earlier version made it without levels; delete it and make it again."
+        )
     side_px = store.read_image(record.image).shape[0]
     parts = contributions(levels, record.sample.all_settings["pyramid"], side_px)
     return [
@@ -55,8 +57,8 @@ def levels_of(store: Store, record: Record) -> list[Level]:
 def levels_html(levels: Sequence[Level]) -> str:
     """The levels side by side, in rows that fit the page."""
     figures = (
-        f'<figure><img src="{_source(level.alone)}" alt="Level of {level.size_px} px by itself">'
-        f'<img src="{_source(level.total)}" alt="Image made of all levels up to {level.size_px} px">'
+        f'<figure><img src="{_source(level.alone)}" alt="Level of {level.size_px} px alone">'
+        f'<img src="{_source(level.total)}" alt="Image from all levels up to {level.size_px} px">'
         f"<figcaption>{level.size_px} px</figcaption></figure>"
         for level in levels
     )

@@ -20,8 +20,8 @@ def show_page() -> None:
     sidebar.show_sidebar()
     st.title("Direct Ascent Synthesis", anchor=False)
     st.caption(
-        "No generator paints here. Gradient ascent changes pixels until a frozen network sees what the text asks for. "
-        "DAS-AG adds the score of a predictor as a reward, DAS-rAG as a penalty."
+        "Makes images from a text without a generator: gradient ascent changes the pixels until a frozen network sees "
+        "what the text describes. DAS-AG rewards the aesthetic score of a predictor, DAS-rAG penalises it."
     )
     create, past = st.tabs([history.CREATE, history.HISTORY], key="tab", on_change="rerun")
     with create:
@@ -46,5 +46,5 @@ def _footer() -> None:
     if st.session_state["runtime.deterministic"]:
         told = "Deterministic mode is on: the same settings give the same bytes on this machine"
     else:
-        told = "Deterministic mode is off: the same settings may give other bytes"
+        told = "Deterministic mode is off: the same settings may give different bytes"
     st.caption(f"{told} · CUBLAS\\_WORKSPACE\\_CONFIG {workspace}".replace(":", "\\:"))

@@ -115,9 +115,9 @@ def why_not(name: str) -> str | None:
         sources = readiness.sources(choose_guide(config.models), list(choose_evaluators(config.evaluator).values()))
         missing = next((finding for source in sources if not (finding := readiness.look(source)).usable), None)
         if missing:
-            return missing.problem or f"{missing.what}: expected its weights, found none; {missing.remedy}."
+            return missing.problem or f"{missing.what}: the weights are missing; {missing.remedy}."
         if config.models.family == "openai_clip" and not _answers_rightly():
-            return "CLIP: expected the known answer to OpenAI's example, got another; run the check below."
+            return "CLIP: the result for OpenAI's example is wrong; run the command below."
     except UserError as error:
         return str(error)
     return None

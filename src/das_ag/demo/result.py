@@ -56,10 +56,10 @@ def _picture(store: Store, track: Track, entry: Entry, best: str | None) -> None
     st.html(words.scores(entry, best))
     st.download_button(
         "PNG", png, file_name=entry.file_name("png"), mime="image/png", key=f"png {entry.id}",
-        icon=":material/download:", on_click="ignore", help="With its recipe inside." if entry.record else None,
+        icon=":material/download:", on_click="ignore", help="The file contains the recipe." if entry.record else None,
     )  # fmt: skip
     if track.state is State.FOUND:
-        st.caption("Was in the store already.")
+        st.caption("Already in the store.")
 
 
 @st.fragment
@@ -85,7 +85,7 @@ def _films(store: Store, entries: list[Entry]) -> None:
         film = entry.film(store)
         with column:
             if film is None:
-                st.caption("No film: it was not made here, or was stopped.")
+                st.caption("No film, because the image was not made in this demo or was stopped.")
                 continue
             st.image(film, width="stretch", alt=f"Film of the ascent. {words.described(entry.sample)}")
             st.download_button(
@@ -95,17 +95,17 @@ def _films(store: Store, entries: list[Entry]) -> None:
 
 
 def _pyramids(store: Store, entries: list[Entry]) -> None:
-    st.caption("Above, each level by itself, grey where it is 0. Below, the image made of all levels up to it.")
+    st.caption("Upper row: each level alone; grey is 0. Lower row: the image from all levels up to this one.")
     for entry in entries:
         st.html(words.heading(entry.sample, shared.theme()))
         if entry.record is None:
-            st.caption("No levels are kept of what was stopped.")
+            st.caption("A stopped image has no stored levels.")
             continue
         st.html(levels_html(levels_of(store, entry.record)))
 
 
 def _recipes(store: Store, entries: list[Entry]) -> None:
-    st.caption(f"Where the files lie, below {store.root}.")
+    st.caption(f"Folders of the files in {store.root}:")
     for entry in entries:
         st.code(str(entry.folder), language=None, wrap_lines=True)
         with st.expander("All settings"):

@@ -25,7 +25,7 @@ def show_running(job: Job) -> None:
         st.progress(job.progress, text=_told(job))
         st.button(
             "Stop", icon=":material/stop:", key="stop", on_click=job.stop, disabled=job.is_stopping,
-            help="Keeps what there is so far.",
+            help="Stops the run and keeps the current images.",
         )  # fmt: skip
     theme = shared.theme()
     for column, track in zip(st.columns(_columns(job)), job.tracks, strict=False):

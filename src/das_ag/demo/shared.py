@@ -31,7 +31,7 @@ def evaluators() -> dict[Any, Any]:
 def reason_against(preset: str) -> str | None:
     """A sentence on why a preset cannot run here; None if it can."""
     why = why_not(preset)
-    return f"{why} What is missing: {CHECK}" if why else None
+    return f"{why} To see what is missing, run: {CHECK}" if why else None
 
 
 def store() -> Store:

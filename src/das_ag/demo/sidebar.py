@@ -35,7 +35,9 @@ def show_sidebar() -> None:
         with st.expander("Views and augmentation"):
             _views()
         with st.expander("Regularisation"):
-            _number("objective.total_variation", "Total variation (TV)", "Smooths: weight of neighbours’ differences.")
+            _number(
+                "objective.total_variation", "Total variation (TV)", "Weight of pixel differences; smooths the image."
+            )
             _number("objective.l1", "L1", "Weight of the mean absolute value of the pixels.")
         with st.expander("Pyramid and numerics"):
             _numerics()
@@ -51,12 +53,12 @@ def _preset() -> None:
         st.warning(escaped(why), icon=":material/download:")
     st.button(
         "Reset parameters", icon=":material/restart_alt:", width="stretch",
-        on_click=lambda: state.reset(st.session_state), help="Back to the preset’s values; prompts and seed stay.",
+        on_click=lambda: state.reset(st.session_state), help="Restores the preset’s values; keeps prompts and seed.",
     )  # fmt: skip
 
 
 def _title(preset: str) -> str:
-    return PRESETS[preset].title + (" (not ready here)" if reason_against(preset) else "")
+    return PRESETS[preset].title + (" (not available)" if reason_against(preset) else "")
 
 
 def _image() -> None:
@@ -64,9 +66,9 @@ def _image() -> None:
     own = usual["canvas_px"] - 2 * usual["views.max_shift_px"]
     sides = sorted({own, *RESOLUTIONS_PX, st.session_state[state.RESOLUTION]})
     st.selectbox("Resolution", sides, format_func=lambda side: f"{side} × {side} px", key=state.RESOLUTION)
-    st.number_input("Steps", min_value=1, step=10, key="steps", help="One step of Adam each.")
-    _number("learning_rate", "Learning rate", "Of the first step; it falls along a cosine.")
-    _number("objective.clip", "Similarity weight", "Of the similarity to the prompts.")
+    st.number_input("Steps", min_value=1, step=10, key="steps", help="Number of Adam steps.")
+    _number("learning_rate", "Learning rate", "Learning rate of the first step; it decreases along a cosine.")
+    _number("objective.clip", "Similarity weight", "Weight of the similarity to the prompts.")
 
 
 def _schedule(name: str, label: str) -> None:
@@ -79,7 +81,7 @@ def _schedule(name: str, label: str) -> None:
     _choice(f"{name}.kind", f"{label}, schedule", KINDS)
     st.number_input(
         f"{label}, decay rate", min_value=0.0, max_value=1.0, step=0.01, format="%g", key=f"{name}.rate",
-        disabled=not str(st.session_state[f"{name}.kind"]).startswith("exponential"), help="Of exponential schedules.",
+        disabled=not str(st.session_state[f"{name}.kind"]).startswith("exponential"), help="For exponential schedules.",
     )  # fmt: skip
 
 
@@ -87,18 +89,24 @@ def _seed() -> None:
     st.radio("Seed", state.SEED_MODES, horizontal=True, key="seed mode", label_visibility="collapsed")
     is_random = st.session_state["seed mode"] == "random"
     st.number_input(
-        "Seed drawn last" if is_random else "Seed", min_value=0, max_value=state.MAX_SEED, step=1, key="seed",
+        "Last random seed" if is_random else "Seed", min_value=0, max_value=state.MAX_SEED, step=1, key="seed",
         disabled=is_random, help="The same seed gives each method the same random numbers.",
     )  # fmt: skip
 
 
 def _views() -> None:
     st.number_input(
-        "Views in a step (batch size)", min_value=1, step=1, key="views.count", help="More are slower and smoother."
+        "Views in a step (batch size)",
+        min_value=1,
+        step=1,
+        key="views.count",
+        help="More views: slower steps, smoother images.",
     )
-    st.toggle("Augmentation", key="views.augment", help="Off: one plain view in each step, however many are set.")
+    st.toggle(
+        "Augmentation", key="views.augment", help="Off: one plain view in each step, whatever the number of views."
+    )
     st.number_input(
-        "Shift, at most, px", min_value=0, step=1, key="views.max_shift_px", help="Also the border around the image."
+        "Maximum shift, px", min_value=0, step=1, key="views.max_shift_px", help="Also the width of the image’s border."
     )
     _schedule("views.noise", "Noise")
     _schedule("views.colour_shift", "Colour")
@@ -107,13 +115,13 @@ def _views() -> None:
 def _numerics() -> None:
     st.toggle(
         "Deterministic", key="runtime.deterministic",
-        help="The same bytes each time on this machine. Off is faster on some GPUs.",
+        help="On: the same bytes each time on this machine. Off: faster on some GPUs.",
     )  # fmt: skip
     _choice("pyramid.interpolation", "Interpolation", INTERPOLATIONS)
     _choice("gamut", "Gamut", GAMUTS)
     _choice("pyramid.levels", "Levels", LEVELS)
     _choice("pyramid.combine", "Levels are combined by", COMBINE)
-    _choice("pyramid.initial", "Levels begin as", INITIAL)
+    _choice("pyramid.initial", "Initial levels", INITIAL)
     _choice("runtime.precision", "Precision of the guide", PRECISIONS)
     _choice("randomness", "Random numbers", RANDOMNESS)
 
@@ -121,7 +129,7 @@ def _numerics() -> None:
 def _carried() -> None:
     """Lists settings of a stored sample that have no widget."""
     for name, value in st.session_state[state.CARRIED].items():
-        st.caption(escaped(f"Also kept: {name} = {value}"))
+        st.caption(escaped(f"Also set: {name} = {value}"))
 
 
 def _number(name: str, label: str, help: str | None = None) -> None:

@@ -49,7 +49,7 @@ def put(state: State, form: Form) -> None:
         UserError: its seed is too large for a browser.
     """
     if form.seed > MAX_SEED:
-        raise UserError(f"seed: expected at most {MAX_SEED} here, got {form.seed}; use its command line instead.")
+        raise UserError(f"seed: expected at most {MAX_SEED} here, got {form.seed}; use the command line instead.")
     state["preset"], state["method"] = form.preset, ALL_METHODS if len(form.methods) > 1 else form.methods[0]
     for kind, texts in zip(KINDS_OF_PROMPT, (form.positive or ("",), form.negative), strict=True):
         put_prompts(state, kind, texts)

@@ -80,7 +80,7 @@ def read_unfinished(store: Store) -> tuple[list[Unfinished], list[str]]:
             folder = path.parent.relative_to(store.root)
             found.append(Unfinished(folder, sample, int(entry["step"]), int(entry["steps"]), dict(entry["result"])))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{path}: left out, expected what was stopped, got “{error}”; delete the folder.")
+            damaged.append(f"{path}: left out, cannot read this stopped image ({error}); delete the folder.")
     return found, damaged
 
 

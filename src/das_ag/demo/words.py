@@ -48,7 +48,7 @@ def scores(entry: Entry, best: str | None = None) -> str:
         numbers.append(("Guide’s score", f"{entry.result['guide_aesthetic_score']:.2f}"))
     numbers.append(("Similarity", f"{entry.result['clip_positive']:.3f}"))
     if entry.sample.negative:
-        numbers.append(("to the negative", f"{entry.result['clip_negative']:.3f}"))
+        numbers.append(("Similarity to the negative prompt", f"{entry.result['clip_negative']:.3f}"))
     rows = "".join(_number(name, value, best if not place else None) for place, (name, value) in enumerate(numbers))
     mark = f'<p class="das-mark">{html.escape(entry.mark)}</p>' if entry.mark else ""
     judged = " das-judged" if entry.scores else ""  # do not compare the guide's score with the evaluator's
@@ -70,7 +70,7 @@ def heading(sample: Sample, theme: str) -> str:
 def lost(words: Sequence[str]) -> str:
     """HTML that names words which the models do not know; empty if there is none."""
     named = ", ".join(f"<b>{html.escape(word)}</b>" for word in dict.fromkeys(words))
-    return f'<p class="das-lost" role="status">Not seen by these models: {named}</p>' if words else ""
+    return f'<p class="das-lost" role="status">These models do not know: {named}</p>' if words else ""
 
 
 def ago(then: float) -> str:

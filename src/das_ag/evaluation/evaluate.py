@@ -86,7 +86,7 @@ def evaluate(
         if scored:
             log.info("%s: %d %s scored", choice.title, scored, "image" if scored == 1 else "images")
         elif only is None and found:
-            log.info("%s: all %d images have their scores", choice.title, found)
+            log.info("%s: all %d images already have scores", choice.title, found)
     return list(dict.fromkeys(unreadable))
 
 
@@ -113,7 +113,7 @@ def score_pictures(
         UserError: the folder does not exist, or has no pictures.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder of pictures, found none; give another.")
+        raise UserError(f"{folder}: expected a folder of pictures, found no folder; give another folder.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
     if not paths:
         raise UserError(f"{folder}: expected PNG, JPEG or WebP pictures, found none; give another folder.")
@@ -125,7 +125,7 @@ def score_pictures(
             try:
                 score = float(evaluator.rate_images([_read_picture(path)])[0])
             except _DAMAGED as error:
-                complaints.append(f"{path}: expected a picture, could not read it ({first_line(error)}); replace it.")
+                complaints.append(f"{path}: cannot read this picture ({first_line(error)}); replace it.")
                 continue
             rows.setdefault(path, {"image": path.relative_to(folder).as_posix()})[name] = score
     return pd.DataFrame(list(rows.values()), columns=["image", *evaluators]), list(dict.fromkeys(complaints))
@@ -160,6 +160,6 @@ def check_not_guide(name: str, choice: EvaluatorChoice, guide_digests: Collectio
         return
     if own := set(choice.weights().values()) & set(guide_digests):
         raise UserError(
-            f"evaluator.{name}: expected other weights than the guide's, got the same ({min(own)[:12]}…), which would "
-            f"judge their own images; choose another network with evaluator.{name}.name=."
+            f"evaluator.{name}: the guide has the same weights ({min(own)[:12]}…), so it would score its own images; "
+            f"choose another network with evaluator.{name}.name=."
         )

@@ -119,7 +119,7 @@ def _begin(
             return run, state["rows"], state["seconds"]
         except (KeyError, TypeError, ValueError) as error:
             got = f"{type(error).__name__}: {first_line(error)}"
-            log.warning("%s: is not laid out as here (%s); its batch begins again", checkpoint.path, got)
+            log.warning("%s: cannot use this checkpoint (%s); the batch starts again", checkpoint.path, got)
             run = Run(samples, plan, guide, device)
     return run, [[] for _ in samples], 0.0
 
@@ -157,8 +157,8 @@ def _out_of_memory(plan: Plan, size: int) -> Iterator[None]:
         advice = [f"runtime.samples_per_batch={size // 2}"] if size > 1 else []
         advice += [f"runtime.views_per_pass={passing // 2}"] if passing > 1 else []
         raise UserError(
-            f"memory: expected room for runtime.samples_per_batch={size} and runtime.views_per_pass={passing}, got "
-            f"none left; try {' or '.join(advice) or 'a smaller canvas_px'}; finished samples are kept."
+            f"out of memory with runtime.samples_per_batch={size} and runtime.views_per_pass={passing}; "
+            f"try {' or '.join(advice) or 'a smaller canvas_px'}. Finished samples are kept."
         ) from error
 
 

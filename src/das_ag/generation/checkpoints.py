@@ -44,11 +44,11 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("%s: could not be read (%s); its batch begins again", self.path, error.strerror)
+            log.warning("%s: cannot read the checkpoint (%s); the batch starts again", self.path, error.strerror)
             return None
         digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
         if hashlib.sha256(content).digest() != digest:
-            log.warning("%s: is damaged; its batch begins again", self.path)
+            log.warning("%s: the checkpoint is damaged; the batch starts again", self.path)
             return None
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return state

@@ -147,7 +147,7 @@ class _Worker:
                     self._report_batches(len(left) + len(waiting) - number)
             if left and len(left) == len(waiting):
                 if not is_said:
-                    log.info("Waiting for other processes, which are making %d batches of these samples", len(left))
+                    log.info("Waiting for other processes to finish %d of these batches", len(left))
                     is_said = True
                 self._pause()
             waiting = left
@@ -228,9 +228,9 @@ def _report_lost_words(choice: GuideChoice, guide: LoadedGuide, samples: Sequenc
         near = {word: " or ".join(choice.nearest_words(word)) for word in words}
         _warn_once(text, ", ".join(f"{word} (did you mean {near[word]}?)" if near[word] else word for word in words))
     if len(lost) > MAX_LINES:
-        log.warning("… and in %d more texts", len(lost) - MAX_LINES)
+        log.warning("… and words in %d more texts", len(lost) - MAX_LINES)
 
 
 @functools.cache  # not again in each job of a sweep
 def _warn_once(text: str, words: str) -> None:
-    log.warning("The guide ignores in “%s”: %s", text, words)
+    log.warning("The guide ignores these words in “%s”: %s", text, words)

@@ -48,8 +48,8 @@ def _warn_of_threads(threads: int, cores: int) -> None:
     # The number is only reported, not changed: sums, and so an image's bytes, may depend on it.
     if threads > cores:
         log.warning(
-            "runtime.threads: expected at most %d, as many as there are cores to use here, got %d, which is slower; "
-            "use null, unless an image is to be made again to the byte.", cores, threads,
+            "runtime.threads: expected at most %d, the number of available cores, got %d. More threads are slower; use "
+            "null, unless you need the bytes of an earlier image.", cores, threads,
         )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _warn_of_threads(threads: int, cores: int) -> None:
 def _warn_of_bfloat16() -> None:
     if not has_fast_bfloat16():
         log.warning(
-            "runtime.precision=bfloat16: this processor has neither AVX512-BF16 nor AMX. On such a one a step took 5 "
+            "runtime.precision=bfloat16: this processor has neither AVX512-BF16 nor AMX. Without them, a step took 5 "
             "to 25 times as long as in float32 (note/benchmarks.md). Use runtime.precision=float32."
         )
 

@@ -36,7 +36,7 @@ class Outlook:
         if self.failed:
             parts.append(f"{self.failed:,} of them failed before")
         if self.missing:
-            parts.append("no sample timed yet" if self.seconds is None else f"about {clock(self.seconds)} to go")
+            parts.append("no time estimate yet" if self.seconds is None else f"about {clock(self.seconds)} to go")
         return ", ".join(parts)
 
 

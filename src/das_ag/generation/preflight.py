@@ -34,19 +34,19 @@ def check_steps(plan: Plan, sample: Sample, guide: LoadedGuide, device: torch.de
         if not isinstance(error, RuntimeError) or _REFUSED not in str(error):
             return  # another error, for instance out of memory; the batches will raise and report it too
         operation = str(error).split(" does not ")[0].split(", but ")[0].splitlines()[0]
-        raise UserError(_message(f"{operation}, which has no such algorithm on {device.type}")) from error
+        raise UserError(_message(f"{operation} has no deterministic algorithm on {device.type}")) from error
     if first != second:
         name = _first_that_differs(plan, sample, guide, device)
         if name is None:
-            got = f"two results of a step on {device.type}, and then the same again and again"
-            raise UserError(_message(got, first="start again, and if this comes back "))
-        raise UserError(_message(f"{name}, which gave two results on {device.type}"))
+            found = f"a step gave two different results on {device.type}, but later repeats gave the same result"
+            raise UserError(_message(found, first="start again; if this error returns, "))
+        raise UserError(_message(f"{name} gave two different results on {device.type}"))
 
 
-def _message(got: str, *, first: str = "") -> str:
+def _message(found: str, *, first: str = "") -> str:
     return (
-        f"runtime=deterministic: expected operations that give the same bytes each time, got {got}; {first}try another "
-        "models.attention, runtime.device or version of torch, or runtime=fast."
+        f"runtime=deterministic: {found}; {first}try another models.attention, runtime.device or version of torch, or "
+        "use runtime=fast."
     )
 
 

@@ -30,7 +30,7 @@ class Progress:
             total=steps, desc=title, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty(), initial=done
         )
         if done and self._bar.disable:
-            log.info("%s: goes on after step %d of %d", title, done, steps)
+            log.info("%s: continues after step %d of %d", title, done, steps)
 
     def __enter__(self) -> Progress:
         return self

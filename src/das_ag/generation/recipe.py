@@ -61,19 +61,17 @@ def read_recipe(path: Path) -> Recipe:
             image.load()
             text = image.info.get(RECIPE)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path}: expected an image, could not read it ({first_line(error)}); choose another."
-        ) from error
+        raise UserError(f"{path}: cannot read an image ({first_line(error)}); choose another file.") from error
     if text is None:
         raise UserError(
-            f"{path}: expected a PNG that carries its recipe, got one without; only images as das-ag wrote them do, "
-            "not copies that another program has saved."
+            f"{path}: expected a PNG with a recipe, got one without. Use the file that das-ag wrote; copies saved by "
+            "other programs may lack the recipe."
         )
     try:
         whole = json.loads(text)
         return Recipe(Sample.from_identity(whole["sample"]), build(Placement, whole["placement"], "placement"))
     except (KeyError, TypeError, ValueError, RecursionError) as error:  # UserError is a ValueError
         raise UserError(
-            f"{path}: expected a recipe that this version understands, got “{first_line(error)}”; use the version of "
-            "das-ag that made it."
+            f"{path}: this version cannot read the recipe ({first_line(error)}); use the version of das-ag that made "
+            "the image."
         ) from error

@@ -95,17 +95,17 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
     row = placement.pop("row")
     if not 0 <= row < recipe.placement.samples_per_batch:
         raise UserError(
-            f"{recipe.sample.name}: expected a row of its batch, got {row} of {recipe.placement.samples_per_batch}; "
-            "use the recipe as das-ag wrote it."
+            f"{recipe.sample.name}: expected a row from 0 to {recipe.placement.samples_per_batch - 1}, got {row}; use "
+            "an unmodified recipe."
         )
     check_family(recipe.sample)
     try:
         settings = overrides_of(recipe.sample)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        got = f"none called {error}" if isinstance(error, KeyError) else f"“{first_line(error)}”"
+        why = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
         raise UserError(
-            f"{recipe.sample.name}: expected settings as this version has them, got {got}; use the version that made "
-            "it."
+            f"{recipe.sample.name}: this version cannot read the settings ({why}); use the version of das-ag that made "
+            "the sample."
         ) from error
     runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
     plan = make_plan(compose_config([*settings, *runtime, *overrides]))
@@ -113,8 +113,8 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
     asked = dataclasses.replace(recipe.sample, settings=without_weight(recipe.sample.settings))
     if sample.key != asked.key:
         raise UserError(
-            f"{recipe.sample.name}: expected to make key {asked.key[:12]}, got {sample.key[:12]} for "
-            f"{', '.join(_differences(asked, sample))}; use the version and the weights that made it."
+            f"{recipe.sample.name}: expected key {asked.key[:12]}, got {sample.key[:12]} "
+            f"({', '.join(_differences(asked, sample))}); use the version and the weights that made the sample."
         )
     return plan
 
@@ -151,7 +151,7 @@ def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndar
         return " instead of ".join(sizes)
     if difference := largest_difference(before, after):
         return f"largest pixel difference {difference} of 255, PSNR {psnr_db(before, after):.1f} dB"
-    return "the same pixels in other bytes"
+    return "same pixels, different bytes in the file"
 
 
 def describe_trace_difference(before: bytes, after: bytes) -> str:
@@ -161,7 +161,7 @@ def describe_trace_difference(before: bytes, after: bytes) -> str:
     except ValueError:
         return ""
     if first.shape != second.shape:
-        return f"{len(second)} steps instead of {len(first)}" if len(first) != len(second) else "other columns"
+        return f"{len(second)} steps instead of {len(first)}" if len(first) != len(second) else "different columns"
     apart = np.abs(first - second)
     if not apart.any():
         return ""

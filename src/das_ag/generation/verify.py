@@ -35,14 +35,14 @@ class Verdict:
     environment: Sequence[str]
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.name}: {self.sentence}", *(f"  here {line}" for line in self.environment)])
+        return "\n".join([f"{self.name}: {self.sentence}", *(f"  {line}" for line in self.environment)])
 
 
 def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdict:
     """Makes a sample again from its stored settings, and compares the result with the stored files."""
     name = record.sample.name
     if record.placement is None:
-        return Verdict(name, None, "made by a version that did not keep the sample's row in its batch", ())
+        return Verdict(name, None, "cannot be made again: an earlier version did not record its row in the batch", ())
     device = [] if any(o.startswith("runtime.device=") for o in overrides) else _device_of(record)
     try:
         again = regenerate(Recipe(record.sample, record.placement), [*device, *overrides])
@@ -56,8 +56,8 @@ def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdi
     if again.trace != trace or hashlib.sha256(again.trace).hexdigest() != record.trace_sha256:
         how = describe_trace_difference(trace, again.trace)
         found.append(f"trace differs: {how}" if how else "trace differs")
-    words = "" if png == again.png else "; this version words the text in the PNG otherwise"
-    sentence = "; ".join(found) or f"same bytes, image and trace{words}"
+    words = "" if png == again.png else "; only the wording of the text in the PNG differs"
+    sentence = "; ".join(found) or f"image and trace are the same{words}"
     return Verdict(name, not found, sentence, differences(record.provenance, again.provenance))
 
 
@@ -76,7 +76,7 @@ def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[st
     """One line for each difference between two environments."""
     found = differing(recorded, here)
     return [
-        f"{name.removeprefix('versions.')} {now}, there {before}"
+        f"{name.removeprefix('versions.')}: now {now}, originally {before}"
         for name, (before, now) in found.items()
         if name not in _NOT_COMPARED
     ]

@@ -7,7 +7,7 @@ RESULTS = {"das": (3.406, 0.230), "das_ag": (3.783, 0.203), "das_rag": (2.988, 0
 """Mean and standard deviation by method. Source: DAS-AG v1, Aesthetic Predictor v2.5, n = 6 each."""
 
 REMARK = (
-    "Published: DAS-AG v1, scored by Aesthetic Predictor v2.5, six samples for each method, which ones is not said; "
-    "the published examples show that they cannot all be among the six of their rows. Expect the order of the methods "
-    "and the size of their differences to reproduce, not the digits."
+    "Published: DAS-AG v1, scored by Aesthetic Predictor v2.5, six samples for each method. DAS-AG v1 does not name "
+    "them, and its published examples cannot all be among them. Expect the same order of the methods and similar "
+    "differences, not the same digits."
 )

@@ -89,7 +89,8 @@ def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[st
         write_gallery(root, scored.scores, scored.title, table)
     except OSError as error:
         raise UserError(
-            f"{root}: expected to write the report, got “{error.strerror}”; finished samples are kept."
+            f"{root}: cannot write the report ({error.strerror}); free some space or change the folder's permissions. "
+            "Finished samples are kept."
         ) from error
     return table, list(dict.fromkeys([*scored.left_out, *told]))
 
@@ -136,9 +137,9 @@ def _check_evaluators(several: Sequence[Scored]) -> None:
     remedy = (
         f"choose one with --evaluator {sorted(common)[0]}"
         if common
-        else "score all by the same one with python scripts/evaluate.py FOLDER evaluator=NAME"
+        else "score each experiment with the same one: python scripts/evaluate.py FOLDER evaluator=NAME"
     )
-    raise UserError(f"evaluator: expected the same one for all experiments of a table, got {got}; {remedy}.")
+    raise UserError(f"evaluator: expected the same evaluator for all experiments, got {got}; {remedy}.")
 
 
 def _experiment_names(roots: Sequence[Path]) -> list[str]:

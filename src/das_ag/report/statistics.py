@@ -186,8 +186,8 @@ def _compared(scored: pd.DataFrame, baseline: str) -> pd.DataFrame:
     if twice.any():
         row = scored[twice].iloc[0]
         raise UserError(
-            f"scores: expected one sample for each method, prompt, seed and settings, got several by {row['method']} "
-            f"for {row['prompt_id']} with seed {row['seed']}; compare each experiment by itself."
+            f"scores: expected one sample for each method, prompt, seed and settings, got several for "
+            f"{row['method']}, {row['prompt_id']}, seed {row['seed']}; compare each experiment separately."
         )
     partners = scored[scored["method"] == baseline].set_index([*_PAIRED_BY, "settings"])["aesthetic_score"]
     others = scored[scored["method"] != baseline]

@@ -145,10 +145,12 @@ def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: 
     rows = table.to_dict("records")
     compared = [row for row in rows if not math.isnan(row["difference"])]
     if compared:
-        sentences.append(f"− DAS: mean difference over the same prompt, negative prompt and seed ({_pairs(compared)}).")
+        sentences.append(
+            f"− DAS: mean difference from DAS; same prompt, negative prompt and seed ({_pairs(compared)})."
+        )
     sentences += _about_intervals(rows, compared)
     if (table["n"] == 1).any():
-        sentences.append("One sample has neither standard deviation nor interval, and one pair has no test.")
+        sentences.append("One sample has no standard deviation and no interval; one pair has no p.")
     return [*sentences, REMARK] if "published_mean" in table else sentences
 
 
@@ -159,15 +161,15 @@ def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str
     if not means:
         return []
     several = [prompts for prompts, _ in [*means, *tests] if prompts > 1]
-    drawn = f" that draws whole prompts, with all their seeds, out of {_span(several)}" if several else ""
-    exchanged = " that exchanges methods in whole prompts" if several else ""
+    drawn = f" over {_span(several)} prompts, each drawn with all its seeds" if several else ""
+    exchanged = ", which exchanges the methods of whole prompts" if several else ""
     text = f"95 % intervals: percentile bootstrap of the mean{drawn} ({RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED})."
     text += f" p: two-sided paired permutation test{exchanged}." if tests else ""
     if len(several) < len(means) + len(tests):
-        text += " Where a row has one prompt, they are over its seeds and hold for this prompt only."
+        text += " In a row with one prompt, they use its seeds and are valid for this prompt only."
     fewest, noun = min(_drawn(*counts) for counts in [*means, *tests])
     if fewest < FEW:
-        text += f" Over fewer than {FEW} {noun} an interval is too narrow: over {fewest} it holds the mean about "
+        text += f" With fewer than {FEW} {noun}, an interval is too narrow: with {fewest}, it contains the mean about "
         text += f"{coverage(fewest):.0%} of the time".replace("%", " %")
         fewest, _ = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
         text += f", and p is never below {_p(least_p(fewest))}." if fewest < FEW else "."
@@ -188,7 +190,7 @@ def _pairs(compared: Sequence[dict[str, Any]]) -> str:
     for row in compared:
         pairs, prompts, unpaired = (int(row[name]) for name in ("pairs", "paired_prompts", "unpaired"))
         counts.append(f"{_counted(pairs, 'pair')} of {_counted(prompts, 'prompt')}")
-        counts[-1] += f" and {unpaired} without partner" if unpaired else ""
+        counts[-1] += f" and {unpaired} unpaired" if unpaired else ""
     if len(counts) > 1 and len(set(counts)) == 1:
         return f"{counts[0]} in each row"
     names = [" ".join(filter(None, [row.get("experiment"), row["method"], row["settings"]])) for row in compared]

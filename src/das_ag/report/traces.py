@@ -54,7 +54,7 @@ def _checked(store: Store, record: Record) -> pd.DataFrame:
     needed = numbers[["step", "loss"]]
     if trace.empty or needed.isna().any(axis=None) or numbers["step"].duplicated().any():
         raise UserError(
-            f"{store.root / record.folder}: expected a trace with a loss for each step, got another table; delete the "
-            "folder and run again."
+            f"{store.root / record.folder}: the trace does not have one loss for each step; delete the folder and run "
+            "again."
         )
     return numbers

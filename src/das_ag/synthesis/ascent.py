@@ -72,7 +72,7 @@ class Ascent:
         views_per_pass: int = sys.maxsize,
     ) -> None:
         if objective.settings.aesthetic_sign and not guide.rate_features:
-            raise ValueError("guide: expected one that rates, got one that does not; use aesthetic_sign=0.")
+            raise ValueError("guide: expected a guide with an aesthetic score, got one without; use aesthetic_sign=0.")
         self._pyramid, self._guide, self._objective = pyramid, guide, objective
         self._views, self._settings, self._numbers = views, settings, numbers
         self._views_per_pass = views_per_pass

@@ -127,7 +127,7 @@ def read_photos(folder: Path) -> list[Photo]:
         UserError: there is no such folder, it holds fewer than `FEWEST_PHOTOS` pictures, or some cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"--photos: expected a folder, found none at {folder}; name a folder of photos.")
+        raise UserError(f"--photos: {folder} is not a folder; give a folder of photos.")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     photos, broken = [], []
     for path in paths:
@@ -137,13 +137,13 @@ def read_photos(folder: Path) -> list[Photo]:
             broken.append(path.name)
     if broken:
         raise UserError(
-            f"--photos: expected {len(paths)} pictures in {folder}, could not read {len(broken)} of them, first "
-            f"{broken[0]}; remove or replace what cannot be read."
+            f"--photos: cannot read {len(broken)} of {len(paths)} pictures in {folder}, first {broken[0]}; remove or "
+            "replace them."
         )
     if len(photos) < FEWEST_PHOTOS:
         raise UserError(
-            f"--photos: expected at least {FEWEST_PHOTOS} pictures ({', '.join(SUFFIXES)}) in {folder} to split, found "
-            f"{len(photos) or 'none'}; give a folder with more."
+            f"--photos: expected at least {FEWEST_PHOTOS} pictures ({', '.join(SUFFIXES)}) in {folder}, found "
+            f"{len(photos) or 'none'}; give a folder with more pictures."
         )
     return photos
 

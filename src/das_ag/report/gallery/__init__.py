@@ -54,8 +54,8 @@ def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table:
         unfinished.replace(path)
     except OSError as error:
         raise UserError(
-            f"{root}: expected to write the gallery, got “{error.strerror or error}”; free some space or mend the "
-            "folder's permissions; finished samples are kept."
+            f"{root}: cannot write the gallery ({error.strerror or error}); free some space or change the folder's "
+            "permissions. Finished samples are kept."
         ) from error
     return path
 

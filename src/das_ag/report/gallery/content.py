@@ -25,7 +25,7 @@ _NUMBERS = {
     "aesthetic_score": "score",
     "guide_aesthetic_score": "guide’s score",
     "clip_positive": "similarity to the prompt",
-    "clip_negative": "similarity to the negative",
+    "clip_negative": "similarity to the negative prompt",
 }
 """Number columns in their order, and their names on the page; other columns keep their own names."""
 
@@ -88,7 +88,7 @@ def _samples(
 
 def _record(by_key: Mapping[str, Record], row: Mapping[Any, Any]) -> Record:
     if row["key"] not in by_key:
-        raise UserError(f"{row['image']}: left out, expected a whole sample in the store, got none; run again.")
+        raise UserError(f"{row['image']}: left out, because the store has no complete sample for it; run again.")
     return by_key[row["key"]]
 
 

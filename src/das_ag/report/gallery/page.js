@@ -18,12 +18,12 @@ function followAddress() {
 async function copyCommand() {
   try {
     await navigator.clipboard.writeText($("command").textContent);
-    $("copied").textContent = "Copied. It runs in the project's folder and writes to outputs/again.";
+    $("copied").textContent = "Copied. Run it in the project folder; it writes to outputs/again.";
   } catch {
     getSelection().selectAllChildren($("command"));
     const copied = document.execCommand("copy");
     $("copied").textContent = copied
-      ? "Copied. It runs in the project's folder and writes to outputs/again."
+      ? "Copied. Run it in the project folder; it writes to outputs/again."
       : "Selected: copy it with Ctrl+C.";
   }
 }

@@ -43,8 +43,8 @@ function writeMasthead() {
   $("title").textContent = content.title.replaceAll("_", " ");
   $("lead").textContent =
     `${plural(samples.length, "image")}: ${plural(prompts, "prompt")}, ${plural(seeds, "seed")}, ` +
-    `${plural(content.methods.length, "method")}. Each was made from its text alone, by gradient ascent on frozen ` +
-    "networks that compare images with texts, through a pyramid of pixels and without a generator.";
+    `${plural(content.methods.length, "method")}. Gradient ascent makes each image from its text alone. ` +
+    "It optimises a pyramid of pixels with frozen networks that compare images with texts, without a generator.";
   const scored = samples.filter((s) => score(s) !== null).length;
   const guiding = content.guided ? "ALSO GUIDED some" : "guided none";
   $("evaluator").textContent = scored
@@ -53,7 +53,7 @@ function writeMasthead() {
   writeResults();
   if (content.left_out.length) {
     $("left-out").hidden = false;
-    $("left-out").querySelector("summary").textContent = `Left out, or not whole: ${content.left_out.length}`;
+    $("left-out").querySelector("summary").textContent = `Left out or incomplete: ${content.left_out.length}`;
     $("left-out")
       .querySelector("ul")
       .append(...content.left_out.map((text) => make("li", { textContent: text })));

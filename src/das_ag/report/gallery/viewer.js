@@ -17,7 +17,7 @@ function show(sample, { remember = true } = {}) {
   );
   $("viewer-title").textContent = prompt(sample);
   $("viewer-title").classList.toggle("long", isLong(sample));
-  $("viewer-negative").textContent = sample.negative.length ? `Not wanted: ${sample.negative.join(" | ")}` : "";
+  $("viewer-negative").textContent = sample.negative.length ? `Negative prompt: ${sample.negative.join(" | ")}` : "";
   $("numbers").replaceChildren(
     ...content.numbers.map(([name, text]) =>
       make(
@@ -34,7 +34,7 @@ function show(sample, { remember = true } = {}) {
   writeSettings(sample);
   writeSiblings(sample);
   const place = order.indexOf(sample);
-  $("position").textContent = place < 0 ? "not in this choice" : `${place + 1} of ${order.length}`;
+  $("position").textContent = place < 0 ? "not in this selection" : `${place + 1} of ${order.length}`;
   if (!viewer.open) viewer.showModal();
   document.querySelector(".facts").scrollTop = 0;
   drawCurves();
@@ -65,7 +65,7 @@ function writeSettings(sample) {
   const made = sample.made;
   $("made").textContent = [
     made.device && `Made on ${made.device}`,
-    made.duration_s && `${made.duration_s.toFixed(1)} s with its batch`,
+    made.duration_s && `${made.duration_s.toFixed(1)} s per image`,
     made.git_commit && `commit ${made.git_commit.slice(0, 12)}`,
     `key ${sample.key}`,
   ]

@@ -95,10 +95,10 @@ def _sentences(chosen: pd.DataFrame, further_prompts: int, further_columns: int)
     sentences = ["Under each image: score by the evaluator, 1–10 (↑ better)."]
     if not chosen.empty:
         seeds = chosen["seed"].unique()
-        which = f"seed {seeds[0]}" if len(seeds) == 1 else "of the prompt's smallest seed"
+        which = f"seed {seeds[0]}" if len(seeds) == 1 else "with the prompt's smallest seed"
         sentences.append(f"One image for each prompt and method, {which}.")
     if further_prompts:
-        sentences.append(f"Prompts that are not shown: {further_prompts}.")
+        sentences.append(f"Prompts not shown: {further_prompts}.")
     if further_columns:
-        sentences.append(f"Columns that are not shown: {further_columns}.")
+        sentences.append(f"Columns not shown: {further_columns}.")
     return sentences

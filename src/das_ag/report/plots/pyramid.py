@@ -71,15 +71,15 @@ def pyramid_figure(
     _draw_pictures(upper, parts)
     _draw_energy(lower.subplots(), parts)
     apart = int(np.abs(np.round(parts.sums[-1] * 255) - image).max())
-    agreement = f"the last is the image as stored, to rounding (greatest difference {apart} of 255)"
+    agreement = f"the last equals the stored image, except for rounding (largest difference {apart} of 255)"
     if apart > ROUNDING:
         agreement = f"the last differs from the stored image by up to {apart} of 255"
     left_out = len(parts.sizes_px) - len(parts.shown)
     caption(
         figure,
-        "Above: each level on the canvas, grey where it is 0, stretched by the factor that stands over it.",
-        f"Below it: the image made of all levels up to this size; {agreement}.",
-        f"{left_out} of {len(parts.sizes_px)} levels have no picture here." if left_out else "",
+        "Upper row: each level on the canvas, multiplied by the factor above it; grey is 0.",
+        f"Lower row: the image from all levels up to this size; {agreement}.",
+        f"{left_out} of {len(parts.sizes_px)} levels have no picture." if left_out else "",
         "n = 1 image.",
     )
     return figure
@@ -91,11 +91,8 @@ def contributions(
     """Computes the contributions; arguments and errors as for `pyramid_figure`, `side_px` is that of the image."""
     canvas_px, border = int(settings["canvas_px"]), (int(settings["canvas_px"]) - side_px) // 2
     if not levels or border < 0:
-        got = f"an image of {side_px} px" if levels else "none"
-        raise UserError(
-            f"pyramid: expected levels for an image within its canvas of {canvas_px} px, got {got}; "
-            "delete the sample's folder and run again."
-        )
+        found = f"the image, {side_px} px, is larger than the canvas, {canvas_px} px" if levels else "found no levels"
+        raise UserError(f"pyramid: {found}; delete the sample's folder and run again.")
     weight = 1 / len(levels) if settings["combine"] == "mean" else 1.0
     shown = chosen_levels(len(levels))
     total = np.zeros((3, canvas_px, canvas_px), dtype=np.float32)
@@ -169,7 +166,7 @@ def _draw_pictures(figure: SubFigure, parts: Contributions) -> None:
         above.set_title(f"{parts.sizes_px[place]} px\n×{factor:g}", fontsize=9)
         below.imshow(np.clip(total, 0, 1), interpolation="lanczos")
     grid[0, 0].set_ylabel("level alone", fontsize=9)
-    grid[1, 0].set_ylabel("sum so far", fontsize=9)
+    grid[1, 0].set_ylabel("sum of levels", fontsize=9)
 
 
 def stretch(level: Float[np.ndarray, "3 h w"]) -> tuple[Float[np.ndarray, "h w 3"], float]:
@@ -182,8 +179,10 @@ def stretch(level: Float[np.ndarray, "3 h w"]) -> tuple[Float[np.ndarray, "h w 3
 def _draw_energy(axes: Axes, parts: Contributions) -> None:
     """Energy against size, with the fitted power laws."""
     sizes = parts.sizes_px
-    series = (("a level's own pixels", parts.pixel_energy, _PIXELS), ("its part of the canvas", parts.canvas_energy,
-                                                                      _CANVAS))  # fmt: skip
+    series = (
+        ("level at its own size", parts.pixel_energy, _PIXELS),
+        ("contribution to the canvas", parts.canvas_energy, _CANVAS),
+    )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     for name, energy, style in series:

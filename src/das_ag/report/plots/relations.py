@@ -21,12 +21,12 @@ def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     table = scores.assign(x=similarity).dropna(subset=["x", "aesthetic_score"])
     figure, axes = _drawing(table, with_correlation=False)
     what = "cosine with positive − negative prompts" if has_negative else "cosine with the prompt"
-    axes.set_xlabel(f"similarity to the prompt as the guide sees it: {what} (→ closer)")
+    axes.set_xlabel(f"similarity to the prompt, measured by the guide: {what} (→ closer)")
     head(axes, f"Score by {evaluator_title} and fidelity to the prompt", legend=True)
     caption(
         figure,
-        "Small: one image each. Large, with bars: mean ± standard deviation (n - 1) of a method.",
-        "A method that lies higher but further left buys its score with fidelity.",
+        "Small markers: one image each. Large markers: mean ± standard deviation (n - 1) of a method.",
+        "A method that is higher but further left has a better score and less fidelity.",
         unscored(scores, len(table)),
     )
     return figure
@@ -46,9 +46,9 @@ def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     head(axes, f"Score by {evaluator_title} and by the guide", legend=True)
     caption(
         figure,
-        "Small: one image each. Large, with bars: mean ± standard deviation (n - 1) of a method.",
+        "Small markers: one image each. Large markers: mean ± standard deviation (n - 1) of a method.",
         "ρ: Spearman's rank correlation." if not table.empty else "",
-        "Below the dashed line, where both give the same, the guide sees more than the evaluator does." if has_line
+        "Dashed line: equal scores; below it, the guide's score is the higher one." if has_line
         else "",
         unscored(scores, len(table)),
     )  # fmt: skip

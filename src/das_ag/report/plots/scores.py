@@ -107,6 +107,6 @@ def _sentences(groups: Sequence[Group], scored: pd.DataFrame, joined: tuple[int,
     if any(len(group.rows(scored)) >= FEWEST_FOR_A_BOX for group in groups):
         sentences.append("Boxes: quartiles and median; whiskers reach the furthest point within 1.5 box heights.")
     if shown:
-        count = f"{shown} of {possible} pairs are joined" if shown < possible else f"{shown} in all"
-        sentences.append(f"Lines: the same prompt and seed under each method ({count}).")
+        count = f"{shown} of {possible} lines are drawn" if shown < possible else f"{shown} in total"
+        sentences.append(f"Lines join images with the same prompt and seed ({count}).")
     return sentences

@@ -168,7 +168,7 @@ def say(axes: Axes, text: str) -> None:
 def unscored(scores: pd.DataFrame, kept: int) -> str:
     """A sentence about the samples of the table that a figure cannot show."""
     left = len(scores) - kept
-    return f"Not shown, since they have no score: {left} of {len(scores)} images." if left else ""
+    return f"Not shown, because of missing scores: {left} of {len(scores)} images." if left else ""
 
 
 def save(figure: Figure, path: Path) -> None:

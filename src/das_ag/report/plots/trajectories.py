@@ -48,7 +48,7 @@ def trajectories_figure(traces: pd.DataFrame) -> Figure:
         figure,
         "Lines: mean over images.",
         _about_bands(counts),
-        "All is measured on the views of each step, as the guide sees them.",
+        "The guide measures all values on the views of each step.",
         "Methods minimise different losses: compare the shapes of the curves, not their values.",
     )
     return figure
@@ -63,10 +63,10 @@ def _about_bands(counts: Sequence[int]) -> str:
     deviation = any(n >= FEWEST_FOR_A_DEVIATION for n in counts)
     extent = any(1 < n < FEWEST_FOR_A_DEVIATION for n in counts)
     if deviation and extent:
-        return f"Bands: ± standard deviation (n - 1); least to greatest where n < {FEWEST_FOR_A_DEVIATION}."
+        return f"Bands: ± standard deviation (n - 1); minimum to maximum where n < {FEWEST_FOR_A_DEVIATION}."
     if deviation:
         return "Bands: ± standard deviation (n - 1)."
-    return "Bands: least to greatest." if extent else ""
+    return "Bands: minimum to maximum." if extent else ""
 
 
 def _draw(axes: Axes, group: Group, steps: pd.Series, values: pd.Series, label: str) -> None:
