@@ -6,6 +6,8 @@ import csv
 import json
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 from reference import ROOT
@@ -87,3 +89,25 @@ def test_a_term(plan_of, tiny, tmp_path):
         ]
         == 20.0
     )
+
+
+IN_THE_DEMO = """
+from das_ag.synthesis import terms
+exec(compile(open("saturation.py").read(), "saturation.py", "exec"), vars(terms))
+from das_ag.demo.form import Form, form_of, settings_of
+from das_ag.demo.presets import PRESETS
+assert settings_of(PRESETS["imagenet"])["objective.saturation"] == 0.0
+form = Form("imagenet", ("das",), ("a volcano",), (), 1, {"objective.saturation": 2.0})
+(plan,) = form.plans()
+assert plan.samples[0].settings["objective"]["saturation"] == 2.0
+assert form_of(plan.samples[0]) == form
+print(form.command())
+"""
+
+
+def test_the_demo_has_a_weight_for_the_term(tmp_path):
+    (tmp_path / "saturation.py").write_text(FILES[TERMS_FILE], encoding="utf-8")
+    command = [sys.executable, "-c", IN_THE_DEMO]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "+objective.saturation=2.0" in done.stdout

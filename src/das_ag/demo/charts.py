@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from das_ag.methods import method_of, methods_of
+from das_ag.report.traces import COLUMNS
 
 _INK = {"light": "#1c1d21", "dark": "#ecebe7"}
 _FONT = "font-family=\"'Source Sans 3', 'Source Sans Pro', system-ui, sans-serif\" font-size=\"11.5\""
 
-CURVES = {
-    "similarity": ("positive", 1.0, "Similarity, cosine ↑"),
-    "aesthetic": ("aesthetic", 10.0, "Guide’s score, 1–10 ↑"),
-}
-"""Column of a trace, its scale factor, and the name of the axis."""
+CURVES = {"positive": (1.0, "Similarity, cosine ↑"), "aesthetic": (10.0, "Guide’s score, 1–10 ↑")}
+"""The curves of every trace: by its column, the scale factor and the name of the axis."""
 
 _WIDTH, _HEIGHT = 420, 220
 _LEFT, _TOP, _RIGHT, _BOTTOM = 40, 30, 410, 186
@@ -26,16 +24,22 @@ _POINTS = 120
 """Most points of a line; the eye cannot resolve more."""
 
 
-def curves(traces: Mapping[str, pd.DataFrame], curve: str, steps: int, theme: str) -> str:
+def shown(traces: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The columns that have a curve: those of `CURVES`, then each term that only some configurations weigh."""
+    there = {column for trace in traces.values() for column in trace}
+    return [*(column for column in CURVES if column in there), *sorted(there - set(COLUMNS))]
+
+
+def curves(traces: Mapping[str, pd.DataFrame], column: str, steps: int, theme: str) -> str:
     """SVG with a line for each method.
 
     Args:
         traces: one per method; together at least one step.
-        curve: a key of `CURVES`.
+        column: one of `shown`.
         theme: light or dark.
     """
-    column, factor, title = CURVES[curve]
-    values = {method: trace[column] * factor for method, trace in traces.items() if len(trace)}
+    factor, title = _axis(column)
+    values = {method: trace[column] * factor for method, trace in traces.items() if column in trace and len(trace)}
     low, high, distance = _range(min(v.min() for v in values.values()), max(v.max() for v in values.values()))
     places = {method: (_LEFT + traces[method]["step"] / max(steps - 1, 1) * (_RIGHT - _LEFT)) for method in values}
     heights = {m: _BOTTOM - (v.clip(low, high) - low) / (high - low) * (_BOTTOM - _TOP) for m, v in values.items()}
@@ -50,15 +54,19 @@ def curves(traces: Mapping[str, pd.DataFrame], curve: str, steps: int, theme: st
     )
 
 
-def described(traces: Mapping[str, pd.DataFrame], curve: str) -> str:
+def described(traces: Mapping[str, pd.DataFrame], column: str) -> str:
     """The curves in words: where each line begins and ends."""
-    column, factor, title = CURVES[curve]
+    factor, title = _axis(column)
     ends = [
         f"{method_of(method).title} from {trace[column].iloc[0] * factor:.2f} to {trace[column].iloc[-1] * factor:.2f}"
         for method, trace in traces.items()
-        if len(trace)
+        if column in trace and len(trace)
     ]
-    return f"{title.removesuffix(' ↑')}, by step: {'; '.join(ends)}."
+    return f"{title[:-2]}, by step: {'; '.join(ends)}."
+
+
+def _axis(column: str) -> tuple[float, str]:
+    return CURVES.get(column, (1.0, f"{column.replace('_', ' ').capitalize()} ↓"))
 
 
 def _range(lowest: float, highest: float) -> tuple[float, float, float]:

@@ -16,18 +16,21 @@ from das_ag.settings.plan import Plan, make_plan
 from das_ag.settings.prompts import prompt_id_of
 from das_ag.store.command import PLACES, UNRECORDED, hydra_value, prompt_overrides
 from das_ag.store.samples import Sample, check_family, with_later
+from das_ag.synthesis.terms import IMAGE_TERMS, VIEW_TERMS
 
 NAME = "demo"
 """Name of the folder under outputs/ for the images."""
 
 SCHEDULES = ("views.noise", "views.colour_shift", "objective.aesthetic")
 """Weights that change from step to step."""
+TERMS = {**VIEW_TERMS, **IMAGE_TERMS}
+"""The further terms of the objective by name; one without a weight has the weight 0."""
 SETTINGS = (
     "canvas_px", "gamut", "gamut_gain", "steps", "learning_rate", "betas", "views.count", "views.max_shift_px",
     "views.augment", "views.crops", "views.crop_size",
     *(f"{schedule}.{part}" for schedule in SCHEDULES for part in ("kind", "start", "end", "rate")),
-    "objective.clip", "objective.total_variation", "objective.l1", "objective.highlights", "pyramid.levels",
-    "pyramid.max_level_px", "pyramid.combine", "pyramid.initial", "pyramid.initial_scale", "pyramid.interpolation",
+    "objective.clip", *(f"objective.{term}" for term in TERMS), "pyramid.levels", "pyramid.max_level_px",
+    "pyramid.combine", "pyramid.initial", "pyramid.initial_scale", "pyramid.interpolation",
     "runtime.deterministic", "runtime.precision", "randomness", "models.name", "models.image_size_px",
     "models.attention", "models.guide_dropout",
 )  # fmt: skip
@@ -100,17 +103,20 @@ class Form:
             *prompt_overrides(prompt_id_of(self.positive, self.negative), self.positive, self.negative),
             f"seeds=[{self.seed}]",
             f"name={NAME}",
-            *(_override(name, value) for name, value in self.settings.items()),
+            *(self._override(name, value) for name, value in self.settings.items()),
         ]
 
-
-def _override(name: str, value: Any) -> str:
-    return _MODES[value] if name == "runtime.deterministic" else f"{name}={hydra_value(value)}"
+    def _override(self, name: str, value: Any) -> str:
+        if name == "runtime.deterministic":
+            return _MODES[value]
+        is_new = look_up(plain(PRESETS[self.preset].config), name) is None  # then Hydra wants a plus
+        return f"{'+' * is_new}{name}={hydra_value(value)}"
 
 
 def settings_of(preset: Preset) -> dict[str, Any]:
     """The preset's values of `SETTINGS`, in their order, without those that its models do not have."""
     values = plain(preset.config)
+    values["objective"] = {**dict.fromkeys(TERMS, 0.0), **values["objective"]}
     values["models"] = {**values["models"], **preset.guide.identity()}  # resolves a size of null to a number
     found = {name: look_up(values, name) for name in SETTINGS}
     return {name: value for name, value in found.items() if value is not None}
@@ -161,6 +167,7 @@ def form_of(sample: Sample) -> Form:
 def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of `SETTINGS` that a sample was made with."""
     stored = with_later({**UNRECORDED, **stored})
+    stored["objective"] = {**dict.fromkeys(TERMS, 0.0), **stored["objective"]}
     is_das = stored["objective"]["aesthetic_sign"] == 0
     not_everywhere = ("models.", "objective.aesthetic.") if is_das else ("models.",)
     for name in SETTINGS:

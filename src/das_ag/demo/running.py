@@ -13,7 +13,6 @@ from das_ag.generation.outlook import clock
 
 POLL_S = 0.5
 """Interval of updates: previews change at most this often."""
-_COLUMNS = ["step", "positive", "aesthetic"]
 
 
 @st.fragment(run_every=POLL_S)
@@ -32,21 +31,22 @@ def show_running(job: Job) -> None:
         with column:
             st.html(words.heading(track.sample, theme))
             _canvas(track)
-    traces = {t.sample.method: pd.DataFrame(list(t.trace), columns=_COLUMNS) for t in job.tracks}
+    traces = {t.sample.method: pd.DataFrame(list(t.trace)) for t in job.tracks}
     if any(map(len, traces.values())):
         show_curves(traces, job.tracks[0].steps)
 
 
 def show_curves(traces: Mapping[str, pd.DataFrame], steps: int) -> None:
-    """Shows similarity and aesthetic score by step.
+    """Shows similarity, aesthetic score and further terms by step, two in a row.
 
     Args:
         traces: one per method; together at least one step.
     """
-    for column, curve in zip(st.columns(2), charts.CURVES, strict=True):
-        with column:
-            svg = charts.curves(traces, curve, steps, shared.theme())
-            st.image(svg, width="stretch", alt=charts.described(traces, curve))
+    places = st.columns(2)
+    for number, column in enumerate(charts.shown(traces)):
+        with places[number % 2]:
+            svg = charts.curves(traces, column, steps, shared.theme())
+            st.image(svg, width="stretch", alt=charts.described(traces, column))
 
 
 def _columns(job: Job) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 
 import streamlit as st
 
 from das_ag.demo import state
-from das_ag.demo.form import settings_of
+from das_ag.demo.form import TERMS, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.demo.shared import reason_against
 from das_ag.demo.words import escaped
@@ -34,11 +35,8 @@ def show_sidebar() -> None:
             _seed()
         with st.expander("Views and augmentation"):
             _views()
-        with st.expander("Regularisation"):
-            _number(
-                "objective.total_variation", "Total variation (TV)", "Weight of pixel differences; smooths the image."
-            )
-            _number("objective.l1", "L1", "Weight of the mean absolute value of the pixels.")
+        with st.expander("Further terms of the objective"):
+            _terms()
         with st.expander("Pyramid and numerics"):
             _numerics()
         _carried()
@@ -110,6 +108,12 @@ def _views() -> None:
     )
     _schedule("views.noise", "Noise")
     _schedule("views.colour_shift", "Colour")
+
+
+def _terms() -> None:
+    """Shows a weight for each term; its docstring explains it."""
+    for name, term in TERMS.items():
+        _number(f"objective.{name}", name.replace("_", " ").capitalize(), (inspect.getdoc(term) or "").split("\n")[0])
 
 
 def _numerics() -> None:

@@ -24,9 +24,8 @@ ALL_METHODS = "all"
 KINDS_OF_PROMPT = ("positive", "negative")
 
 WITHOUT_WIDGET = (
-    "canvas_px", "betas", "gamut_gain", "views.crops", "views.crop_size", "objective.highlights",
-    "pyramid.max_level_px", "pyramid.initial_scale", "models.name", "models.image_size_px",
-    "models.attention", "models.guide_dropout",
+    "canvas_px", "betas", "gamut_gain", "views.crops", "views.crop_size", "pyramid.max_level_px",
+    "pyramid.initial_scale", "models.name", "models.image_size_px", "models.attention", "models.guide_dropout",
 )  # fmt: skip
 """Names of `SETTINGS`; the resolution sets the first, and a stored sample brings the others."""
 CARRIED = "carried"

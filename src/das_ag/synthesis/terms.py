@@ -42,7 +42,7 @@ def total_variation(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n
 
 @of_views
 def l1(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """Mean absolute value."""
+    """Mean absolute value of the pixels, where 0 is a medium grey."""
     return views.abs().mean(dim=(1, 2, 3))
 
 
@@ -52,5 +52,5 @@ HIGHLIGHT = 0.9
 
 @of_image
 def highlights(rgb: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, " batch"]:
-    """Mean excess over `HIGHLIGHT`."""
+    """Mean excess over the threshold of a highlight: how much burns out to white."""
     return relu(rgb - HIGHLIGHT).mean(dim=(1, 2, 3))
