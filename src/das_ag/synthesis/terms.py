@@ -42,7 +42,7 @@ def total_variation(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n
 
 @of_views
 def l1(views: Float[Tensor, "n 3 h w"], _features: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
-    """Mean absolute value of the pixels, where 0 is a medium grey."""
+    """Mean absolute value of the normalised pixels."""
     return views.abs().mean(dim=(1, 2, 3))
 
 
