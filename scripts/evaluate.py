@@ -8,7 +8,8 @@ python scripts/evaluate.py picture.png ~/pictures ~/more               # picture
 Other arguments of the form name=value are overrides as for run.py. Separate several evaluators with commas.
 
 The default evaluator, the ImageNet judge, rates photographic quality: about 7 for a clean photo, lower for a picture
-with blur, noise or artefacts. It does not rate beauty. evaluator=aesthetic_v2_5 predicts how much people like it.
+with blur, noise or false colours. It does not rate beauty.
+evaluator=aesthetic_v2_5 predicts how much people like a picture.
 
 Pictures are read as a person sees them: upright, first frame, colours by their profile, transparent parts on white. The
 formats are PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP and others that Pillow reads.

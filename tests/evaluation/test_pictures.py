@@ -217,7 +217,7 @@ def test_the_script_takes_no_empty_name(tmp_path, name, run_script):
     )
 
 
-def test_the_script_has_a_limit_of_the_size_and_reads_colours_as_asked(tmp_path, run_script):
+def test_the_script_has_a_limit_of_the_size(tmp_path, run_script):
     Image.new("1", (2000, 1000)).save(tmp_path / "large.png")
     for limit, said in (("1.5", "has 2.0 megapixels, expected at most 1.5"), ("0", "expected a number above 0")):
         done = run_script(tmp_path / "large.png", "--max-megapixels", limit)
@@ -225,7 +225,7 @@ def test_the_script_has_a_limit_of_the_size_and_reads_colours_as_asked(tmp_path,
         assert said in done.stderr
 
 
-def test_profiles_can_be_ignored_as_the_published_predictor_does(tmp_path, judge):
+def test_profiles_can_be_ignored_as_the_published_predictor_does(tmp_path, judge, run_script):
     from test_decode import rgb_profile
 
     from das_ag.evaluation.decode import read_picture
@@ -236,12 +236,14 @@ def test_profiles_can_be_ignored_as_the_published_predictor_does(tmp_path, judge
     assert as_stored == pytest.approx(float(judge.rate_images([picture(1)])[0]))
     assert as_seen == pytest.approx(float(judge.rate_images([read_picture(path)])[0]))
     assert as_seen != as_stored
+    for flags, score in (([], as_seen), (["--ignore-profiles"], as_stored)):
+        run_script(tmp_path, *flags)
+        assert pd.read_csv(tmp_path / "aesthetic_scores.csv")["tiny"].item() == pytest.approx(score)
 
 
 def test_the_default_judge_says_what_it_rates_and_what_not(run_script):
     choice = ImagenetJudgeChoice("tf_efficientnet_lite2", None, None)
-    assert "photographic quality" in choice.meaning
-    assert "not say how beautiful" in choice.meaning
+    assert choice.meaning.startswith("It rates photographic quality, not beauty: about 7 for a clean photo")
     assert "gives no scores" in ImagenetJudgeChoice("resnet50.a1_in1k", None, None).meaning
     said = run_script("--help").stdout
     assert "The default evaluator, the ImageNet judge, rates photographic quality" in said

@@ -23,7 +23,7 @@ FORMATS = (
 )  # fmt: skip
 """Pillow's formats of pictures. It also opens icons, data files, and documents, for which it starts other programs."""
 MAX_MEGAPIXELS = 200.0
-"""Default limit; 200 megapixels need about 2 GB of memory."""
+"""Default limit; 200 megapixels need about 3 GB of memory."""
 
 _GREY_OR_SEPARATE = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK", "LAB": "LAB"}
 """Modes whose colours are not RGB, with the mode of their colours alone."""

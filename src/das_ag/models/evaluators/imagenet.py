@@ -49,8 +49,8 @@ class ImagenetJudgeChoice(EvaluatorChoice):
         if not self._rates:
             return "It gives no scores: without a quality head, it only recognises what a text names."
         return (
-            "A score is photographic quality: about 7 for a clean photo, lower for a picture with blur, noise or "
-            "artefacts. It does not say how beautiful a picture is."
+            "It rates photographic quality, not beauty: about 7 for a clean photo, lower for a picture with blur, "
+            "noise or false colours."
         )
 
     @property
