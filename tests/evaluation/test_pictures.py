@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,21 @@ def test_a_csv_goes_where_a_link_points(tmp_path):
     write_scores(tmp_path / "link.csv", 2)
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_bytes().decode() == ROWS
+
+
+def test_a_csv_can_go_to_stdout_also_where_that_is_a_file(tmp_path):
+    program = (
+        "from pathlib import Path; from das_ag.evaluation.pictures import ScoreFile\n"
+        "with ScoreFile(Path('/dev/stdout'), ['tiny']) as keep: keep(['0.png', 5.25])"
+    )
+    path = tmp_path / "said"
+    with path.open("w") as file:
+        subprocess.run([sys.executable, "-c", program], stdout=file, check=True)
+        assert path.stat().st_ino == os.fstat(file.fileno()).st_ino, "replaced"
+    assert path.read_text().splitlines() == ["image,tiny", "0.png,5.25"]
+    assert list(tmp_path.iterdir()) == [path]
+    piped = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert piped.stdout.splitlines() == ["image,tiny", "0.png,5.25"]
 
 
 def test_a_csv_can_go_to_a_device():

@@ -87,8 +87,9 @@ class ScoreFile:
             target = self._path.resolve()
             if target.exists() and not os.access(target, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            self._target = target if target.is_file() or not target.exists() else None
-            self._part = target.with_name(f"{target.name}.part") if self._target else target
+            is_device = Path("/dev") in self._path.absolute().parents  # /dev/stdout may lead to a file
+            self._target = target if not is_device and (target.is_file() or not target.exists()) else None
+            self._part = target.with_name(f"{target.name}.part") if self._target else self._path
             self._file = self._part.open("w", encoding="utf-8", newline="")
         try:
             self._write(["image", *self._columns])
