@@ -9,6 +9,7 @@ from PIL import Image
 
 from das_ag.errors import UserError
 from das_ag.evaluation.search import find_pictures
+from das_ag.store.store import Store
 
 
 @pytest.fixture
@@ -68,6 +69,14 @@ def test_links_to_folders_are_not_followed_so_that_a_search_ends(folder, caplog)
     assert caplog.messages == ["Did not follow 2 links to folders (loop, system); give the folder as an argument."]
     (folder.parent / "link").symlink_to(folder)
     assert names_in(folder.parent / "link") == ["a.JPG", "b.png", "sub/c.webp", "z.png"]
+
+
+def test_experiments_are_skipped_since_they_hold_plots_too(folder, caplog):
+    caplog.set_level("INFO")
+    Store(folder / "sub" / "wonders").prepare()
+    save(folder / "sub/wonders/plots/scores.png")
+    assert names_in(folder) == ["a.JPG", "b.png", "sub/c.webp"]
+    assert caplog.messages == ["Skipped 1 experiment (wonders); use a separate command for experiments."]
 
 
 def test_a_pipe_is_skipped_and_a_link_to_nothing_is_found_so_that_its_reading_tells_it(folder):

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from das_ag.errors import UserError
 from das_ag.evaluation.decode import printable, suffixes
+from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class _Search:
     Attributes:
         found: picture files.
         system: hidden files and folders, and those of systems.
+        experiments: stores, which have plots and thumbnails beside their images.
         links: links to folders.
         unread: pictures of other formats.
         others: number of files that are no pictures, by ending.
@@ -44,6 +46,7 @@ class _Search:
 
     found: list[Path] = field(default_factory=list)
     system: list[Path] = field(default_factory=list)
+    experiments: list[Path] = field(default_factory=list)
     links: list[Path] = field(default_factory=list)
     unread: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
@@ -53,6 +56,9 @@ class _Search:
         """A sentence for each kind of what is skipped with good reason."""
         if self.system:
             yield f"Skipped {_count(self.system, 'hidden or system entry', 'hidden or system entries')}."
+        if self.experiments:
+            counted = _count(self.experiments, "experiment", "experiments")
+            yield f"Skipped {counted}; use a separate command for experiments."
         if self.links:
             counted = _count(self.links, "link to a folder", "links to folders")
             yield f"Did not follow {counted}; give the folder as an argument."
@@ -74,7 +80,7 @@ class _Search:
 def find_pictures(places: Sequence[Path]) -> tuple[list[tuple[str, Path]], list[str]]:
     """Finds the pictures of files and folders, with subfolders; logs what it skips.
 
-    It skips hidden files and folders and those that systems add, and does not follow links to folders.
+    It skips experiments, hidden files and folders, and those that systems add. It does not follow links to folders.
 
     Returns:
         The name and path of each picture, each file once. Names are relative to the folder if it is the only place.
@@ -141,6 +147,8 @@ def _is_entered(folder: Path, search: _Search) -> bool:
         search.system.append(folder)
     elif folder.is_symlink():
         search.links.append(folder)
+    elif Store.is_store(folder):
+        search.experiments.append(folder)
     else:
         return True
     return False
