@@ -97,7 +97,7 @@ def find_pictures(places: Sequence[Path]) -> tuple[list[tuple[str, Path]], list[
     if not search.found:
         names = ", ".join(printable(place) for place in places)
         raise UserError(
-            f"{names}: expected pictures ({', '.join(sorted(suffixes()))}), found none; give another folder."
+            f"{names}: expected pictures (PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP, …), found none; give another folder."
         )
     is_folder = len(places) == 1 and places[0].is_dir()
     found = dict.fromkeys(search.found)
