@@ -2,16 +2,26 @@
 
 python scripts/evaluate.py outputs/wonders                            # a store: writes scores beside the images
 python scripts/evaluate.py outputs/paper evaluator=aesthetic_v2_5,imagenet
-python scripts/evaluate.py ~/pictures --csv scores.csv                 # any folder of PNG, JPEG and WebP
+python scripts/evaluate.py ~/pictures --csv scores.csv                 # any folder of pictures, with its subfolders
+python scripts/evaluate.py picture.png ~/pictures ~/more               # pictures and folders
 
-Arguments after the folder are overrides as for run.py. Separate several evaluators with commas.
+Other arguments of the form name=value are overrides as for run.py. Separate several evaluators with commas.
+
+The default evaluator, the ImageNet judge, rates photographic quality: about 7 for a clean photo, lower for a picture
+with blur, noise or false colours. It does not rate beauty.
+evaluator=aesthetic_v2_5 predicts how much people like a picture.
+
+Pictures are read as a person sees them: upright, first frame, colours by their profile, transparent parts on white. The
+formats are PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP and others that Pillow reads.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from das_ag.errors import UserError
@@ -19,74 +29,130 @@ from das_ag.settings import environment
 
 environment.prepare()
 
-from das_ag.evaluation.evaluate import evaluate, score_pictures
+import torch
+
+from das_ag.evaluation.decode import MAX_MEGAPIXELS, printable
+from das_ag.evaluation.evaluate import evaluate
+from das_ag.evaluation.pictures import ScoreFile, score_pictures
+from das_ag.evaluation.search import find_pictures
 from das_ag.generation.machine import set_up
+from das_ag.models.registry import EvaluatorChoice
 from das_ag.settings.choices import choose_evaluators, choose_runtime
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.runtime import choose_device
 from das_ag.store.store import Store
 
+CSV = "aesthetic_scores.csv"
+Evaluators = Mapping[str, EvaluatorChoice]
+
 
 def main() -> int:
-    """Scores a store or a folder; returns 1 if a picture could not be read."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder of an experiment or of pictures")
-    parser.add_argument(
-        "overrides", nargs="*", help="overrides, for instance evaluator=aesthetic_v2_5 runtime.device=cpu"
-    )
-    parser.add_argument("--force", action="store_true", help="replace existing scores (only for an experiment)")
-    parser.add_argument(
-        "--csv", type=Path, help="file for the scores of a folder of pictures; default: aesthetic_scores.csv in it"
-    )
-    arguments = parser.parse_intermixed_args()
+    """Scores stores or pictures; returns 1 if something cannot be scored."""
+    arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        is_store = Store.is_store(arguments.folder)
-        check_arguments(arguments, is_store=is_store)
+        stores = check_arguments(arguments)
         config = compose_config([_several(override) for override in arguments.overrides])
         evaluators, runtime = choose_evaluators(config.evaluator), choose_runtime(config.runtime)
         device = choose_device(runtime.device)
         for choice in evaluators.values():
             choice.check(device)
         set_up(runtime)
-        if is_store:
-            complaints = evaluate(Store(arguments.folder), evaluators, device, force=arguments.force)
+        if stores:
+            complaints = [
+                sentence for store in stores for sentence in evaluate(store, evaluators, device, force=arguments.force)
+            ]
         else:
-            scores, complaints = score_pictures(arguments.folder, evaluators, device)
-            path = csv_path(arguments)
-            scores.to_csv(path, index=False)
-            print(f"{len(scores)} pictures scored: {path}")
+            complaints = evaluate_pictures(arguments, evaluators, device)
     except (UserError, OSError) as error:
         complaints = [f"Error: {error}"]
+    except KeyboardInterrupt:
+        complaints = ["Stopped."]
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     return 1 if complaints else 0
 
 
-def csv_path(arguments: argparse.Namespace) -> Path:
-    """Path of the scores of a folder of pictures."""
-    return arguments.csv or arguments.folder / "aesthetic_scores.csv"
+def parse_arguments() -> argparse.Namespace:
+    """The arguments, with `places` as paths and `overrides` as texts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("places", nargs="+", metavar="place", help="an experiment, a folder of pictures or a picture")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="name=value", help="for instance evaluator=aesthetic_v2_5 runtime.device=cpu"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing scores (only for an experiment)")
+    parser.add_argument(
+        "--csv", type=Path, help=f"file for the scores of pictures; default: {CSV} in the folder of "
+        "pictures, or here for several folders; for pictures alone, none",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-megapixels", type=float, default=MAX_MEGAPIXELS, metavar="N",
+        help=f"leave out larger pictures, which need much memory; default {MAX_MEGAPIXELS:g}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ignore-profiles", action="store_true",
+        help="take the numbers in a file as sRGB, as the published program of Aesthetic Predictor v2.5 does",
+    )  # fmt: skip
+    arguments = parser.parse_intermixed_args()
+    given = [*arguments.places, *arguments.overrides]
+    arguments.overrides = [text for text in given if "=" in text and not Path(text).exists()]
+    arguments.places = [text for text in given if text not in arguments.overrides]
+    return arguments
 
 
-def check_arguments(arguments: argparse.Namespace, *, is_store: bool) -> None:
-    """Checks that the arguments fit the folder, before hours of scoring.
+def check_arguments(arguments: argparse.Namespace) -> list[Store]:
+    """Checks that the arguments fit each other, before hours of scoring; returns the experiments.
 
     Raises:
         UserError: they do not.
     """
-    folder = arguments.folder
-    if is_store:
-        if arguments.csv:
-            raise UserError(f"--csv: expected a folder of pictures, got the experiment {folder}; leave out --csv.")
-        return
-    if arguments.force:
+    if not all(text.strip() for text in arguments.places) or not arguments.places:
+        raise UserError("expected the name of a picture or folder, got none; write a name, or . for this folder.")
+    places = arguments.places = [Path(text).expanduser() for text in arguments.places]
+    stores = [Store(place) for place in places if Store.is_store(place)]
+    if stores and len(stores) < len(places):
+        raise UserError("expected experiments or pictures, got both; use a command for each.")
+    if stores and arguments.csv:
+        raise UserError(f"--csv: expected a folder of pictures, got the experiment {places[0]}; leave out --csv.")
+    if not stores and arguments.force:
         raise UserError(
-            f"--force: expected an experiment, got the folder {folder}. All its pictures are scored anyway; leave out "
+            f"--force: expected an experiment, got {printable(places[0])}. All pictures are scored anyway; leave out "
             "--force."
         )
-    parent = csv_path(arguments).parent
-    if folder.is_dir() and not parent.is_dir():
-        raise UserError(f"--csv: expected a file in an existing folder, got {arguments.csv}; create {parent} first.")
+    if not 0 < arguments.max_megapixels < math.inf:
+        raise UserError(f"--max-megapixels: expected a number above 0, got {arguments.max_megapixels}; try 200.")
+    if arguments.csv and not arguments.csv.parent.is_dir():
+        raise UserError(
+            f"--csv: expected a file in an existing folder, got {arguments.csv}; create {arguments.csv.parent} first."
+        )
+    return stores
+
+
+def evaluate_pictures(arguments: argparse.Namespace, evaluators: Evaluators, device: torch.device) -> list[str]:
+    """Scores pictures, to a CSV or on the screen; returns a message for each that cannot be scored."""
+    pictures, complaints = find_pictures(arguments.places)
+    options = {"max_megapixels": arguments.max_megapixels, "use_profile": not arguments.ignore_profiles}
+    path = csv_path(arguments)
+    if path:
+        with ScoreFile(path, list(evaluators)) as keep:
+            scores, unreadable = score_pictures(pictures, evaluators, device, keep=keep, **options)
+    else:
+        scores, unreadable = score_pictures(pictures, evaluators, device, **options)
+        if len(scores):
+            print(scores.to_string(index=False, float_format="%.3f"))
+    number = f"{len(scores)} picture{'' if len(scores) == 1 else 's'} scored"
+    print(f"{number}: {printable(path)}" if path else number)
+    for choice in evaluators.values():
+        print(f"{choice.title}: {choice.meaning}".removesuffix(": "))
+    return complaints + unreadable
+
+
+def csv_path(arguments: argparse.Namespace) -> Path | None:
+    """File of the scores of pictures; None for pictures alone, whose scores are printed."""
+    places = arguments.places
+    if arguments.csv or not any(place.is_dir() for place in places):
+        return arguments.csv
+    return (places[0] if len(places) == 1 else Path()) / CSV
 
 
 def _several(override: str) -> str:

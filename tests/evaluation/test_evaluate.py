@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import TinyJudge, TinyJudgeChoice
+from tiny_models import TinyJudge, TinyJudgeChoice, picture
 
 from das_ag.errors import UserError
-from das_ag.evaluation.evaluate import evaluate, score_pictures
+from das_ag.evaluation.evaluate import evaluate
 from das_ag.models.contracts import Recognition
 from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
 from das_ag.report import method_summary, score_table
@@ -27,28 +24,6 @@ from das_ag.store.store import Store
 CPU = torch.device("cpu")
 JUDGE = {"tiny": TinyJudgeChoice()}
 JUDGE_BY_NAME = {"kind": "tiny_models.TinyJudgeChoice"}
-
-
-def picture(seed):
-    """A disc on a ground, in colours that the seed gives."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[-1:1:48j, -1:1:56j]
-    disc = (x**2 + y**2 < 0.4)[..., None]
-    return np.where(disc, rng.integers(0, 256, 3), rng.integers(0, 256, 3)).astype(np.uint8)
-
-
-@pytest.fixture
-def store(tmp_path, sample_of, put):
-    made = Store(tmp_path / "outputs")
-    made.prepare()
-    for seed in (1, 2, 3):
-        put(made, sample_of(seed=seed), image=picture(seed))
-    return made
-
-
-@pytest.fixture
-def judge():
-    return TinyJudge()
 
 
 def scores_of(store):
@@ -158,91 +133,6 @@ def test_a_damaged_sample_is_named(store, sample_of):
     assert set(scores_of(store)) == {1, 3}
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """A folder from anywhere: three formats, a sub-folder, transparency, a turned photograph, what is no picture."""
-    folder = tmp_path / "pictures"
-    (folder / "sub").mkdir(parents=True)
-    Image.fromarray(picture(1)).save(folder / "b.png")
-    Image.fromarray(picture(2)).save(folder / "a.JPG", quality=95)
-    Image.fromarray(picture(3)).save(folder / "sub" / "c.webp", lossless=True)
-    clear = np.dstack([picture(4), np.zeros((48, 56), np.uint8)])
-    Image.fromarray(clear).save(folder / "clear.png")
-    turned = Image.Exif()
-    turned[0x0112] = 6  # to be turned by 90° to the right
-    Image.fromarray(picture(5)).save(folder / "turned.png", exif=turned)
-    (folder / "broken.jpeg").write_bytes(b"no picture")
-    (folder / "notes.txt").write_text("no picture either")
-    return folder
-
-
-def test_any_folder_of_pictures_can_be_scored(pictures, judge):
-    scores, complaints = score_pictures(pictures, JUDGE, CPU)
-    assert scores["image"].tolist() == ["a.JPG", "b.png", "clear.png", "sub/c.webp", "turned.png"]
-    found = dict(zip(scores["image"], scores["tiny"], strict=True))
-    expected = {
-        "b.png": picture(1),
-        "sub/c.webp": picture(3),
-        "clear.png": np.full((48, 56, 3), 255, np.uint8),
-        "turned.png": np.rot90(picture(5), -1).copy(),
-    }
-    for name, pixels in expected.items():
-        assert found[name] == pytest.approx(float(judge.rate_images([pixels])[0]), abs=1e-5), name
-    (sentence,) = complaints
-    assert sentence.startswith(f"{pictures / 'broken.jpeg'}: cannot read this picture (")
-
-
-def test_evaluators_of_a_folder_have_a_column_each_and_name_a_broken_picture_once(pictures):
-    scores, complaints = score_pictures(pictures, {"one": JUDGE["tiny"], "other": JUDGE["tiny"]}, CPU)
-    assert scores.columns.tolist() == ["image", "one", "other"]
-    assert len(scores) == 5
-    assert scores["one"].tolist() == scores["other"].tolist()
-    assert len(complaints) == 1
-
-
-def test_a_picture_with_damaged_exif_is_named_and_does_not_stop_the_others(pictures):
-    """The orientation can be read, but beside it stands a text under 0x0106, which takes a number."""
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "hello"
-    path = pictures / "a.JPG"
-    Image.fromarray(picture(2)).save(path, exif=exif)
-    path.write_bytes(path.read_bytes().replace(b"\x01\x0e\x00\x02", b"\x01\x06\x00\x02"))
-    scores, complaints = score_pictures(pictures, JUDGE, CPU)
-    assert scores["image"].tolist() == ["b.png", "clear.png", "sub/c.webp", "turned.png"]
-    assert [sentence.partition(": cannot read this picture")[0] for sentence in complaints] == [
-        str(path), str(pictures / "broken.jpeg"),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("make", [True, False])
-def test_a_folder_without_pictures_is_told(tmp_path, make):
-    folder = tmp_path / "empty"
-    if make:
-        folder.mkdir()
-    with pytest.raises(UserError, match=r"empty: expected .*pictures, found no.*; give another folder"):
-        score_pictures(folder, JUDGE, CPU)
-
-
-def run_script(*arguments):
-    program = Path(__file__).parents[2] / "scripts" / "evaluate.py"
-    return subprocess.run(
-        [sys.executable, str(program), *map(str, arguments), "models=tiny", "evaluator=tiny"],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
-def test_sixteen_bits_are_the_same_picture_as_eight(tmp_path):
-    ramp = np.linspace(0, 255, 64).round().astype(np.uint8) * np.ones((64, 1), np.uint8)
-    Image.fromarray(ramp).save(tmp_path / "8.png")
-    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "16.png")
-    scores, complaints = score_pictures(tmp_path, JUDGE, CPU)
-    assert scores["image"].tolist() == ["16.png", "8.png"]
-    assert scores["tiny"].nunique() == 1
-    assert complaints == []
-
-
 def test_scores_that_are_given_at_the_same_time_are_all_kept(store):
     """By evaluators of two processes, whose scores of an image stand in one file."""
     names = ("one", "other")
@@ -260,7 +150,7 @@ def test_scores_that_are_given_at_the_same_time_are_all_kept(store):
             (store.root / record.folder / "scores.json").unlink()
 
 
-def test_the_script_says_that_there_was_nothing_to_score(store):
+def test_the_script_says_that_there_was_nothing_to_score(store, run_script):
     evaluate(store, JUDGE, CPU)
     done = run_script("--force", store.root, "runtime.device=cpu")
     assert "Tiny judge: 3 images scored" in done.stdout + done.stderr
@@ -268,17 +158,10 @@ def test_the_script_says_that_there_was_nothing_to_score(store):
     assert "Tiny judge: all 3 images already have scores" in done.stdout + done.stderr
 
 
-def test_pictures_in_a_folder_called_samples_are_no_experiment(pictures, tmp_path):
-    (pictures / "sub").rename(pictures / "samples")
-    done = run_script(pictures, "--csv", tmp_path / "out.csv", "runtime.device=cpu")
-    assert "5 pictures scored" in done.stdout
-    assert "samples/c.webp," in (tmp_path / "out.csv").read_text()
-
-
-def test_arguments_that_do_not_fit_are_told_before_anything_is_scored(store, pictures, tmp_path):
+def test_arguments_that_do_not_fit_are_told_before_anything_is_scored(store, pictures, tmp_path, run_script):
     for arguments, said in (
         ([store.root, "--csv", "x.csv"], f"--csv: expected a folder of pictures, got the experiment {store.root}"),
-        ([pictures, "--force"], f"--force: expected an experiment, got the folder {pictures}"),
+        ([pictures, "--force"], f"--force: expected an experiment, got {pictures}. All pictures"),
         ([pictures, "--csv", tmp_path / "no/x.csv"], "--csv: expected a file in an existing folder, got "),
     ):
         done = run_script(*arguments)
@@ -287,7 +170,7 @@ def test_arguments_that_do_not_fit_are_told_before_anything_is_scored(store, pic
     assert scores_of(store) == {}
 
 
-def test_the_script_scores_a_store_and_a_folder(store, pictures, tmp_path):
+def test_the_script_scores_a_store_and_a_folder(store, pictures, tmp_path, run_script):
     done = run_script(store.root, "runtime.device=cpu")
     assert (done.returncode, set(scores_of(store))) == (0, {1, 2, 3})
     done = run_script(pictures, "runtime.device=cpu", "--csv", tmp_path / "out.csv")

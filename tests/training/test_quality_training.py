@@ -228,6 +228,7 @@ class TestPhotos:
     def test_are_central_squares_sorted_by_name(self, tmp_path):
         self.save(tmp_path, FEWEST_PHOTOS)
         (tmp_path / "notes.txt").write_text("no picture")
+        (tmp_path / "._000.png").write_text("no picture, but what macOS adds")
         photos = read_photos(tmp_path)
         assert [photo[0, 0, 0] for photo in photos] == list(range(FEWEST_PHOTOS))
         assert {photo.shape for photo in photos} == {(PHOTO_PX, PHOTO_PX, 3)}

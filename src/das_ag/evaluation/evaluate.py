@@ -1,23 +1,19 @@
-"""Scores images, from a store or any folder, with predictors that did not guide them."""
+"""Scores the images of a store with predictors that did not guide them."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import math
-import struct
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import UInt8
-from PIL import Image
 from tqdm import tqdm
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError
 from das_ag.models.contracts import Recogniser
 from das_ag.models.registry import EvaluatorChoice
 from das_ag.store.claims import Claims
@@ -25,10 +21,6 @@ from das_ag.store.samples import KEY_LENGTH, Record
 from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)
-
-PICTURES = frozenset([".png", ".jpg", ".jpeg", ".webp"])
-_DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-"""Pillow's errors for damaged files vary; `struct.error` comes from EXIF data."""
 
 
 def evaluate(
@@ -98,52 +90,6 @@ def _recognise(evaluator: object, image: UInt8[np.ndarray, "h w 3"], texts: Sequ
 
 def _claim_name(record: Record) -> str:
     return f"scores-{record.sample.key[:KEY_LENGTH]}"
-
-
-def score_pictures(
-    folder: Path, evaluators: Mapping[str, EvaluatorChoice], device: torch.device
-) -> tuple[pd.DataFrame, list[str]]:
-    """Scores the PNG, JPEG and WebP pictures of a folder and its subfolders.
-
-    Returns:
-        A table with one row for each picture, sorted by path: `image` (path relative to the folder) and a column for
-        each evaluator; and a message for each picture that cannot be read.
-
-    Raises:
-        UserError: the folder does not exist, or has no pictures.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected a folder of pictures, found no folder; give another folder.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    if not paths:
-        raise UserError(f"{folder}: expected PNG, JPEG or WebP pictures, found none; give another folder.")
-    rows: dict[Path, dict[str, object]] = {}
-    complaints: list[str] = []
-    for name, choice in evaluators.items():
-        evaluator = choice.load(device)
-        for path in tqdm(paths, desc=choice.title, unit="image", disable=None):
-            try:
-                score = float(evaluator.rate_images([_read_picture(path)])[0])
-            except _DAMAGED as error:
-                complaints.append(f"{path}: cannot read this picture ({first_line(error)}); replace it.")
-                continue
-            rows.setdefault(path, {"image": path.relative_to(folder).as_posix()})[name] = score
-    return pd.DataFrame(list(rows.values()), columns=["image", *evaluators]), list(dict.fromkeys(complaints))
-
-
-def _read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Reads a picture as 8-bit RGB: applies the EXIF orientation, a white background and 16 to 8 bit conversion."""
-    from PIL import ImageOps
-
-    with Image.open(path) as opened:
-        upright = ImageOps.exif_transpose(opened)
-        if upright.mode.startswith("I"):  # 16 bits; Pillow would clip at 255
-            grey = np.asarray(upright, dtype=np.float64) / 257
-            upright = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-        if upright.has_transparency_data:
-            ground = Image.new("RGBA", upright.size, "white")
-            upright = Image.alpha_composite(ground, upright.convert("RGBA"))
-        return np.array(upright.convert("RGB"))
 
 
 def check_not_guide(name: str, choice: EvaluatorChoice, guide_digests: Collection[str]) -> None:

@@ -91,6 +91,11 @@ class EvaluatorChoice(ABC):
         return ""
 
     @property
+    def meaning(self) -> str:
+        """What a score means, in a sentence, for people who score their own pictures; may be empty."""
+        return ""
+
+    @property
     def may_guide(self) -> bool:
         """Whether it may score images that its own weights guided; the table then shows a warning."""
         return True

@@ -128,7 +128,8 @@ def read_photos(folder: Path) -> list[Photo]:
     """
     if not folder.is_dir():
         raise UserError(f"--photos: {folder} is not a folder; give a folder of photos.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))  # macOS adds ._x.jpg to each x.jpg
+    paths = sorted(path for path in visible if path.suffix.lower() in SUFFIXES)
     photos, broken = [], []
     for path in paths:
         try:

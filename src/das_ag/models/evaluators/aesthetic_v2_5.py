@@ -37,6 +37,7 @@ class AestheticV25Choice(EvaluatorChoice):
     precision: str
 
     title: ClassVar = "Aesthetic Predictor v2.5"
+    meaning: ClassVar = "A score predicts how much people like a picture, mostly from 1 to 10."
 
     def files(self) -> tuple[HubFolder, WeightFile]:
         """The locations of SigLIP and of the head."""

@@ -44,6 +44,16 @@ class ImagenetJudgeChoice(EvaluatorChoice):
         return "ImageNet judge (photographic quality)" if self._rates else f"ImageNet judge ({self.name})"
 
     @property
+    def meaning(self) -> str:
+        """What a score means, and what it does not."""
+        if not self._rates:
+            return "It gives no scores: without a quality head, it only recognises what a text names."
+        return (
+            "It rates photographic quality, not beauty: about 7 for a clean photo, lower for a picture with blur, "
+            "noise or false colours."
+        )
+
+    @property
     def remark(self) -> str:
         """A note on what the judge rates, when it recognises an image, and how similar it is to the default guide."""
         rates = "It rates photographic quality, not beauty; do not compare its scores with the published table. "
