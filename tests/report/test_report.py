@@ -21,7 +21,7 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.report import read_scores, score_table, write_report, write_tables
-from das_ag.report.plots import scores_figure
+from das_ag.report.plots import scores_figure, write
 from das_ag.store.store import Store
 
 
@@ -316,7 +316,35 @@ def test_a_full_disk_is_told(store, monkeypatch):
         report(store)
 
 
-def test_a_file_in_the_way_of_the_plots_is_told(store):
+def test_a_file_in_the_way_of_the_plots_costs_them_alone(store):
     (store.root / "plots").write_text("mine")
-    with pytest.raises(UserError, match=r"cannot write the report \((File exists|Not a directory)\)"):
-        report(store)
+    table, (sentence,) = report(store)
+    assert re.search(r"plots: cannot write the figures \((File exists|Not a directory)\)", sentence)
+    assert (store.root / "table.md").read_text(encoding="utf-8") == table
+    assert (store.root / "index.html").is_file()
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_table(store):
+    (store.root / "index.html").mkdir()
+    table, (sentence,) = report(store)
+    assert "cannot write the gallery (Is a directory)" in sentence
+    assert (store.root / "table.md").read_text(encoding="utf-8") == table
+    assert (store.root / "plots" / "images.svg").is_file()
+
+
+@pytest.mark.parametrize("error", [ValueError("\nParseException: no\n"), OSError(errno.EIO, "Input/output error")])
+def test_a_figure_that_fails_costs_itself_alone(store, monkeypatch, error):
+    """Its old files go, since they do not fit the new table."""
+
+    def fail(*_):
+        raise error
+
+    report(store)
+    monkeypatch.setattr(write, "fidelity_figure", fail)
+    table, (sentence,) = report(store)
+    assert "fidelity: this figure is missing" in sentence
+    assert (str(error.strerror) if isinstance(error, OSError) else "(ParseException: no)") in sentence
+    assert (store.root / "table.md").read_text(encoding="utf-8") == table
+    assert (store.root / "index.html").is_file()
+    names = {path.name for path in (store.root / "plots").iterdir()}
+    assert names == {f"{n}.{s}" for n in ("scores", "guide", "trajectories", "images") for s in ("png", "svg")}

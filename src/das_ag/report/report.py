@@ -44,7 +44,7 @@ class Scored:
         return asked and self.evaluator == EVALUATOR
 
 
-def read_scores(root: Path, evaluator: str | None = None) -> Scored:
+def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
     """Reads a store.
 
     Args:
@@ -53,6 +53,7 @@ def read_scores(root: Path, evaluator: str | None = None) -> Scored:
     Raises:
         UserError: there is no scored sample.
     """
+    root = Path(root)
     store = Store(root)
     records, left_out = store.records()
     titles = evaluators_of(records)
@@ -66,36 +67,47 @@ def read_scores(root: Path, evaluator: str | None = None) -> Scored:
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
 
 
-def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[str]]:
+def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, list[str]]:
     """Writes the whole report into the store's folder.
 
     Args:
         evaluator: see `read_scores`.
 
     Returns:
-        The table as Markdown, and a sentence for each sample that was left out.
+        The table as Markdown, and a sentence for each sample, figure or page that was left out.
 
     Raises:
-        UserError: there is no scored sample, or the folder cannot be written to.
+        UserError: there is no scored sample, or the table cannot be written.
     """
     from das_ag.report.gallery import write_gallery  # tables need neither this nor matplotlib
     from das_ag.report.plots import write_plots
 
     scored = read_scores(root, evaluator)
+    root, told = scored.store.root, list(scored.left_out)
     try:
         scored.scores.to_csv(root / "scores.csv", index=False)
         table = write_tables([scored], root)
-        told = write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
-        write_gallery(root, scored.scores, scored.title, table)
     except OSError as error:
-        raise UserError(
-            f"{root}: cannot write the report ({error.strerror}); free some space or change the folder's permissions. "
-            "Finished samples are kept."
-        ) from error
-    return table, list(dict.fromkeys([*scored.left_out, *told]))
+        raise UserError(_unwritable(root, "report", error)) from error
+    try:
+        told += write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
+    except OSError as error:
+        told.append(_unwritable(root / "plots", "figures", error))
+    try:
+        write_gallery(root, scored.scores, scored.title, table)
+    except UserError as error:
+        told.append(str(error))
+    return table, list(dict.fromkeys(told))
 
 
-def write_tables(several: Sequence[Scored], folder: Path) -> str:
+def _unwritable(path: Path, what: str, error: OSError) -> str:
+    return (
+        f"{path}: cannot write the {what} ({error.strerror}); free some space or change the folder's permissions. "
+        "Finished samples are kept."
+    )
+
+
+def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
     """Writes table.md, table.csv and table.tex of one or several stores; several get an experiment column.
 
     A store that is given twice counts once.
@@ -106,6 +118,7 @@ def write_tables(several: Sequence[Scored], folder: Path) -> str:
     Raises:
         UserError: the stores were scored by different evaluators.
     """
+    folder = Path(folder)
     several = list({scored.store.root.resolve(): scored for scored in several}.values())
     _check_evaluators(several)
     names = _experiment_names([scored.store.root for scored in several])

@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from das_ag.report.labels import divide
 from das_ag.report.plots.style import caption, groups_of, say
+from das_ag.report.plots.text import drawn_as_written
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 """Prompts (rows) and methods with settings (columns) on one sheet; more would be too small to see."""
@@ -27,6 +28,7 @@ _SIDE_IN, _TEXT_IN = 1.6, 1.3
 """Width of an image, and of the column of prompts, in inches."""
 
 
+@drawn_as_written
 def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "h w 3"]]) -> Figure:
     """The images of each prompt's smallest seed: a row for each prompt, a column for each method, with scores.
 

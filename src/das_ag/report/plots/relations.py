@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import INK, caption, draw_mean, draw_points, groups_of, head, say, tidy, unscored
+from das_ag.report.plots.text import drawn_as_written
 
 
+@drawn_as_written
 def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     """Evaluator's score against similarity to the prompt: does a better score cost similarity?
 
@@ -32,6 +34,7 @@ def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     return figure
 
 
+@drawn_as_written
 def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     """Evaluator's score against the guide's own: has the ascent fooled the guide?
 

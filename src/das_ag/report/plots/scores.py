@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import Group, caption, draw_points, groups_of, head, say, tidy, unscored
+from das_ag.report.plots.text import drawn_as_written
 from das_ag.report.statistics import pair_keys
 
 FEWEST_FOR_A_BOX = 10
@@ -20,6 +21,7 @@ MOST_LINES = 300
 """Most pairs joined by lines; more lines would be a grey area."""
 
 
+@drawn_as_written
 def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     """Every score as a point over boxes, mean and standard deviation of each method, lines between pairs.
 

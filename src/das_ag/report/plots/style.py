@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, NullFormatter
 
 from das_ag.methods import Method, method_of, methods_of
 from das_ag.report.labels import pairs_of, settings_order
+from das_ag.report.plots.text import own_settings
 
 _FURTHER_MARKERS = ("s", "D", "P", "X")
 _LINES = ("-", "--", ":", "-.")
@@ -130,6 +132,13 @@ def tidy(axes: Axes, *, grid: str = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def plain_powers(axes: Axes) -> None:
+    """Labels a logarithmic y axis with plain numbers, and x only where it has ticks; figures show no formulas."""
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def head(axes: Axes, text: str, *, legend: bool = False) -> None:
     """Draws a title on the left and a legend below it; both are above the axes and cover no point.
 
@@ -171,7 +180,7 @@ def unscored(scores: pd.DataFrame, kept: int) -> str:
     return f"Not shown, because of missing scores: {left} of {len(scores)} images." if left else ""
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path | str) -> None:
     """Writes PATH.png and PATH.svg; the same figure gives the same bytes.
 
     Args:
@@ -180,7 +189,8 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: the files cannot be written.
     """
-    with matplotlib.rc_context({"svg.hashsalt": "das-ag", "svg.fonttype": "path"}):
+    with own_settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `write_plots` says it in one sentence
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
         figure.set_layout_engine("none")  # keep the layout for the second file, which takes a third of the time
         figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
