@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,8 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.report import read_scores, score_table, write_report, write_tables
-from das_ag.report.plots import scores_figure, write
+from das_ag.report.gallery import write_gallery
+from das_ag.report.plots import save, scores_figure, write, write_plots
 from das_ag.store.store import Store
 
 
@@ -251,9 +253,9 @@ def test_published_figures_stand_beside_scores_of_the_same_predictor_only(asked_
     assert "Published: DAS-AG v1, scored by Aesthetic Predictor v2.5" in table
 
 
-def make_table(*arguments):
+def make_table(*arguments, cwd=None):
     command = [sys.executable, str(ROOT / "scripts" / "make_table.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=cwd)
 
 
 def one_sample(root, sample_of, put, score):
@@ -295,16 +297,55 @@ def test_folders_of_the_same_name_are_told_apart_and_one_given_twice_counts_once
     assert write_tables([read_scores(a), read_scores(a)], a) == again.stdout.removesuffix("\n")
 
 
-@pytest.mark.parametrize("content", ["nothing", "no folder", "samples without scores"])
+@pytest.mark.parametrize("content", ["nothing", "samples without scores"])
 def test_no_scores_are_told(tmp_path, sample_of, put, content):
     store = Store(tmp_path / "empty")
-    if content != "no folder":
-        store.prepare()
+    store.prepare()
     if content == "samples without scores":
         put(store, sample_of())
     with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run python run\.py name=empty, or"):
         report(store)
     assert not (store.root / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "remedy"),
+    [
+        ("nosuch", "such", "Give that folder."),
+        ("mine", "such", "Try outputs/mine."),
+        ("outputs", "experiment in this", "Try outputs/mine, outputs/other."),
+        ("outputs/mine/samples", "experiment in this", "Try outputs/mine."),
+        (".", "experiment in this", "Try outputs/mine, outputs/other."),
+        ("a file", "such", "Give that folder."),
+    ],
+)
+def test_a_folder_without_an_experiment_is_told_with_the_place_of_the_results(tmp_path, given, found, remedy):
+    for name in ("mine", "other"):
+        Store(tmp_path / "outputs" / name).prepare()
+    (tmp_path / "a file").touch()
+    done = make_table(given, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: {tmp_path / given}: found no {found} folder, expected the folder of an experiment. run.py writes its "
+        f"results to outputs/NAME, in the folder where it starts. {remedy}\n"
+    )
+
+
+def test_a_folder_may_be_a_text(store, monkeypatch):
+    """As people write it in a notebook."""
+    monkeypatch.chdir(store.root.parent)
+    name = store.root.name
+    expected = read_scores(store.root)
+    pd.testing.assert_frame_equal(read_scores(name).scores, expected.scores)
+    table, left_out = write_report(name)
+    assert left_out == []
+    assert write_tables([read_scores(name)], f"{name}/again") == table
+    assert (store.root / "again" / "table.md").read_text(encoding="utf-8") == table
+    assert write_plots(expected.store, expected.records, expected.scores, "judge", f"{name}/figures") == []
+    assert (store.root / "figures" / "scores.png").is_file()
+    assert write_gallery(name, expected.scores, "judge") == Path(name) / "index.html"
+    save(Figure(), f"{name}/empty")
+    assert (store.root / "empty.svg").is_file()
 
 
 def test_a_full_disk_is_told(store, monkeypatch):

@@ -58,13 +58,25 @@ def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
     records, left_out = store.records()
     titles = evaluators_of(records)
     if not titles or (evaluator is not None and evaluator not in titles):
-        got = f"none by {evaluator}" if titles else "none"
-        raise UserError(
-            f"{root}: expected scored samples, got {got}; run python run.py name={root.name}, or "
-            f"python scripts/evaluate.py {root}."
-        )
+        raise UserError(_without_scores(root, f"none by {evaluator}" if titles else "none", len(records)))
     name = evaluator or next(iter(titles))
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
+
+
+def _without_scores(root: Path, got: str, samples: int) -> str:
+    if samples or Store.is_store(root):
+        return (
+            f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
+            f"python scripts/evaluate.py {root}."
+        )
+    near = [Path("outputs") / root.name, *root.parents, *sorted(root.glob("*")), *sorted(root.glob("outputs/*"))]
+    found = [str(path) for path in near if Store.is_store(path)][:5]
+    what = "experiment in this" if root.is_dir() else "such"
+    return (
+        f"{root.resolve()}: found no {what} folder, expected the folder of "
+        "an experiment. run.py writes its results to outputs/NAME, in the folder where it starts. "
+        + (f"Try {', '.join(found)}." if found else "Give that folder.")
+    )
 
 
 def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, list[str]]:
