@@ -81,7 +81,7 @@ def pyramid_figure(
         figure,
         "Upper row: each level on the canvas, multiplied by the factor above it; grey is 0.",
         f"Lower row: the image from all levels up to this size; {agreement}.",
-        f"{left_out} of {len(parts.sizes_px)} levels have no picture." if left_out else "",
+        f"Levels without a picture: {left_out} of {len(parts.sizes_px)}." if left_out else "",
         "n = 1 image.",
     )
     return figure

@@ -16,6 +16,7 @@ from matplotlib.ticker import LogFormatter, NullFormatter
 from das_ag.methods import Method, method_of, methods_of
 from das_ag.report.labels import pairs_of, settings_order
 from das_ag.report.plots.text import own_settings
+from das_ag.report.statistics import method_summary
 
 _FURTHER_MARKERS = ("s", "D", "P", "X")
 _LINES = ("-", "--", ":", "-.")
@@ -115,10 +116,26 @@ def point_size(n: int) -> float:
     return float(np.clip(5000 / max(n, 1), 9, 38))
 
 
-def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group) -> None:
-    """Draws mean ± standard deviation in x and y as a cross, with the group's marker; nothing for one point."""
+def intervals_of(table: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
+    """The interval of each group's mean score, as in the results table, by method and settings."""
+    rows = method_summary(table).itertuples(index=False)
+    return {(row.method, row.settings): (row.low, row.high) for row in rows}
+
+
+def draw_interval(axes: Axes, x: float, interval: tuple[float, float]) -> None:
+    """Draws the interval of a mean score as a thick line; nothing if there is none (NaN)."""
+    axes.plot([x, x], interval, color="black", linewidth=4.5, solid_capstyle="butt", zorder=4.5)
+
+
+def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group, interval: tuple[float, float]) -> None:
+    """Draws mean ± standard deviation in x and y as a cross, with the group's marker; nothing for one point.
+
+    Args:
+        interval: of the mean of y.
+    """
     if len(x) < 2:
         return
+    draw_interval(axes, float(x.mean()), interval)
     axes.errorbar(
         x.mean(), y.mean(), xerr=x.std(), yerr=y.std(), fmt=group.marker, markersize=10, markerfacecolor=group.face,
         markeredgecolor="black", markeredgewidth=1.4, ecolor="black", elinewidth=1.2, capsize=3, zorder=5,
@@ -177,7 +194,14 @@ def say(axes: Axes, text: str) -> None:
 def unscored(scores: pd.DataFrame, kept: int) -> str:
     """A sentence about the samples of the table that a figure cannot show."""
     left = len(scores) - kept
-    return f"Not shown, because of missing scores: {left} of {len(scores)} images." if left else ""
+    return f"Images not shown, because of missing scores: {left} of {len(scores)}." if left else ""
+
+
+ABOUT_SPREAD = (
+    "Thick line: 95 % interval of the mean score, as in the table. Thin lines with caps: ± standard deviation of the "
+    "images (n - 1)."
+)
+"""A sentence for figures with `draw_interval`."""
 
 
 def save(figure: Figure, path: Path | str) -> None:
