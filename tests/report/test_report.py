@@ -331,6 +331,23 @@ def test_a_folder_without_an_experiment_is_told_with_the_place_of_the_results(tm
     )
 
 
+def test_a_folder_may_have_any_name(tmp_path, sample_of, put):
+    """A name on disk may be any bytes, for instance Latin-1, and may have more than one line."""
+    odd = tmp_path / os.fsdecode(b"caf\xe9 $5\n<b>")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    stores = [one_sample(root, sample_of, put, 5.0) for root in (odd, tmp_path / "usual")]
+    table, told = write_report(odd)
+    assert told == []
+    (row,) = cells_of(table)
+    assert (row[0], row[3]) == ("DAS", "5.000")
+    assert "<title>caf\\udce9 $5 &lt;b&gt; – Direct" in (odd / "index.html").read_text(encoding="utf-8")
+    joint = write_tables([read_scores(store.root) for store in stores], tmp_path / "joint")
+    assert [row[0] for row in cells_of(joint)] == ["caf\\udce9 $5 <b>", "usual"]
+
+
 def test_a_folder_may_be_a_text(store, monkeypatch):
     """As people write it in a notebook."""
     monkeypatch.chdir(store.root.parent)

@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import PLACES
@@ -72,6 +73,11 @@ def divide_reward(label: str) -> tuple[str, str]:
 def settings_order(label: str) -> tuple[object, ...]:
     """Sort key for labels: first the part shared with DAS, then the aesthetic weight."""
     return tuple(map(natural, divide_reward(label)))
+
+
+def name_of(folder: Path) -> str:
+    """The name of a folder as one line that can be written as UTF-8; a name on disk may be any bytes."""
+    return " ".join(folder.as_posix().encode("utf-8", "backslashreplace").decode("utf-8").split())
 
 
 def _is_reward(name: str) -> bool:

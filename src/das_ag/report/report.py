@@ -11,6 +11,7 @@ import pandas as pd
 
 from das_ag.errors import UserError
 from das_ag.report import table as tables
+from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
 from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
 from das_ag.store.samples import Record
@@ -174,4 +175,4 @@ def _experiment_names(roots: Sequence[Path]) -> list[str]:
     for length in range(2, max(map(len, parts)) + 1):
         counts = Counter(names)
         names = [Path(*p[-length:]) if counts[name] > 1 else name for p, name in zip(parts, names, strict=True)]
-    return [name.as_posix() for name in names]
+    return [name_of(name) for name in names]
