@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import subprocess
@@ -147,6 +148,22 @@ def test_a_font_of_the_machine_draws_what_the_usual_one_lacks(tmp_path, fonts):
     assert '<use xlink:href="#TwoSerif-' in (tmp_path / "figure.svg").read_text(encoding="utf-8")
     assert text.missing_characters(frozenset("心狐a")) == ""
     assert text.missing_characters(frozenset("心狐a🦊\u200d\ufe0f\n")) == "🦊"
+
+
+def test_texts_without_spaces_are_cut_and_broken_to_fit(tmp_path, fonts):
+    """As those in Chinese, whose characters are twice as wide."""
+    fonts(make_font(tmp_path / "han.ttf", "Han", "心狐山水"))
+    prompt = "心狐山水" * 33
+    scores = pd.concat([table_of(prompt).assign(method=method) for method in ("das", "das_ag", "das_rag")])
+    scores = scores.assign(settings=f'prompt="{prompt[:39]}…"')
+    (axes, *_) = images_figure(scores, lambda _: np.zeros((4, 4, 3), np.uint8)).axes
+    assert axes.get_ylabel().replace("\n", "") == prompt[:109] + "…"
+    assert max(map(len, axes.get_ylabel().splitlines())) == 10
+    figure = scores_figure(scores, "judge")
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert boxes[0].x0 >= 0
 
 
 def test_usual_texts_need_no_further_font(fonts, monkeypatch):

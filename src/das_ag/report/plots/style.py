@@ -15,7 +15,7 @@ from matplotlib.ticker import LogFormatter, NullFormatter
 
 from das_ag.methods import Method, method_of, methods_of
 from das_ag.report.labels import pairs_of, settings_order
-from das_ag.report.plots.text import own_settings
+from das_ag.report.plots.text import own_settings, width_of, wrapped
 from das_ag.report.statistics import method_summary
 
 _FURTHER_MARKERS = ("s", "D", "P", "X")
@@ -58,16 +58,12 @@ class Group:
         lines = [method_of(self.method).title]
         for name, value in pairs_of(self.settings):
             setting = f"{name}={value}"
-            lines += [setting] if len(setting) <= wide else [f"{name}=", *_wrapped(value, wide)]
+            lines += [setting] if width_of(setting) <= wide else [f"{name}=", *wrapped(value, wide)]
         return "\n".join(lines)
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The group's rows of a table with the columns `method` and `settings`."""
         return table[(table["method"] == self.method) & (table["settings"] == self.settings)]
-
-
-def _wrapped(text: str, wide: int) -> list[str]:
-    return textwrap.wrap(text, wide, break_long_words=False, break_on_hyphens=False)
 
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
@@ -167,8 +163,8 @@ def head(axes: Axes, text: str, *, legend: bool = False) -> None:
         figure = axes.get_figure(root=True)
         assert figure is not None
         wide = int(figure.get_figwidth() * 13.5)  # characters of this size, of which six are marker and space
-        labels = ["\n".join(_wrapped(label, wide - 6)) for label in labels]
-        longest = max(len(line) for label in labels for line in label.splitlines())
+        labels = ["\n".join(wrapped(label, wide - 6)) for label in labels]
+        longest = max(width_of(line) for label in labels for line in label.splitlines())
         columns = max(1, min(len(labels), wide // (longest + 6)))
         rows = -(-len(labels) // columns) if columns > 1 else sum(label.count("\n") + 1 for label in labels)
         figure.set_figheight(figure.get_figheight() + 0.18 * rows)

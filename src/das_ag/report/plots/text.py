@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,6 +45,22 @@ def drawn_as_written(make: Callable[P, R]) -> Callable[P, R]:
             return make(*shown, **named)
 
     return decorated
+
+
+def width_of(text: str) -> int:
+    """The number of characters, of which those of East Asian scripts count twice."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def wrapped(text: str, wide: int, *, break_words: bool = False) -> list[str]:
+    """Lines of about this width. Words stay whole unless `break_words`; East Asian texts have no spaces to break at."""
+    width = max(width_of(text), 1)
+    return textwrap.wrap(
+        text,
+        max(wide * len(text) // width, 1),
+        break_long_words=break_words or width > len(text),
+        break_on_hyphens=break_words,
+    )
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 
 from das_ag.errors import UserError, first_line
 from das_ag.methods import method_of
+from das_ag.report.labels import shortened
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
@@ -94,7 +94,7 @@ def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> 
         try:
             if not (levels := store.read_levels(record)) or "pyramid" not in sample.settings:
                 continue
-            prompt = textwrap.shorten(" | ".join(sample.positive), 100, placeholder=" …")
+            prompt = shortened(" | ".join(sample.positive), 100)
             title = f"Pyramid of {method_of(sample.method).title}, “{prompt}”, seed {sample.seed}"
             return pyramid_figure(levels, sample.all_settings["pyramid"], store.read_image(record.image), title)
         except UserError as error:
