@@ -35,8 +35,8 @@ from das_ag.report.plots import (
 from das_ag.report.traces import trace_table
 from das_ag.store.store import Store
 
-DOLLARS = ("a $$ volcano", "costs $5 or $6", r"$\foo$", r"\$1 and $x^2$", "a_b^{c} % # & \\")
-ODD = ("\x01", "\x1b[31m", "\x7f", "\x85", "\x9b", "\ufffe", "--", "<&>\"'")
+DOLLARS = ("a $$ volcano", r"costs $5 or $6, \$1 % # & \\", r"$\foo$")
+ODD = "\x01 \x1b[31m \x7f \x85 \x9b \ufffe -- <&>\"'"
 PYRAMID = {"canvas_px": 8, "combine": "mean", "interpolation": "bilinear", "gamut": "full"}
 
 
@@ -87,10 +87,9 @@ def test_a_lone_text_in_dollars_is_as_wide_as_its_letters(tmp_path):
     assert width > 1.1 * title.get_window_extent().width
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_control_characters_leave_the_svg_well_formed(tmp_path, sample_of, put, odd):
-    store = store_of(tmp_path / "store", sample_of, put, f"a {odd} fox")
-    for figure in figures_of(store, f"judge {odd}"):
+def test_control_characters_leave_the_svg_well_formed(tmp_path, sample_of, put):
+    store = store_of(tmp_path / "store", sample_of, put, f"a {ODD} fox")
+    for figure in figures_of(store, f"judge {ODD}"):
         save(figure, tmp_path / "figure")
         ET.parse(tmp_path / "figure.svg")
 
