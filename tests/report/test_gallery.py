@@ -301,6 +301,44 @@ def test_one_picture_of_das_stands_beside_all_that_weigh_the_score_otherwise(tmp
     assert page.locator(".label:visible").count() == 2
 
 
+def test_each_weight_has_a_mean_of_its_own(tmp_path, plan_of, tiny, put, visit):
+    store = Store(tmp_path / "weights")
+    for method, end, scores in (("das", 1, (5.0, 7.0)), ("das_ag", 1, (5.0, 5.5)), ("das_ag", 10, (8.0, 9.0))):
+        plan = plan_of(*tiny, "prompts=own", "prompts.positive={a: a ring}", "seeds=[1,2]", f"method={method}",
+                       f"objective.aesthetic.end={end}")  # fmt: skip
+        for sample, score in zip(plan.samples, scores, strict=True):
+            put(store, sample, score, image=noise(end))
+    gallery(store)
+    page = visit(store.root / "index.html")
+    heads = page.locator("#heads .head")
+    assert heads.nth(0).locator("small").all_inner_texts() == ["mean 6.00, n = 2"]
+    name = "objective.aesthetic.end"
+    assert heads.nth(1).locator("small").all_inner_texts() == [
+        f"{name}=1.0: mean 5.25, n = 2", f"{name}=10.0: mean 8.50, n = 2"
+    ]  # fmt: skip
+    page.fill("#search", "end=10")
+    assert heads.nth(1).locator("small").all_inner_texts() == ["mean 8.50, n = 2"]
+
+
+def test_many_settings_do_not_fill_the_head(tmp_path, sample_of, put, visit):
+    store = Store(tmp_path / "steps")
+    for steps in range(1, 6):
+        put(store, sample_of(steps=steps), 5.0)
+    page = visit(gallery(store))
+    assert page.locator("#heads small").all_inner_texts() == ["means of 5 settings: see the table"]
+
+
+def test_a_bar_shows_its_score_on_the_whole_scale(tmp_path, sample_of, put, visit):
+    """Scores that are nearly equal look nearly equal."""
+    store = Store(tmp_path / "bars")
+    for seed, score in enumerate((6.77, 6.87, 1.0, 10.0, 0.0, 11.0)):
+        put(store, sample_of(seed=seed), score)
+    page = visit(gallery(store))
+    assert "on the scale from 1 to 10" in page.locator("#evaluator").inner_text()
+    widths = page.eval_on_selector_all(".gauge i", "bars => bars.map(bar => parseFloat(bar.style.width))")
+    assert widths == pytest.approx([100 * 5.77 / 9, 100 * 5.87 / 9, 0, 100, 0, 100], abs=0.01)
+
+
 def test_pictures_are_sorted(real_store, visit):
     page = visit(real_store.root / "index.html")
     page.locator("label", has_text="Grid").click()

@@ -17,7 +17,7 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.generation.generate import generate
-from das_ag.report import score_table
+from das_ag.report import method_summary, score_table
 from das_ag.report.plots import (
     fidelity_figure,
     fooling_figure,
@@ -190,7 +190,7 @@ def test_unscored_images_are_counted():
     scores = table(4)
     scores.loc[[0, 5], "aesthetic_score"] = np.nan
     for figure in (scores_figure(scores, "j"), fidelity_figure(scores, "j"), fooling_figure(scores, "j")):
-        assert "2 of 12 images" in words_of(figure)
+        assert "Images not shown, because of missing scores: 2 of 12." in words_of(figure)
         assert len(points_of(figure.axes[0])) == 10
 
 
@@ -206,6 +206,32 @@ def test_fidelity_is_similarity_with_the_prompt(negative):
     assert "↑ better" in axes.get_ylabel()
     assert "the judge" in axes.get_title(loc="left")
     assert legend_of(axes) == ["DAS, n = 5", "DAS-AG, n = 5", "DAS-rAG, n = 5"]
+
+
+def thick_lines_of(axes):
+    """Lower and upper end of each interval, by the place of its mean."""
+    return {line.get_xdata()[0]: tuple(line.get_ydata()) for line in axes.get_lines() if line.get_linewidth() == 4.5}
+
+
+def test_intervals_of_the_table_and_deviations_are_both_shown_and_named():
+    scores = table(4, prompts=("heart", "star", "moon"), settings=("steps=1", "steps=2"))
+    numbers = method_summary(scores)
+    assert (numbers["std"] > numbers["high"] - numbers["mean"]).all()  # so that one cannot be taken for the other
+    expected = sorted(zip(numbers["low"], numbers["high"], strict=True))
+    for figure in (scores_figure(scores, "j"), fidelity_figure(scores, "j"), fooling_figure(scores, "j")):
+        (axes,) = figure.axes
+        assert sorted(thick_lines_of(axes).values()) == expected
+        bars = [path for c in axes.containers for path in c.lines[2][-1].get_segments()]
+        deviations = sorted((high - low) / 2 for (_, low), (_, high) in bars)
+        np.testing.assert_allclose(deviations, sorted(numbers["std"]))
+        assert "Thick line: 95 % interval of the mean score, as in the table." in words_of(figure)
+        assert "Thin lines with caps: ± standard deviation of the images" in words_of(figure)
+
+
+def test_a_lone_image_has_no_interval_and_no_deviation():
+    for figure in (scores_figure(table(1), "j"), fidelity_figure(table(1), "j")):
+        assert np.isnan([*thick_lines_of(figure.axes[0]).values()]).all()
+        assert "Thick line" not in words_of(figure)
 
 
 def test_a_fooled_guide_is_seen():

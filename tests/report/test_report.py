@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,8 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.report import read_scores, score_table, write_report, write_tables
-from das_ag.report.plots import scores_figure
+from das_ag.report.gallery import write_gallery
+from das_ag.report.plots import save, scores_figure, write, write_plots
 from das_ag.store.store import Store
 
 
@@ -251,9 +253,9 @@ def test_published_figures_stand_beside_scores_of_the_same_predictor_only(asked_
     assert "Published: DAS-AG v1, scored by Aesthetic Predictor v2.5" in table
 
 
-def make_table(*arguments):
+def make_table(*arguments, cwd=None):
     command = [sys.executable, str(ROOT / "scripts" / "make_table.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=cwd)
 
 
 def one_sample(root, sample_of, put, score):
@@ -295,16 +297,72 @@ def test_folders_of_the_same_name_are_told_apart_and_one_given_twice_counts_once
     assert write_tables([read_scores(a), read_scores(a)], a) == again.stdout.removesuffix("\n")
 
 
-@pytest.mark.parametrize("content", ["nothing", "no folder", "samples without scores"])
+@pytest.mark.parametrize("content", ["nothing", "samples without scores"])
 def test_no_scores_are_told(tmp_path, sample_of, put, content):
     store = Store(tmp_path / "empty")
-    if content != "no folder":
-        store.prepare()
+    store.prepare()
     if content == "samples without scores":
         put(store, sample_of())
     with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run python run\.py name=empty, or"):
         report(store)
     assert not (store.root / "table.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "remedy"),
+    [
+        ("nosuch", "such", "Give that folder."),
+        ("mine", "such", "Try outputs/mine."),
+        ("outputs", "experiment in this", "Try outputs/mine, outputs/other."),
+        ("outputs/mine/samples", "experiment in this", "Try outputs/mine."),
+        (".", "experiment in this", "Try outputs/mine, outputs/other."),
+        ("a file", "such", "Give that folder."),
+    ],
+)
+def test_a_folder_without_an_experiment_is_told_with_the_place_of_the_results(tmp_path, given, found, remedy):
+    for name in ("mine", "other"):
+        Store(tmp_path / "outputs" / name).prepare()
+    (tmp_path / "a file").touch()
+    done = make_table(given, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: {tmp_path / given}: found no {found} folder, expected the folder of an experiment. run.py writes its "
+        f"results to outputs/NAME, in the folder where it starts. {remedy}\n"
+    )
+
+
+def test_a_folder_may_have_any_name(tmp_path, sample_of, put):
+    """A name on disk may be any bytes, for instance Latin-1, and may have more than one line."""
+    odd = tmp_path / os.fsdecode(b"caf\xe9 $5\n<b>")
+    try:
+        odd.mkdir()
+    except OSError:
+        pytest.skip("this file system takes only UTF-8")
+    stores = [one_sample(root, sample_of, put, 5.0) for root in (odd, tmp_path / "usual")]
+    table, told = write_report(odd)
+    assert told == []
+    (row,) = cells_of(table)
+    assert (row[0], row[3]) == ("DAS", "5.000")
+    assert "<title>caf\\udce9 $5 &lt;b&gt; – Direct" in (odd / "index.html").read_text(encoding="utf-8")
+    joint = write_tables([read_scores(store.root) for store in stores], tmp_path / "joint")
+    assert [row[0] for row in cells_of(joint)] == ["caf\\udce9 $5 <b>", "usual"]
+
+
+def test_a_folder_may_be_a_text(store, monkeypatch):
+    """As people write it in a notebook."""
+    monkeypatch.chdir(store.root.parent)
+    name = store.root.name
+    expected = read_scores(store.root)
+    pd.testing.assert_frame_equal(read_scores(name).scores, expected.scores)
+    table, left_out = write_report(name)
+    assert left_out == []
+    assert write_tables([read_scores(name)], f"{name}/again") == table
+    assert (store.root / "again" / "table.md").read_text(encoding="utf-8") == table
+    assert write_plots(expected.store, expected.records, expected.scores, "judge", f"{name}/figures") == []
+    assert (store.root / "figures" / "scores.png").is_file()
+    assert write_gallery(name, expected.scores, "judge") == Path(name) / "index.html"
+    save(Figure(), f"{name}/empty")
+    assert (store.root / "empty.svg").is_file()
 
 
 def test_a_full_disk_is_told(store, monkeypatch):
@@ -316,7 +374,35 @@ def test_a_full_disk_is_told(store, monkeypatch):
         report(store)
 
 
-def test_a_file_in_the_way_of_the_plots_is_told(store):
+def test_a_file_in_the_way_of_the_plots_costs_them_alone(store):
     (store.root / "plots").write_text("mine")
-    with pytest.raises(UserError, match=r"cannot write the report \((File exists|Not a directory)\)"):
-        report(store)
+    table, (sentence,) = report(store)
+    assert re.search(r"plots: cannot write the figures \((File exists|Not a directory)\)", sentence)
+    assert (store.root / "table.md").read_text(encoding="utf-8") == table
+    assert (store.root / "index.html").is_file()
+
+
+def test_a_page_that_cannot_be_written_does_not_cost_the_table(store):
+    (store.root / "index.html").mkdir()
+    table, (sentence,) = report(store)
+    assert "cannot write the gallery (Is a directory)" in sentence
+    assert (store.root / "table.md").read_text(encoding="utf-8") == table
+    assert (store.root / "plots" / "images.svg").is_file()
+
+
+@pytest.mark.parametrize("error", [ValueError("\nParseException: no\n"), OSError(errno.EIO, "Input/output error")])
+def test_a_figure_that_fails_costs_itself_alone(store, monkeypatch, error):
+    """Its old files go, since they do not fit the new table."""
+
+    def fail(*_):
+        raise error
+
+    report(store)
+    monkeypatch.setattr(write, "fidelity_figure", fail)
+    table, (sentence,) = report(store)
+    assert "fidelity: this figure is missing" in sentence
+    assert (str(error.strerror) if isinstance(error, OSError) else "(ParseException: no)") in sentence
+    assert (store.root / "table.md").read_text(encoding="utf-8") == table
+    assert (store.root / "index.html").is_file()
+    names = {path.name for path in (store.root / "plots").iterdir()}
+    assert names == {f"{n}.{s}" for n in ("scores", "guide", "trajectories", "images") for s in ("png", "svg")}

@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import PLACES
@@ -74,6 +75,17 @@ def settings_order(label: str) -> tuple[object, ...]:
     return tuple(map(natural, divide_reward(label)))
 
 
+def shortened(text: str, longest: int) -> str:
+    """The text in one line of at most so many characters, cut anywhere, since not all scripts have spaces."""
+    words = " ".join(text.split())
+    return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
+
+
+def name_of(folder: Path) -> str:
+    """The name of a folder as one line that can be written as UTF-8; a name on disk may be any bytes."""
+    return " ".join(folder.as_posix().encode("utf-8", "backslashreplace").decode("utf-8").split())
+
+
 def _is_reward(name: str) -> bool:
     return name == _REWARD or name.startswith(f"{_REWARD}.")
 
@@ -139,8 +151,7 @@ def _abbreviated(texts: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], str]
     """
     alike = defaultdict(list)
     for text in sorted(texts):
-        words = " ".join(" | ".join(text).split())
-        alike[words if len(words) <= LONGEST_TEXT else words[: LONGEST_TEXT - 1].rstrip() + "…"].append(text)
+        alike[shortened(" | ".join(text), LONGEST_TEXT)].append(text)
     numbered = {short for short, same in alike.items() if len(same) > 1 or re.search(r" \(\d+\)$", short)}
     return {
         text: json.dumps(short + (f" ({place})" if short in numbered else ""), ensure_ascii=False) if text else _NONE

@@ -11,6 +11,7 @@ import pandas as pd
 
 from das_ag.errors import UserError
 from das_ag.report import table as tables
+from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
 from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
 from das_ag.store.samples import Record
@@ -44,7 +45,7 @@ class Scored:
         return asked and self.evaluator == EVALUATOR
 
 
-def read_scores(root: Path, evaluator: str | None = None) -> Scored:
+def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
     """Reads a store.
 
     Args:
@@ -53,49 +54,73 @@ def read_scores(root: Path, evaluator: str | None = None) -> Scored:
     Raises:
         UserError: there is no scored sample.
     """
+    root = Path(root)
     store = Store(root)
     records, left_out = store.records()
     titles = evaluators_of(records)
     if not titles or (evaluator is not None and evaluator not in titles):
-        got = f"none by {evaluator}" if titles else "none"
-        raise UserError(
-            f"{root}: expected scored samples, got {got}; run python run.py name={root.name}, or "
-            f"python scripts/evaluate.py {root}."
-        )
+        raise UserError(_without_scores(root, f"none by {evaluator}" if titles else "none", len(records)))
     name = evaluator or next(iter(titles))
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
 
 
-def write_report(root: Path, evaluator: str | None = None) -> tuple[str, list[str]]:
+def _without_scores(root: Path, got: str, samples: int) -> str:
+    if samples or Store.is_store(root):
+        return (
+            f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
+            f"python scripts/evaluate.py {root}."
+        )
+    near = [Path("outputs") / root.name, *root.parents, *sorted(root.glob("*")), *sorted(root.glob("outputs/*"))]
+    found = [str(path) for path in near if Store.is_store(path)][:5]
+    what = "experiment in this" if root.is_dir() else "such"
+    return (
+        f"{root.resolve()}: found no {what} folder, expected the folder of "
+        "an experiment. run.py writes its results to outputs/NAME, in the folder where it starts. "
+        + (f"Try {', '.join(found)}." if found else "Give that folder.")
+    )
+
+
+def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, list[str]]:
     """Writes the whole report into the store's folder.
 
     Args:
         evaluator: see `read_scores`.
 
     Returns:
-        The table as Markdown, and a sentence for each sample that was left out.
+        The table as Markdown, and a sentence for each sample, figure or page that was left out.
 
     Raises:
-        UserError: there is no scored sample, or the folder cannot be written to.
+        UserError: there is no scored sample, or the table cannot be written.
     """
     from das_ag.report.gallery import write_gallery  # tables need neither this nor matplotlib
     from das_ag.report.plots import write_plots
 
     scored = read_scores(root, evaluator)
+    root, told = scored.store.root, list(scored.left_out)
     try:
         scored.scores.to_csv(root / "scores.csv", index=False)
         table = write_tables([scored], root)
-        told = write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
-        write_gallery(root, scored.scores, scored.title, table)
     except OSError as error:
-        raise UserError(
-            f"{root}: cannot write the report ({error.strerror}); free some space or change the folder's permissions. "
-            "Finished samples are kept."
-        ) from error
-    return table, list(dict.fromkeys([*scored.left_out, *told]))
+        raise UserError(_unwritable(root, "report", error)) from error
+    try:
+        told += write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
+    except OSError as error:
+        told.append(_unwritable(root / "plots", "figures", error))
+    try:
+        write_gallery(root, scored.scores, scored.title, table)
+    except UserError as error:
+        told.append(str(error))
+    return table, list(dict.fromkeys(told))
 
 
-def write_tables(several: Sequence[Scored], folder: Path) -> str:
+def _unwritable(path: Path, what: str, error: OSError) -> str:
+    return (
+        f"{path}: cannot write the {what} ({error.strerror}); free some space or change the folder's permissions. "
+        "Finished samples are kept."
+    )
+
+
+def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
     """Writes table.md, table.csv and table.tex of one or several stores; several get an experiment column.
 
     A store that is given twice counts once.
@@ -106,6 +131,7 @@ def write_tables(several: Sequence[Scored], folder: Path) -> str:
     Raises:
         UserError: the stores were scored by different evaluators.
     """
+    folder = Path(folder)
     several = list({scored.store.root.resolve(): scored for scored in several}.values())
     _check_evaluators(several)
     names = _experiment_names([scored.store.root for scored in several])
@@ -149,4 +175,4 @@ def _experiment_names(roots: Sequence[Path]) -> list[str]:
     for length in range(2, max(map(len, parts)) + 1):
         counts = Counter(names)
         names = [Path(*p[-length:]) if counts[name] > 1 else name for p, name in zip(parts, names, strict=True)]
-    return [name.as_posix() for name in names]
+    return [name_of(name) for name in names]

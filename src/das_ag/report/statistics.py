@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -205,12 +206,19 @@ def _interval_of_mean(values: Float[np.ndarray, " n"], prompt_ids: pd.Series) ->
     other prompts (cluster bootstrap; Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
     If there is only one prompt, it draws the seeds, and the interval is about this prompt.
     """
-    from scipy.stats import bootstrap  # takes a second to import
-
     if len(values) < 2 or np.isnan(values).any():
         return float("nan"), float("nan")
+    return _bootstrap(tuple(values.tolist()), tuple(prompt_ids))
+
+
+@functools.lru_cache(maxsize=4096)
+def _bootstrap(values: tuple[float, ...], prompt_ids: tuple[str, ...]) -> tuple[float, float]:
+    """The interval of `_interval_of_mean`; kept, since the table and several figures show the same one."""
+    from scipy.stats import bootstrap  # takes a second to import
+
+    units = _units(np.array(values), pd.Series(prompt_ids))
     found = bootstrap(
-        _units(values, prompt_ids), _mean_of_units, paired=True, vectorized=True, method="percentile",
+        units, _mean_of_units, paired=True, vectorized=True, method="percentile",
         n_resamples=RESAMPLES, rng=BOOTSTRAP_SEED,
     )  # fmt: skip
     return float(found.confidence_interval.low), float(found.confidence_interval.high)

@@ -25,7 +25,7 @@ PROGRAM = ("pictures.js", "choices.js", "viewer.js", "curves.js", "page.js")
 """Files of the page's program, in the order in which they are joined to one function. They share its names."""
 
 
-def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table: str = "") -> Path:
+def write_gallery(root: Path | str, scores: pd.DataFrame, evaluator_title: str, table: str = "") -> Path:
     """Writes index.html and its thumbnails, gallery/, into the store's folder.
 
     Leaves out a sample whose image cannot be shown; the page and the log name it.
@@ -41,6 +41,7 @@ def write_gallery(root: Path, scores: pd.DataFrame, evaluator_title: str, table:
     Raises:
         UserError: there is no image to show, or the folder cannot be written to.
     """
+    root = Path(root)
     try:
         content = page_content(Store(root), scores, evaluator_title, table)
         if not content["samples"]:

@@ -163,14 +163,27 @@ function placeCards(row, columns) {
   }
 }
 
+const MOST_MEANS = 4; // more would hide the pictures
+
+/** A mean for each settings of a method, as in the table. */
+function meansOf(method) {
+  const found = new Map();
+  for (const card of cards) {
+    if (!card.visible || card.sample.method !== method || score(card.sample) === null) continue;
+    if (!found.has(card.sample.label)) found.set(card.sample.label, []);
+    found.get(card.sample.label).push(score(card.sample));
+  }
+  if (found.size > MOST_MEANS) return [`means of ${found.size} settings: see the table`];
+  return [...found].map(([label, values]) => {
+    const numbers = `mean ${written(SCORE, mean(values))}, n = ${values.length}`;
+    return found.size > 1 ? `${label || "others"}: ${numbers}` : numbers;
+  });
+}
+
 function writeHeads(columns) {
   heads.forEach((head, place) => {
-    const values = known(
-      cards.filter((c) => c.visible && c.sample.method === content.methods[place].id).map((c) => score(c.sample)),
-    );
-    head.querySelector("small").textContent = values.length
-      ? `mean ${written(SCORE, mean(values))}, n = ${values.length}`
-      : "";
+    const lines = meansOf(content.methods[place].id).map((textContent) => make("small", { textContent }));
+    head.querySelector(".means").replaceChildren(...lines);
   });
   $("heads").replaceChildren(make("div", { className: "corner" }), ...columns.map((place) => heads[place]));
 }

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ import pandas as pd
 from das_ag.errors import UserError
 from das_ag.methods import method_of, methods_of
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
-from das_ag.report.labels import divide_reward
+from das_ag.report.labels import divide_reward, name_of
 from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
 from das_ag.store.command import command_of
 from das_ag.store.samples import Record
@@ -45,7 +46,7 @@ def page_content(store: Store, scores: pd.DataFrame, evaluator_title: str, table
     settings: list[dict[str, Any]] = []
     samples, complaints = _samples(store, records, scores, [name for name, _ in columns], settings)
     return {
-        "title": store.root.resolve().name,
+        "title": name_of(Path(store.root.resolve().name)),
         "evaluator": evaluator_title,
         "guided": any(is_guided_by(records, name) for name, title in titles.items() if title == evaluator_title),
         "methods": _methods(scores),

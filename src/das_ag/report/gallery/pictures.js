@@ -3,6 +3,8 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const samples = content.samples;
 const SCORE = "aesthetic_score";
+const LOWEST = 1,
+  HIGHEST = 10; // ends of the scale of scores
 const LONG = 80; // letters; longer prompts go by their names where there is little room
 const $ = (id) => document.getElementById(id);
 const methodOf = new Map(content.methods.map((method, place) => [method.id, { ...method, place }]));
@@ -48,7 +50,8 @@ function writeMasthead() {
   const scored = samples.filter((s) => score(s) !== null).length;
   const guiding = content.guided ? "ALSO GUIDED some" : "guided none";
   $("evaluator").textContent = scored
-    ? `Scores by ${content.evaluator}, which ${guiding} of the images (n = ${scored}).`
+    ? `Scores by ${content.evaluator}, which ${guiding} of the images (n = ${scored}). ` +
+      `The bar under a picture shows its score on the scale from ${LOWEST} to ${HIGHEST}.`
     : `${content.evaluator} has not scored these images yet.`;
   writeResults();
   if (content.left_out.length) {
@@ -106,7 +109,7 @@ const least = Math.min(...scores),
 const cards = samples.map(makeCard);
 const rows = makeRows();
 const heads = content.methods.map((method) => {
-  const head = make("div", { className: "head" }, withDot(method, "b"), make("small"));
+  const head = make("div", { className: "head" }, withDot(method, "b"), make("div", { className: "means" }));
   return head;
 });
 
@@ -132,7 +135,7 @@ function makeCard(sample) {
   const second = make("span", { className: "second" });
   const bar = make("i");
   if (score(sample) !== null)
-    bar.style.width = `${8 + 92 * (most > least ? (score(sample) - least) / (most - least) : 1)}%`;
+    bar.style.width = `${100 * Math.min(Math.max((score(sample) - LOWEST) / (HIGHEST - LOWEST), 0), 1)}%`;
   const under = make(
     "span",
     { className: "under" },

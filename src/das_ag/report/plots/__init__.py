@@ -1,5 +1,6 @@
 """Figures of a store. Each function returns a matplotlib Figure for a paper or notebook."""
 
+import das_ag.report.plots.start  # noqa: F401  before all others, which import matplotlib
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure

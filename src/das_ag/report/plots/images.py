@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from das_ag.report.labels import divide
+from das_ag.report.labels import divide, shortened
 from das_ag.report.plots.style import caption, groups_of, say
+from das_ag.report.plots.text import drawn_as_written, wrapped
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 """Prompts (rows) and methods with settings (columns) on one sheet; more would be too small to see."""
@@ -27,6 +27,7 @@ _SIDE_IN, _TEXT_IN = 1.6, 1.3
 """Width of an image, and of the column of prompts, in inches."""
 
 
+@drawn_as_written
 def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "h w 3"]]) -> Figure:
     """The images of each prompt's smallest seed: a row for each prompt, a column for each method, with scores.
 
@@ -65,12 +66,12 @@ def _labels(prompts: Sequence[Any]) -> list[str]:
     has_seeds = len({row.seed for row in prompts}) > 1
     labels = []
     for row in prompts:
-        parts = [textwrap.shorten(row.prompt, 110, placeholder=" …")]
+        parts = [shortened(row.prompt, 110)]
         if texts[row.prompt_id, row.prompt] > 1:
-            parts.append("negative: " + (textwrap.shorten(row.negative, 50, placeholder=" …") or "none"))
+            parts.append("negative: " + (shortened(row.negative, 50) or "none"))
         if has_seeds:
             parts.append(f"seed {row.seed}")
-        labels.append("\n".join(textwrap.fill(part, 20) for part in parts))
+        labels.append("\n".join(line for part in parts for line in wrapped(part, 20, break_words=True)))
     return labels
 
 

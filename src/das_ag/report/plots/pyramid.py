@@ -14,7 +14,8 @@ from matplotlib.figure import Figure, SubFigure
 from das_ag.colour import CLIP_MEAN, CLIP_STD, COLOUR_BASIS
 from das_ag.errors import UserError
 from das_ag.report.plots.resize import widen
-from das_ag.report.plots.style import caption, tidy
+from das_ag.report.plots.style import caption, plain_powers, tidy
+from das_ag.report.plots.text import drawn_as_written
 
 MOST_LEVELS = 10
 """Most levels shown; enough for all powers of two up to 512 px."""
@@ -46,6 +47,7 @@ class Contributions:
     canvas_energy: Float[np.ndarray, " levels"]
 
 
+@drawn_as_written
 def pyramid_figure(
     levels: Sequence[Float[np.ndarray, "3 _ _"]],
     settings: Mapping[str, Any],
@@ -79,7 +81,7 @@ def pyramid_figure(
         figure,
         "Upper row: each level on the canvas, multiplied by the factor above it; grey is 0.",
         f"Lower row: the image from all levels up to this size; {agreement}.",
-        f"{left_out} of {len(parts.sizes_px)} levels have no picture." if left_out else "",
+        f"Levels without a picture: {left_out} of {len(parts.sizes_px)}." if left_out else "",
         "n = 1 image.",
     )
     return figure
@@ -185,10 +187,11 @@ def _draw_energy(axes: Axes, parts: Contributions) -> None:
     )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    plain_powers(axes)
     for name, energy, style in series:
         colour, marker = style
         law = slope(sizes, energy)
-        label = f"{name}: ∝ size$^{{{law[0]:.2f}}}$" if law else name
+        label = f"{name}: ∝ size^{law[0]:.2f}" if law else name
         axes.plot(sizes, np.where(energy > 0, energy, np.nan), marker, color=colour, label=label, zorder=3,
                   markersize=6 if len(sizes) <= 20 else 3, markeredgewidth=0)  # fmt: skip
         if law:

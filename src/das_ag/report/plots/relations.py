@@ -6,9 +6,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from das_ag.report.plots.style import INK, caption, draw_mean, draw_points, groups_of, head, say, tidy, unscored
+from das_ag.report.plots.style import (
+    ABOUT_SPREAD,
+    INK,
+    caption,
+    draw_mean,
+    draw_points,
+    groups_of,
+    head,
+    intervals_of,
+    say,
+    tidy,
+    unscored,
+)
+from das_ag.report.plots.text import drawn_as_written
 
 
+@drawn_as_written
 def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     """Evaluator's score against similarity to the prompt: does a better score cost similarity?
 
@@ -25,13 +39,15 @@ def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     head(axes, f"Score by {evaluator_title} and fidelity to the prompt", legend=True)
     caption(
         figure,
-        "Small markers: one image each. Large markers: mean ± standard deviation (n - 1) of a method.",
+        "Small markers: one image each. Large markers: mean of a method.",
+        ABOUT_SPREAD if table.duplicated(["method", "settings"]).any() else "",
         "A method that is higher but further left has a better score and less fidelity.",
         unscored(scores, len(table)),
     )
     return figure
 
 
+@drawn_as_written
 def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     """Evaluator's score against the guide's own: has the ascent fooled the guide?
 
@@ -46,7 +62,8 @@ def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     head(axes, f"Score by {evaluator_title} and by the guide", legend=True)
     caption(
         figure,
-        "Small markers: one image each. Large markers: mean ± standard deviation (n - 1) of a method.",
+        "Small markers: one image each. Large markers: mean of a method.",
+        ABOUT_SPREAD if table.duplicated(["method", "settings"]).any() else "",
         "ρ: Spearman's rank correlation." if not table.empty else "",
         "Dashed line: equal scores; below it, the guide's score is the higher one." if has_line
         else "",
@@ -59,13 +76,13 @@ def _drawing(table: pd.DataFrame, *, with_correlation: bool) -> tuple[Figure, Ax
     """Points and means of `aesthetic_score` against `x`, with a legend that states n."""
     figure = Figure(figsize=(7.0, 5.2), layout="constrained")
     axes = figure.subplots()
-    groups = groups_of(table)
+    groups, intervals = groups_of(table), intervals_of(table)
     for group in groups:
         rows = group.rows(table)
         rank = f", {_rank_correlation(rows)}" if with_correlation else ""
         label = f"{group.name}, n = {len(rows)}{rank}"
         draw_points(axes, rows["x"], rows["aesthetic_score"], group, of=len(table), label=label)
-        draw_mean(axes, rows["x"], rows["aesthetic_score"], group)
+        draw_mean(axes, rows["x"], rows["aesthetic_score"], group, intervals[group.method, group.settings])
     axes.margins(0.06)
     axes.set_ylabel("score, 1–10 (↑ better)")
     tidy(axes)

@@ -9,12 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from das_ag.methods import METHODS
-from das_ag.report.plots.style import INK, caption, head, save, tidy
+from das_ag.report.plots.style import INK, caption, head, plain_powers, save, tidy
+from das_ag.report.plots.text import drawn_as_written
 
 _COLOUR = METHODS["das"].colour
 
 
-def plot_scaling(table: pd.DataFrame, title: str, remark: str, path: Path) -> None:
+@drawn_as_written
+def plot_scaling(table: pd.DataFrame, title: str, remark: str, path: Path | str) -> None:
     """Writes PATH.png and PATH.svg: seconds per step and sample against the varied setting.
 
     Args:
@@ -46,6 +48,7 @@ def _curve(axes: Axes, table: pd.DataFrame) -> None:
                       fontsize=8)  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    plain_powers(axes)
     axes.set_xticks(list(x), [str(value) for value in x])
     axes.minorticks_off()
     axes.margins(y=0.15)

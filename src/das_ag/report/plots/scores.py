@@ -10,18 +10,35 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from das_ag.report.plots.style import Group, caption, draw_points, groups_of, head, say, tidy, unscored
+from das_ag.report.plots.style import (
+    ABOUT_SPREAD,
+    Group,
+    caption,
+    draw_interval,
+    draw_points,
+    groups_of,
+    head,
+    intervals_of,
+    say,
+    tidy,
+    unscored,
+)
+from das_ag.report.plots.text import drawn_as_written
 from das_ag.report.statistics import pair_keys
 
 FEWEST_FOR_A_BOX = 10
 """Fewest points for a box; with fewer, a box says no more than the points."""
 
+MEAN_AT = 0.36
+"""Where a mean stands, to the right of its points."""
+
 MOST_LINES = 300
 """Most pairs joined by lines; more lines would be a grey area."""
 
 
+@drawn_as_written
 def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
-    """Every score as a point over boxes, mean and standard deviation of each method, lines between pairs.
+    """Every score as a point over boxes, mean, its interval and standard deviation of each method, lines between pairs.
 
     Args:
         scores: as `score_table` gives it.
@@ -33,8 +50,10 @@ def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     axes = figure.subplots()
     placed = _placed(scored, groups)
     joined = _join(axes, placed)
+    intervals = intervals_of(scored)
     for place, group in enumerate(groups):
         _draw_group(axes, place, group, group.rows(placed), of=len(scored))
+        draw_interval(axes, place + MEAN_AT, intervals[group.method, group.settings])
     names = [f"{group.heading(22)}\nn = {len(group.rows(scored))}" for group in groups]
     axes.set_xticks(range(len(groups)), names, fontsize=8 if any(group.settings for group in groups) else 10)
     axes.set_xlim(-0.5, max(len(groups), 1) - 0.2)
@@ -81,7 +100,7 @@ def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
 
 
 def _draw_group(axes: Axes, place: int, group: Group, rows: pd.DataFrame, *, of: int) -> None:
-    """Draws box, points, mean ± standard deviation."""
+    """Draws box, points, mean and standard deviation."""
     values = rows["aesthetic_score"]
     if len(values) >= FEWEST_FOR_A_BOX:
         thin = {"color": "#8A8A8A", "linewidth": 0.8}
@@ -93,17 +112,20 @@ def _draw_group(axes: Axes, place: int, group: Group, rows: pd.DataFrame, *, of:
     draw_points(axes, rows["x"], values, group, of=of)
     mean, std = float(values.mean()), float(values.std()) if len(values) > 1 else 0.0
     axes.errorbar(
-        place + 0.36, mean, yerr=std, fmt=group.marker, color="black", markersize=6, capsize=5, linewidth=1.4, zorder=5
-    )
+        place + MEAN_AT, mean, yerr=std, fmt=group.marker, color="black", markerfacecolor="white", markersize=7,
+        capsize=5, linewidth=1.2, zorder=5,
+    )  # fmt: skip
     axes.annotate(
-        f"{mean:.2f}", (place + 0.36, mean), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9,
+        f"{mean:.2f}", (place + MEAN_AT, mean), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9,
         zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0},
     )  # fmt: skip
 
 
 def _sentences(groups: Sequence[Group], scored: pd.DataFrame, joined: tuple[int, int]) -> list[str]:
     shown, possible = joined
-    sentences = ["Points: one image each. Black: mean ± standard deviation (n - 1)."]
+    sentences = ["Points: one image each. Marker with a number: mean."]
+    if scored.duplicated(["method", "settings"]).any():
+        sentences.append(ABOUT_SPREAD)
     if any(len(group.rows(scored)) >= FEWEST_FOR_A_BOX for group in groups):
         sentences.append("Boxes: quartiles and median; whiskers reach the furthest point within 1.5 box heights.")
     if shown:

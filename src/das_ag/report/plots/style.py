@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, NullFormatter
 
 from das_ag.methods import Method, method_of, methods_of
 from das_ag.report.labels import pairs_of, settings_order
+from das_ag.report.plots.text import own_settings, width_of, wrapped
+from das_ag.report.statistics import method_summary
 
 _FURTHER_MARKERS = ("s", "D", "P", "X")
 _LINES = ("-", "--", ":", "-.")
@@ -55,16 +58,12 @@ class Group:
         lines = [method_of(self.method).title]
         for name, value in pairs_of(self.settings):
             setting = f"{name}={value}"
-            lines += [setting] if len(setting) <= wide else [f"{name}=", *_wrapped(value, wide)]
+            lines += [setting] if width_of(setting) <= wide else [f"{name}=", *wrapped(value, wide)]
         return "\n".join(lines)
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The group's rows of a table with the columns `method` and `settings`."""
         return table[(table["method"] == self.method) & (table["settings"] == self.settings)]
-
-
-def _wrapped(text: str, wide: int) -> list[str]:
-    return textwrap.wrap(text, wide, break_long_words=False, break_on_hyphens=False)
 
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
@@ -113,10 +112,26 @@ def point_size(n: int) -> float:
     return float(np.clip(5000 / max(n, 1), 9, 38))
 
 
-def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group) -> None:
-    """Draws mean ± standard deviation in x and y as a cross, with the group's marker; nothing for one point."""
+def intervals_of(table: pd.DataFrame) -> dict[tuple[str, str], tuple[float, float]]:
+    """The interval of each group's mean score, as in the results table, by method and settings."""
+    rows = method_summary(table).itertuples(index=False)
+    return {(row.method, row.settings): (row.low, row.high) for row in rows}
+
+
+def draw_interval(axes: Axes, x: float, interval: tuple[float, float]) -> None:
+    """Draws the interval of a mean score as a thick line; nothing if there is none (NaN)."""
+    axes.plot([x, x], interval, color="black", linewidth=4.5, solid_capstyle="butt", zorder=4.5)
+
+
+def draw_mean(axes: Axes, x: pd.Series, y: pd.Series, group: Group, interval: tuple[float, float]) -> None:
+    """Draws mean ± standard deviation in x and y as a cross, with the group's marker; nothing for one point.
+
+    Args:
+        interval: of the mean of y.
+    """
     if len(x) < 2:
         return
+    draw_interval(axes, float(x.mean()), interval)
     axes.errorbar(
         x.mean(), y.mean(), xerr=x.std(), yerr=y.std(), fmt=group.marker, markersize=10, markerfacecolor=group.face,
         markeredgecolor="black", markeredgewidth=1.4, ecolor="black", elinewidth=1.2, capsize=3, zorder=5,
@@ -130,6 +145,13 @@ def tidy(axes: Axes, *, grid: str = "both") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def plain_powers(axes: Axes) -> None:
+    """Labels a logarithmic y axis with plain numbers, and x only where it has ticks; figures show no formulas."""
+    axes.yaxis.set_major_formatter(LogFormatter())
+    axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def head(axes: Axes, text: str, *, legend: bool = False) -> None:
     """Draws a title on the left and a legend below it; both are above the axes and cover no point.
 
@@ -141,8 +163,8 @@ def head(axes: Axes, text: str, *, legend: bool = False) -> None:
         figure = axes.get_figure(root=True)
         assert figure is not None
         wide = int(figure.get_figwidth() * 13.5)  # characters of this size, of which six are marker and space
-        labels = ["\n".join(_wrapped(label, wide - 6)) for label in labels]
-        longest = max(len(line) for label in labels for line in label.splitlines())
+        labels = ["\n".join(wrapped(label, wide - 6)) for label in labels]
+        longest = max(width_of(line) for label in labels for line in label.splitlines())
         columns = max(1, min(len(labels), wide // (longest + 6)))
         rows = -(-len(labels) // columns) if columns > 1 else sum(label.count("\n") + 1 for label in labels)
         figure.set_figheight(figure.get_figheight() + 0.18 * rows)
@@ -168,10 +190,17 @@ def say(axes: Axes, text: str) -> None:
 def unscored(scores: pd.DataFrame, kept: int) -> str:
     """A sentence about the samples of the table that a figure cannot show."""
     left = len(scores) - kept
-    return f"Not shown, because of missing scores: {left} of {len(scores)} images." if left else ""
+    return f"Images not shown, because of missing scores: {left} of {len(scores)}." if left else ""
 
 
-def save(figure: Figure, path: Path) -> None:
+ABOUT_SPREAD = (
+    "Thick line: 95 % interval of the mean score, as in the table. Thin lines with caps: ± standard deviation of the "
+    "images (n - 1)."
+)
+"""A sentence for figures with `draw_interval`."""
+
+
+def save(figure: Figure, path: Path | str) -> None:
     """Writes PATH.png and PATH.svg; the same figure gives the same bytes.
 
     Args:
@@ -180,7 +209,8 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: the files cannot be written.
     """
-    with matplotlib.rc_context({"svg.hashsalt": "das-ag", "svg.fonttype": "path"}):
+    with own_settings(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `write_plots` says it in one sentence
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
         figure.set_layout_engine("none")  # keep the layout for the second file, which takes a third of the time
         figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import Group, caption, groups_of, head, say, tidy
+from das_ag.report.plots.text import drawn_as_written
 from das_ag.report.traces import COLUMNS
 
 PANELS = {
@@ -21,6 +22,7 @@ PANELS = {
 FEWEST_FOR_A_DEVIATION = 3
 
 
+@drawn_as_written
 def trajectories_figure(traces: pd.DataFrame) -> Figure:
     """Loss, similarity, aesthetic score and further terms over the steps: mean and band of each method.
 

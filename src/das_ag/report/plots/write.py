@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,21 +12,25 @@ import pandas as pd
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.methods import method_of
+from das_ag.report.labels import shortened
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
 from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
+from das_ag.report.plots.text import characters_of, missing_characters
 from das_ag.report.plots.trajectories import trajectories_figure
 from das_ag.report.traces import trace_table
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
+log = logging.getLogger(__name__)
+
 
 def write_plots(
-    store: Store, records: Sequence[Record], scores: pd.DataFrame, evaluator_title: str, folder: Path
+    store: Store, records: Sequence[Record], scores: pd.DataFrame, evaluator_title: str, folder: Path | str
 ) -> list[str]:
     """Writes scores, fidelity, guide and trajectories as PNG and SVG, images and pyramid as PNG.
 
@@ -36,17 +41,14 @@ def write_plots(
         folder: created if missing.
 
     Returns:
-        A sentence for each file that was left out because it is damaged.
+        A sentence for each file that was left out because it is damaged, and for each figure that failed.
 
     Raises:
-        OSError: the folder cannot be written to.
+        OSError: the folder cannot be created.
     """
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     traces, told = trace_table(store, records)
-    save(scores_figure(scores, evaluator_title), folder / "scores")
-    save(fidelity_figure(scores, evaluator_title), folder / "fidelity")
-    save(fooling_figure(scores, evaluator_title), folder / "guide")
-    save(trajectories_figure(traces), folder / "trajectories")
 
     def read(image: str) -> UInt8[np.ndarray, "h w 3"]:
         try:
@@ -55,13 +57,34 @@ def write_plots(
             told.append(str(error))
             return np.full((8, 8, 3), 255, dtype=np.uint8)
 
-    save(images_figure(scores, read), folder / "images")
-    if pyramid := _first_pyramid(store, records, told):
-        save(pyramid, folder / "pyramid")
-    else:
-        for suffix in (".png", ".svg"):
-            (folder / f"pyramid{suffix}").unlink(missing_ok=True)  # of a sample that no longer exists
-    return list(dict.fromkeys(told))
+    figures: dict[str, Callable[[], Figure | None]] = {
+        "scores": lambda: scores_figure(scores, evaluator_title),
+        "fidelity": lambda: fidelity_figure(scores, evaluator_title),
+        "guide": lambda: fooling_figure(scores, evaluator_title),
+        "trajectories": lambda: trajectories_figure(traces),
+        "images": lambda: images_figure(scores, read),
+        "pyramid": lambda: _first_pyramid(store, records, told),
+    }
+    failed = [_write(make, folder / name) for name, make in figures.items()]
+    if missing := missing_characters(characters_of(scores, evaluator_title)):
+        log.warning("%s: no font of this machine has %s; install one. The figures show boxes.", folder, missing)
+    return list(dict.fromkeys([*told, *filter(None, failed)]))
+
+
+def _write(make: Callable[[], Figure | None], path: Path) -> str:
+    """Writes a figure, or removes its old files if there is none; returns a sentence if it fails."""
+    sentence = ""
+    try:
+        if figure := make():
+            save(figure, path)
+            return ""
+    except Exception as error:  # matplotlib's errors vary; the other figures, the table and the gallery matter more
+        found = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+        sentence = f"{path}: this figure is missing, because of an error ({found}); the other files are complete."
+    for suffix in (".png", ".svg"):
+        with contextlib.suppress(OSError):  # for instance a folder of this name
+            path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+    return sentence
 
 
 def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> Figure | None:
@@ -71,7 +94,7 @@ def _first_pyramid(store: Store, records: Sequence[Record], told: list[str]) -> 
         try:
             if not (levels := store.read_levels(record)) or "pyramid" not in sample.settings:
                 continue
-            prompt = textwrap.shorten(" | ".join(sample.positive), 100, placeholder=" …")
+            prompt = shortened(" | ".join(sample.positive), 100)
             title = f"Pyramid of {method_of(sample.method).title}, “{prompt}”, seed {sample.seed}"
             return pyramid_figure(levels, sample.all_settings["pyramid"], store.read_image(record.image), title)
         except UserError as error:
