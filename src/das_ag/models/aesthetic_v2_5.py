@@ -16,7 +16,7 @@ from torch import Tensor
 from das_ag.errors import UserError, first_line
 from das_ag.models.attention import torch_kernel
 from das_ag.models.sources import missing_extra
-from das_ag.models.weights import check_file, load_state
+from das_ag.models.weights import check_file, check_finite, load_state
 
 INPUTS = 1152
 _HEAD = "Aesthetic Predictor v2.5 head"
@@ -71,6 +71,7 @@ class AestheticV25:
                 "again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
             ) from error
         _check_that_none_is_made_up(model, siglip)
+        check_finite(model.state_dict(), what="SigLIP", path=siglip / "model.safetensors")
         self._model = model.eval().requires_grad_(False).to(device, dtype)
         self._device, self._dtype, self._attention = torch.device(device), dtype, attention
         self.image_size_px: int = model.config.image_size

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from das_ag.errors import UserError, first_line
-from das_ag.models.weights import check_file, sha256_of
+from das_ag.models.weights import check_file, check_finite, sha256_of
 
 
 @dataclass(frozen=True)
@@ -222,6 +222,7 @@ def _load(model: Any, path: Path, name: str, group: str) -> None:
         raise UserError(
             f"{name}: {path} has the weights of another network; correct {group}.name or {group}.checkpoint."
         ) from error
+    check_finite(model.state_dict(), what=name, path=path)
 
 
 def fold_normalisation(model: Any) -> None:

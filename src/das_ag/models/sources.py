@@ -241,6 +241,11 @@ def known_clips() -> dict[str, str]:
     return dict(clip_package()._MODELS)
 
 
+def published_archives() -> frozenset[str]:
+    """SHA-256 of each CLIP that OpenAI published, from its package's own list."""
+    return frozenset(url.split("/")[-2] for url in known_clips().values())
+
+
 def clip_package() -> Any:
     """The module `clip.clip`.
 
