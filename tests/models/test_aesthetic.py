@@ -4,7 +4,7 @@ from reference import laion_head_path
 from torch import nn
 
 from das_ag.errors import UserError
-from das_ag.models.aesthetic import DROPOUT, LaionHead, draw_initial_weights
+from das_ag.models.aesthetic import DROPOUT, LaionHead, draw_initial_weights, save_random_head
 from das_ag.models.sources import LAION_SHA256
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -239,9 +240,29 @@ def test_a_given_folder_without_weights(tmp_path, there):
     assert siglip.find() is None
     expected = (
         f"SigLIP: expected model.safetensors in {folder}, found none; point SIGLIP_MODEL_PATH to a folder with "
-        "config.json, preprocessor_config.json, model.safetensors."
+        "config.json and model.safetensors."
     )
     assert message_of(siglip.fetch) == message_of(siglip.folder) == message_of(siglip.digest) == expected
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_given_folder_with_weights_in_several_files(tmp_path):
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    parts = [write(tmp_path / name, name.encode()) for name in names]
+    index = json.dumps({"weight_map": {"b": names[1], "a": names[0], "c": names[1]}}).encode()
+    parts.insert(0, write(tmp_path / "model.safetensors.index.json", index))
+    siglip = siglip_folder(SIGLIP, str(tmp_path))
+    siglip.fetch()
+    assert siglip.find() == tmp_path
+    assert siglip.digest() == hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    (tmp_path / names[1]).unlink()
+    assert f"expected a file at {tmp_path / names[1]}, found none" in message_of(siglip.digest)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3, "b": null}}'])
+def test_an_index_that_cannot_be_read(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    assert "expected an index of files, got other data" in message_of(siglip_folder(SIGLIP, str(tmp_path)).digest)
 
 
 @pytest.mark.parametrize("path", [None, ""])
@@ -255,13 +276,13 @@ def test_a_folder_that_is_not_in_the_hubs_cache(monkeypatch, path):
     assert message_of(siglip.folder) == message_of(siglip.digest)
     assert message_of(siglip.folder) == (
         f"SigLIP: expected model.safetensors in the Hugging Face hub's cache ({SIGLIP}), found none; run python "
-        "scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to a folder with config.json, "
-        "preprocessor_config.json, model.safetensors."
+        "scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to a folder with config.json "
+        "and model.safetensors."
     )
 
 
 def test_a_folder_in_the_hubs_cache(tmp_path):
-    snapshot = cached_siglip(tmp_path, "config.json", "preprocessor_config.json", "model.safetensors")
+    snapshot = cached_siglip(tmp_path, "config.json", "model.safetensors")
     siglip = siglip_folder(SIGLIP, None)
     siglip.fetch()
     assert siglip.find() == siglip.folder() == snapshot
@@ -295,7 +316,7 @@ def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeyp
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", answer)
     siglip_folder("someone/siglip", None).fetch()
-    assert asked == [("someone/siglip", ["config.json", "model.safetensors", "preprocessor_config.json"])]
+    assert asked == [("someone/siglip", ["config.json", "model.safetensors"])]
 
 
 def test_without_a_network_the_hubs_own_client_gives_up():

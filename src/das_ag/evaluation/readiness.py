@@ -14,7 +14,7 @@ from das_ag.errors import UserError
 from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
 from das_ag.models.guides.openai_clip import OpenAIClipChoice
 from das_ag.models.registry import EvaluatorChoice, GuideChoice
-from das_ag.models.sources import HubFolder, WeightFile, cache_folder, clip_file, clip_package
+from das_ag.models.sources import HubFolder, WeightFile, cache_folder, clip_file, clip_package, weight_files
 from das_ag.vector_math import choose_kernels
 
 KNOWN_TEXTS = ("a diagram", "a dog", "a cat")
@@ -68,13 +68,13 @@ def sources(guide: GuideChoice, evaluators: list[EvaluatorChoice]) -> Iterator[W
 def look(source: WeightFile | HubFolder) -> Finding:
     """Looks for a model on this machine, without network access."""
     if isinstance(source, WeightFile):
-        path, expected = (source.path if source.is_there() else None), source.sha256
+        paths, expected = ([source.path] if source.is_there() else []), source.sha256
         place: Path | str = source.path
     else:
         folder = source.find()
-        path, expected = (folder / "model.safetensors" if folder else None), None
+        paths, expected = (weight_files(folder) if folder else []), None
         place = folder or source.path or f"the Hugging Face hub's cache ({source.name})"
-    if path is None:
+    if not paths:
         return Finding(source.what, place, source.licence, None, 0, None, source.remedy)
     problem = None
     try:
@@ -82,7 +82,8 @@ def look(source: WeightFile | HubFolder) -> Finding:
     except UserError as error:
         sha256, problem = None, str(error)
     published = None if expected is None or sha256 is None else sha256 == expected
-    return Finding(source.what, place, source.licence, sha256, path.stat().st_size, published, source.remedy, problem)
+    size_bytes = sum(path.stat().st_size for path in paths if path.is_file())
+    return Finding(source.what, place, source.licence, sha256, size_bytes, published, source.remedy, problem)
 
 
 def known_answer() -> tuple[float, ...] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import warnings
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from das_ag.models.weights import check_file, sha256_of
 LAION_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 V2_5_SHA256 = "a6caf256b3dc434273c98dcb12f6bf17c5d4fc647d8df11f038386923dd06220"
 SIGLIP = "google/siglip-so400m-patch14-384"
-_HUB_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+SIGLIP_FILES = ("config.json", "model.safetensors")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class HubFolder:
-    """A model's folder in the format of the Hugging Face hub: configuration files and `model.safetensors`.
+    """A model's folder in the format of the Hugging Face hub: the configuration and the weights.
 
     Attributes:
         what, variable, licence: as in `WeightFile`.
@@ -104,12 +106,12 @@ class HubFolder:
     def remedy(self) -> str:
         """What to do if the folder is missing or wrong."""
         fetch = "" if self.given else "run python scripts/check_models.py --download, or "
-        return f"{fetch}point {self.variable} to a folder with {', '.join(_HUB_FILES)}"
+        return f"{fetch}point {self.variable} to a folder with {' and '.join(SIGLIP_FILES)}"
 
     def find(self) -> Path | None:
         """The given folder, or the one in the hub's cache; None if the weights are missing. Needs no network."""
         if self.path is not None:
-            return self.path if (self.path / "model.safetensors").is_file() else None
+            return self.path if weight_files(self.path) else None
         return self._snapshot(local_files_only=True)
 
     def fetch(self) -> None:
@@ -151,7 +153,7 @@ class HubFolder:
         Raises:
             UserError: the weights are missing.
         """
-        return sha256_of(self.folder() / "model.safetensors")
+        return weights_digest(self.folder(), what=self.what, remedy=self.remedy)
 
     def config_digest(self) -> str:
         """SHA-256 of the configuration, which determines the use of the weights.
@@ -169,7 +171,7 @@ class HubFolder:
             raise missing_extra("huggingface_hub", error) from error
         try:
             folder = Path(
-                snapshot_download(self.name, allow_patterns=list(_HUB_FILES), local_files_only=local_files_only)
+                snapshot_download(self.name, allow_patterns=list(SIGLIP_FILES), local_files_only=local_files_only)
             )
         except LocalEntryNotFoundError:
             if local_files_only:
@@ -180,7 +182,37 @@ class HubFolder:
                 f"{self.what}: expected the name of a model on the Hugging Face hub, got {self.name!r}; correct it, or "
                 f"point {self.variable} to a folder."
             ) from error
-        return folder if (folder / "model.safetensors").is_file() else None
+        return folder if weight_files(folder) else None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights that transformers reads in a folder, in its order of preference; empty if there are none.
+
+    Raises:
+        UserError: an index of several files cannot be read.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            try:
+                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                return [index, *(folder / part for part in sorted(set(parts)))]
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise UserError(f"{index}: expected an index of files, got other data; download it again.") from error
+    return []
+
+
+def weights_digest(folder: Path, *, what: str, remedy: str) -> str:
+    """SHA-256 of a folder's file of weights; for several files, of their checksums.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    files = weight_files(folder) or [folder / "model.safetensors"]
+    digests = [check_file(file, what=what, remedy=remedy) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def clip_file(name: str, path: str | None) -> WeightFile:
