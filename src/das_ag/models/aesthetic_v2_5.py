@@ -13,15 +13,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, first_line, missing_extra
 from das_ag.models.attention import torch_kernel
-from das_ag.models.sources import SIGLIP_FILES, missing_extra, weights_digest
+from das_ag.models.hub import HUB_FILES, weights_digest
 from das_ag.models.weights import check_file, check_finite, load_state
 
 INPUTS = 1152
 _HEAD = "Aesthetic Predictor v2.5 head"
 _HEAD_REMEDY = "point AESTHETIC_PREDICTOR_V2_5_PATH to aesthetic_predictor_v2_5.pth"
-_SIGLIP_REMEDY = f"point SIGLIP_MODEL_PATH to a folder with {' and '.join(SIGLIP_FILES)}"
+_SIGLIP_REMEDY = f"point SIGLIP_MODEL_PATH to a folder with {' and '.join(HUB_FILES)}"
 _IMPLEMENTATION = {"sdpa": "sdpa", "math": "sdpa", "flash_attn": "flash_attention_2"}
 """Names of the kernels in transformers; for `math`, torch selects the kernel within `sdpa`."""
 
