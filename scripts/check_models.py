@@ -29,6 +29,7 @@ from das_ag.evaluation.readiness import (
     sources,
 )
 from das_ag.generation.machine import memory_bytes, provenance
+from das_ag.models.sources import size_of
 from das_ag.report.published import RESULTS
 from das_ag.settings.choices import choose_evaluators, choose_guide
 from das_ag.settings.configuration import compose_config
@@ -79,18 +80,23 @@ def report_findings(findings: list[Finding]) -> None:
     for finding in findings:
         state = "found" if finding.usable else "unusable" if finding.problem else "missing"
         print(f"{finding.what}: {state}\n  place    {finding.place}\n  licence  {finding.licence}")
+        if finding.size_bytes:
+            print(f"  size     {finding.size_bytes / 1e6:,.1f} MB")
         if finding.sha256:
             published = {True: ", the published file", False: ", not the published file", None: ""}[finding.published]
-            print(f"  size     {finding.size_bytes / 1e6:,.1f} MB\n  sha256   {finding.sha256}{published}")
+            print(f"  sha256   {finding.sha256}{published}")
         if not finding.usable:
             print(f"  remedy   {finding.problem or finding.remedy}")
+    if missing := [finding for finding in findings if not finding.usable]:
+        size_mb = sum(finding.size_bytes or 0 for finding in missing) / 1e6
+        print(f"\nMissing or unusable: {', '.join(finding.what for finding in missing)}; {size_mb:,.1f} MB in total")
 
 
 def report_known_answer() -> bool:
     """Compares CLIP's answer with the example in OpenAI's README; returns False if it differs."""
     answer = known_answer()
     if answer is None:
-        names = " and ".join(str(file.path) for file in known_answer_files() if not file.is_there())
+        names = " and ".join(f"{file.path} ({size_of(file)})" for file in known_answer_files() if not file.is_there())
         print(f"\nKnown answer: not checked; missing: {names} (use --download)")
         return True
     right = is_known_answer(answer)

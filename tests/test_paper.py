@@ -296,7 +296,7 @@ def test_the_whole_way_to_the_table(start_program, tmp_path, clip_path, heads):
         ("DAS", "1", "3.406", "0.230"), ("DAS-AG", "1", "3.783", "0.203"), ("DAS-rAG", "1", "2.988", "0.282"),
     ]  # fmt: skip
     assert "Aesthetic Predictor v2.5" in table
-    assert "not the digits" in table
+    assert "not the same digits" in table
     records, damaged = Store(folder / "outputs" / "paper").records()
     assert (len(records), damaged) == (3, [])
     assert {tuple(record.scores) for record in records} == {("aesthetic_v2_5",)}
@@ -358,3 +358,26 @@ def test_paths_that_are_given_ask_no_network(paper, tmp_path, monkeypatch):
     assert json.loads((store.root / record.folder / "scores.json").read_text())["aesthetic_v2_5"]["score"]
     with Image.open(store.root / record.image) as image:
         assert image.size == (224, 224)
+
+
+def test_a_dry_run_without_weights_names_them_and_downloads_none(compose_paper, tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError(f"asks the network: {arguments}")
+
+    for variable in (
+        "CLIP_MODEL_PATH",
+        "AESTHETIC_PREDICTOR_PATH",
+        "SIGLIP_MODEL_PATH",
+        "AESTHETIC_PREDICTOR_V2_5_PATH",
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(UserError) as caught:
+        make_plan(compose_paper("dry_run=true", "runtime.device=cpu"), evaluate=True)
+    for name in ("CLIP ViT-L/14 (933 MB)", "LAION aesthetic head (3.7 MB)", "SigLIP (3.5 GB)", "v2.5 head (2.6 MB)"):
+        assert name in str(caught.value)

@@ -8,3 +8,11 @@ class UserError(ValueError):
 def first_line(error: Exception) -> str:
     """What an exception of somebody else says, cut to a line; its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def missing_extra(package: str, error: ImportError) -> UserError:
+    """The error for a missing package that only the real models need."""
+    return UserError(
+        f"models: cannot import the package {package} (“{error}”); install it with uv sync --extra paper, "
+        "or start with uv run --extra paper."
+    )

@@ -102,7 +102,7 @@ def run_job(config: DictConfig) -> None:
     from das_ag.settings.plan import make_plan
     from das_ag.store.store import Store
 
-    plan = make_plan(config)
+    plan = make_plan(config, evaluate=True)
     _generate(config, plan, Store(plan.folder))
 
 
@@ -119,7 +119,7 @@ def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> 
     from das_ag.settings.plan import make_plan
     from das_ag.store.store import Store
 
-    plan = make_plan(config)
+    plan = make_plan(config, evaluate=True)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), elsewhere=finished.get(config.name, frozenset()))
         _generate(config, plan, store)

@@ -109,6 +109,7 @@ def test_openais_example_where_the_real_weights_are():
 
 def check(tmp_path, *arguments, **variables):
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
+    environment["PYTHONPATH"] = str(ROOT / "src")
     return subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "check_models.py"), *arguments],
         env={**environment, **variables}, capture_output=True, encoding="utf-8", timeout=300, check=False, cwd=tmp_path,
@@ -120,6 +121,10 @@ def test_nothing_is_there(tmp_path):
     assert done.returncode == 1, done.stderr
     assert done.stdout.count(": missing") == 4
     assert "run python scripts/check_models.py --download, or point CLIP_MODEL_PATH to it" in done.stdout
+    assert re.findall(r"  size     (.*)", done.stdout) == ["932.8 MB", "3.7 MB", "3,512.0 MB", "2.6 MB"]
+    names = "CLIP ViT-L/14, LAION aesthetic head, SigLIP, Aesthetic Predictor v2.5 head"
+    assert f"\nMissing or unusable: {names}; 4,451.1 MB in total\n" in done.stdout
+    assert "ViT-B-32.pt (354 MB) and " in done.stdout
     assert done.stdout.endswith("The experiment cannot start here.\n")
 
 
@@ -152,6 +157,11 @@ def test_download_goes_on_after_what_cannot_be_had(tmp_path):
         "CLIP ViT-L/14", "LAION aesthetic head", "SigLIP", "Aesthetic Predictor v2.5 head", "CLIP ViT-B/32", "CLIP.png",
     ]  # fmt: skip
     assert all("connect to the network" in line for line in errors)
+    # A variable would give the guide another network; only the files of the known answer have none.
+    where = ["CLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_PATH", "SIGLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_V2_5_PATH"]
+    assert [line.split("or point ")[1] for line in errors[:4]] == [f"{variable} to a copy." for variable in where]
+    assert errors[4].endswith(f"or put a copy at {tmp_path}/.cache/clip/ViT-B-32.pt.")
+    assert errors[5].endswith(f"or put a copy at {tmp_path}/.cache/das-ag/CLIP.png.")
     assert done.stdout.count(": missing") == 4
 
 

@@ -4,7 +4,7 @@ from reference import laion_head_path
 from torch import nn
 
 from das_ag.errors import UserError
-from das_ag.models.aesthetic import DROPOUT, LaionHead, draw_initial_weights
+from das_ag.models.aesthetic import DROPOUT, LaionHead, draw_initial_weights, save_random_head
 from das_ag.models.sources import LAION_SHA256
 
 
@@ -158,3 +158,15 @@ def test_another_networks_weights(tmp_path, state):
         UserError, match=r"expected layers of \[\(1024, 768\), .*, got (none|\[\(3,\)\])\. The file is for"
     ):
         LaionHead(tmp_path / "other.pth")
+
+
+def test_a_head_with_a_weight_that_is_no_number(tmp_path):
+    path = tmp_path / "head.pth"
+    save_random_head(path)
+    state = torch.load(path, weights_only=True)
+    state["layers.2.bias"][7] = float("inf")
+    torch.save(state, path)
+    with pytest.raises(
+        UserError, match=r"^LAION aesthetic head: expected finite weights in .*, got NaN .* layers\.2\.bias"
+    ):
+        LaionHead(path)

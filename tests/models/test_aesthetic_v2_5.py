@@ -276,7 +276,7 @@ def test_a_siglip_of_other_features(tmp_path, head):
 def test_truncated_siglip(other_siglip, head, kept):
     file = other_siglip / "model.safetensors"
     file.write_bytes(file.read_bytes()[:kept])
-    with pytest.raises(UserError, match=r"^SigLIP: cannot read the weights in .*model\.safetensors \("):
+    with pytest.raises(UserError, match=r"^SigLIP: transformers cannot load the checkpoint in .*siglip \(“"):
         AestheticV25(other_siglip, head)
 
 
@@ -306,11 +306,55 @@ def test_a_siglip_of_fewer_layers_than_its_configuration_says(other_siglip, head
         AestheticV25(other_siglip, head)
 
 
-@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
-def test_a_siglip_without_its_configuration(other_siglip, head, name):
-    (other_siglip / name).unlink()
+def test_a_siglip_without_its_configuration(other_siglip, head):
+    (other_siglip / "config.json").unlink()
     with pytest.raises(UserError, match=r"^SigLIP: transformers cannot load the checkpoint in .*siglip \(“"):
         AestheticV25(other_siglip, head)
+
+
+def test_a_siglip_with_a_weight_that_is_no_number(other_siglip, head):
+    state = load_file(other_siglip / "model.safetensors")
+    state["vision_model.post_layernorm.bias"][3] = float("nan")
+    save_file(state, other_siglip / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"^SigLIP: expected finite weights in .*, got NaN .* post_layernorm\.bias"):
+        AestheticV25(other_siglip, head)
+
+
+def image_tower(siglip):
+    from transformers import SiglipVisionModel
+
+    with torch.random.fork_rng(devices=[]):
+        read = SiglipVisionModel.from_pretrained(siglip)
+        new = SiglipVisionModel(read.config)  # a model that was read is written with the names of its file
+    new.load_state_dict(read.state_dict())
+    return new
+
+
+@pytest.mark.parametrize("options", [{}, {"max_shard_size": "20MB"}], ids=["one file", "several files"])
+def test_an_image_tower_as_transformers_writes_it_today(tmp_path, siglip, head, model, options):
+    """From version 5.6 on, the names in its file have no prefix."""
+    image_tower(siglip).save_pretrained(tmp_path, **options)
+    files = len(list(tmp_path.glob("*.safetensors")))
+    assert files == 1 if not options else files > 1
+    np.testing.assert_allclose(
+        AestheticV25(tmp_path, head).rate_images(pictures()), model.rate_images(pictures()), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("prefix", ["", "vision_model."])
+def test_an_image_tower_of_any_version_of_transformers(tmp_path, siglip, head, model, file, prefix):
+    tower = image_tower(siglip)
+    tower.config.save_pretrained(tmp_path)
+    names = {name: name.removeprefix("vision_model.") for name in tower.state_dict()}
+    state = {f"{prefix}{names[name]}": weight for name, weight in tower.state_dict().items()}
+    if file.endswith(".bin"):
+        torch.save(state, tmp_path / file)
+    else:
+        save_file(state, tmp_path / file, metadata={"format": "pt"})
+    np.testing.assert_allclose(
+        AestheticV25(tmp_path, head).rate_images(pictures()), model.rate_images(pictures()), rtol=0, atol=1e-5
+    )
 
 
 def test_a_siglip_that_does_not_fit_its_configuration(other_siglip, head):

@@ -106,6 +106,17 @@ def test_weights_of_another_network_are_refused(tmp_path):
         Classifier("test_efficientnet", path)
 
 
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    path = save_random(tmp_path / "weights.pth")
+    state = torch.load(path, weights_only=True)
+    state["conv_stem.weight"][0] = float("nan")
+    torch.save(state, path)
+    with pytest.raises(
+        UserError, match=r"^test_efficientnet: expected finite weights in .*, got NaN .* conv_stem\.weigh"
+    ):
+        Classifier("test_efficientnet", path)
+
+
 def test_a_file_that_is_no_weights_is_refused(tmp_path):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"no weights at all")

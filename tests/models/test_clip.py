@@ -6,6 +6,7 @@ import weakref
 import pytest
 import torch
 from reference import GEISHA, NEGATIVE, save_small_clip, small_clip
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from das_ag.errors import UserError
@@ -266,22 +267,92 @@ def test_image_size_and_digest(path, model):
     assert model.digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_torchscript_archive_gives_the_same_model(tmp_path, path, model):
-    """OpenAI publishes archives, which hold three numbers beside the weights."""
+def as_openai_publishes(path):
+    """The network with the three numbers that OpenAI's archives hold beside the weights."""
     network = small_clip()
     network.load_state_dict(torch.load(path, weights_only=True))
     for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
         for holder in (network, network.visual):
             holder.__dict__.pop(name, None)
         network.register_buffer(name, torch.tensor(value))
-    tokens = torch.zeros(1, 77, dtype=torch.int64)
+    return network
+
+
+class WritesFile(torch.nn.Module):
+    """Writes a file whenever torch loads the archive that holds it."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = str(path)
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.path, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[str, bool]):
+        self.path = state[0]
+        self.training = state[1]
+        torch.save(torch.zeros(1), self.path)
+
+
+class Bare(torch.nn.Module):
+    """Another module's weights and children without its program, which torch.jit.script cannot read."""
+
+    def __init__(self, module):
+        super().__init__()
+        for name, weight in module.named_parameters(recurse=False):
+            self.register_parameter(name, torch.nn.Parameter(weight, requires_grad=False))
+        for name, buffer in module.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
+        for name, child in module.named_children():
+            self.add_module(name, Bare(child))
+        if getattr(module, "attn_mask", None) is not None:
+            self.attn_mask = module.attn_mask
+
+
+@pytest.mark.parametrize("made_by", ["trace", "script"])
+def test_a_torchscript_archive_gives_the_same_model(tmp_path, path, model, made_by):
+    network, tokens = as_openai_publishes(path), torch.zeros(1, 77, dtype=torch.int64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls tracing deprecated; only OpenAI's old files need it
-        traced = torch.jit.trace(network, (random_pixels(1), tokens), check_trace=False)
-        torch.jit.save(traced, tmp_path / "clip.pt")
+        warnings.simplefilter("ignore")  # torch calls TorchScript deprecated; only OpenAI's old files need it
+        if made_by == "trace":
+            archive = torch.jit.trace(network, (random_pixels(1), tokens), check_trace=False)
+        else:
+            archive = torch.jit.script(Bare(network))
+        torch.jit.save(archive, tmp_path / "clip.pt")
     loaded = OpenAIClip(tmp_path / "clip.pt")
     assert loaded.image_size_px == 224
     assert torch.equal(loaded.encode_images(random_pixels()), model.encode_images(random_pixels()))
+    assert torch.equal(loaded.encode_texts(TEXTS), model.encode_texts(TEXTS))
+
+
+def test_no_code_of_a_torchscript_archive_runs(tmp_path, path, model):
+    network, written = Bare(as_openai_publishes(path)), tmp_path / "written"
+    network.add_module("trap", WritesFile(written))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(network), tmp_path / "clip.pt")
+        torch.jit.load(tmp_path / "clip.pt")
+    written.unlink()  # the archive does run its code where torch loads it
+    loaded = OpenAIClip(tmp_path / "clip.pt")
+    assert not written.exists()
+    assert torch.equal(loaded.encode_texts(TEXTS), model.encode_texts(TEXTS))
+
+
+def test_only_published_archives_may_run(tmp_path, path, monkeypatch):
+    """Their checksums are those of CLIP's own package."""
+    allowed = []
+    monkeypatch.setattr("das_ag.models.clip.load_state", lambda _, **options: allowed.append(options["runnable"]) or {})
+    with pytest.raises(UserError):
+        OpenAIClip(path)
+    assert len(allowed[0]) == 9
+    assert "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836" in allowed[0]  # ViT-L/14
+
+
+def test_safetensors_give_the_same_model(tmp_path, path, model):
+    save_file(torch.load(path, weights_only=True), tmp_path / "clip.safetensors")
+    loaded = OpenAIClip(tmp_path / "clip.safetensors")
     assert torch.equal(loaded.encode_texts(TEXTS), model.encode_texts(TEXTS))
 
 
@@ -346,6 +417,50 @@ def test_a_clip_with_a_weight_of_another_shape(tmp_path, path):
     torch.save(state, tmp_path / "other.pt")
     with pytest.raises(UserError, match=r"^CLIP: expected a checkpoint of OpenAI's CLIP"):
         OpenAIClip(tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number(tmp_path, path, value):
+    """Otherwise the ascent would fail, and its message would blame the learning rate."""
+    state = torch.load(path, weights_only=True)
+    state["visual.proj"][3, 5] = value
+    torch.save(state, tmp_path / "damaged.pt")
+    with pytest.raises(
+        UserError, match=r"^CLIP: expected finite weights in .*\.pt, got NaN or infinity in visual\.proj;"
+    ):
+        OpenAIClip(tmp_path / "damaged.pt")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.clip."])
+def test_a_prefix_of_all_names_is_named(tmp_path, path, prefix):
+    state = torch.load(path, weights_only=True)
+    torch.save({f"{prefix}{name}": weight for name, weight in state.items()}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match=rf"^CLIP: .*, got names that begin with '{prefix}'; remove this prefix from"):
+        OpenAIClip(tmp_path / "other.pt")
+
+
+def test_a_training_checkpoint_is_named(tmp_path, path):
+    state = torch.load(path, weights_only=True)
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "epoch_3.pt")
+    with pytest.raises(UserError, match=r"^CLIP: .*, got a training checkpoint; write its 'state_dict' alone to a"):
+        OpenAIClip(tmp_path / "epoch_3.pt")
+
+
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
+def test_the_layout_of_hugging_face_is_named(tmp_path, file):
+    from transformers import CLIPConfig, CLIPModel
+
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        network = CLIPModel(CLIPConfig(text_config={**small, "vocab_size": 64}, vision_config=small))
+    if file.endswith(".bin"):
+        torch.save(network.state_dict(), tmp_path / file)
+    else:
+        network.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"^CLIP: .*, got the layout of Hugging Face's transformers; use OpenAI's"):
+        OpenAIClip(tmp_path / file)
+    with pytest.raises(UserError, match=r"^CLIP: expected a file at .*, found a folder; point CLIP_MODEL_PATH"):
+        OpenAIClip(tmp_path)
 
 
 def test_a_file_that_holds_no_state_dict(tmp_path):

@@ -1,20 +1,22 @@
 import dataclasses
 import hashlib
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, missing_extra
 from das_ag.models import sources
 from das_ag.models.sources import (
     SIGLIP,
     clip_file,
     clip_package,
+    fetch_all,
     known_clips,
     laion_file,
-    missing_extra,
     siglip_folder,
+    size_of,
     v2_5_file,
 )
 
@@ -239,9 +241,29 @@ def test_a_given_folder_without_weights(tmp_path, there):
     assert siglip.find() is None
     expected = (
         f"SigLIP: expected model.safetensors in {folder}, found none; point SIGLIP_MODEL_PATH to a folder with "
-        "config.json, preprocessor_config.json, model.safetensors."
+        "config.json and model.safetensors."
     )
     assert message_of(siglip.fetch) == message_of(siglip.folder) == message_of(siglip.digest) == expected
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_given_folder_with_weights_in_several_files(tmp_path):
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    parts = [write(tmp_path / name, name.encode()) for name in names]
+    index = json.dumps({"weight_map": {"b": names[1], "a": names[0], "c": names[1]}}).encode()
+    parts.insert(0, write(tmp_path / "model.safetensors.index.json", index))
+    siglip = siglip_folder(SIGLIP, str(tmp_path))
+    siglip.fetch()
+    assert siglip.find() == tmp_path
+    assert siglip.digest() == hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    (tmp_path / names[1]).unlink()
+    assert f"expected a file at {tmp_path / names[1]}, found none" in message_of(siglip.digest)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3, "b": null}}'])
+def test_an_index_that_cannot_be_read(tmp_path, content):
+    (tmp_path / "model.safetensors.index.json").write_text(content)
+    assert "expected an index of files, got other data" in message_of(siglip_folder(SIGLIP, str(tmp_path)).digest)
 
 
 @pytest.mark.parametrize("path", [None, ""])
@@ -255,13 +277,13 @@ def test_a_folder_that_is_not_in_the_hubs_cache(monkeypatch, path):
     assert message_of(siglip.folder) == message_of(siglip.digest)
     assert message_of(siglip.folder) == (
         f"SigLIP: expected model.safetensors in the Hugging Face hub's cache ({SIGLIP}), found none; run python "
-        "scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to a folder with config.json, "
-        "preprocessor_config.json, model.safetensors."
+        "scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to a folder with config.json "
+        "and model.safetensors."
     )
 
 
 def test_a_folder_in_the_hubs_cache(tmp_path):
-    snapshot = cached_siglip(tmp_path, "config.json", "preprocessor_config.json", "model.safetensors")
+    snapshot = cached_siglip(tmp_path, "config.json", "model.safetensors")
     siglip = siglip_folder(SIGLIP, None)
     siglip.fetch()
     assert siglip.find() == siglip.folder() == snapshot
@@ -295,7 +317,7 @@ def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeyp
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", answer)
     siglip_folder("someone/siglip", None).fetch()
-    assert asked == [("someone/siglip", ["config.json", "model.safetensors", "preprocessor_config.json"])]
+    assert asked == [("someone/siglip", ["config.json", "model.safetensors"])]
 
 
 def test_without_a_network_the_hubs_own_client_gives_up():
@@ -352,3 +374,52 @@ def test_a_missing_package_is_named_with_what_to_install():
         "models: cannot import the package clip (“No module named 'clip'”); install it with uv sync --extra paper, or "
         "start with uv run --extra paper."
     )
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path):
+    """Before anything is downloaded: `home` makes a download an error of the test."""
+    given = [file(str(tmp_path / variable)) for variable, file in FILES.items()]
+    files = [*given, laion_file(None), siglip_folder(SIGLIP, str(tmp_path / "siglip")), siglip_folder(SIGLIP, None)]
+    with pytest.raises(UserError) as caught:
+        fetch_all(files)
+    lines = str(caught.value).splitlines()
+    assert [line.partition("point ")[2].split(" ")[0] for line in lines] == [*FILES, "SIGLIP_MODEL_PATH"]
+    assert all("found none" in line for line in lines)
+
+
+def test_all_downloads_that_fail_are_named_at_once(monkeypatch):
+    def fail(url, path, *, what, **_):
+        raise UserError(f"{what}: cannot download it.")
+
+    monkeypatch.setattr(sources, "download", fail)
+    with pytest.raises(UserError) as caught:
+        fetch_all([clip_file("ViT-L/14", None), laion_file(None), siglip_folder(SIGLIP, None)])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": cannot download")[0] for line in lines] == [
+        "CLIP ViT-L/14",
+        "LAION aesthetic head",
+        "SigLIP",
+    ]
+
+
+def test_what_is_there_is_not_fetched(tmp_path):
+    write(laion_file(None).path)
+    write(tmp_path / "model.safetensors")
+    fetch_all([laion_file(None), siglip_folder(SIGLIP, str(tmp_path))])
+
+
+def test_every_published_file_has_a_size(tmp_path):
+    sizes = {name: size_of(clip_file(name, None)) for name in known_clips()}
+    assert (sizes["ViT-L/14"], sizes["ViT-B/32"], sizes["RN50x64"]) == ("933 MB", "354 MB", "1.4 GB")
+    assert "size unknown" not in sizes.values()
+    assert size_of(siglip_folder(SIGLIP, None)) == "3.5 GB"
+    assert (size_of(laion_file(None)), size_of(v2_5_file(None))) == ("3.7 MB", "2.6 MB")
+    assert size_of(clip_file("ViT-L/14", str(tmp_path))) == "size unknown"
+
+
+def test_a_file_without_a_variable_has_one_place(monkeypatch):
+    file, asked = dataclasses.replace(laion_file(None), variable=None), []
+    monkeypatch.setattr(sources, "download", lambda *_, remedy, **__: asked.append(remedy))
+    file.fetch()
+    assert asked == [f"put a copy at {file.path}"]
+    assert file.remedy == f"run python scripts/check_models.py --download, or put it at {file.path}"

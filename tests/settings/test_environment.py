@@ -111,4 +111,4 @@ def test_a_variable_that_is_empty_is_as_good_as_none(clean, compose_paper):
     environment.prepare()
     config = compose_paper()
     assert not any(file.given for file in choose_guide(config.models).files().values())
-    assert not any(file.given for file in choose_evaluators(config.evaluator)["aesthetic_v2_5"].files())
+    assert not any(file.given for file in choose_evaluators(config.evaluator)["aesthetic_v2_5"].files().values())

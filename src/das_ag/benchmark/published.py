@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from das_ag.generation.batch import mean_features
 from das_ag.models.aesthetic import DROPOUT, LaionHead
+from das_ag.models.clip import build_clip
 from das_ag.models.guides.openai_clip import OpenAIClipChoice
 from das_ag.models.sources import clip_package
 from das_ag.settings.plan import Plan
@@ -35,8 +36,7 @@ def published_way(
     """
     assert isinstance(plan.guide, OpenAIClipChoice)
     files, clip, s = plan.guide.files(), clip_package(), plan.settings
-    model, _ = clip.load(str(files["clip"].path), device="cpu", jit=False)
-    model = model.float().to(device).requires_grad_(False)
+    model = build_clip(files["clip"].path).to(device)
     head = LaionHead(files["head"].path, device=device, dropout=DROPOUT if plan.guide.guide_dropout else ())
 
     def encode_images(views: Tensor) -> Tensor:

@@ -113,10 +113,11 @@ def why_not(name: str) -> str | None:
     config = PRESETS[name].config
     try:
         sources = readiness.sources(choose_guide(config.models), list(choose_evaluators(config.evaluator).values()))
-        missing = next((finding for source in sources if not (finding := readiness.look(source)).usable), None)
-        if missing:
-            return missing.problem or f"{missing.what}: the weights are missing; {missing.remedy}."
-        if config.models.family == "openai_clip" and not _answers_rightly():
+        findings = [readiness.look(source) for source in sources]
+        unusable = [finding for finding in findings if not finding.usable]
+        if unusable:
+            return " ".join(f.problem or f"{f.what}: the weights are missing; {f.remedy}." for f in unusable)
+        if findings and not _answers_rightly():
             return "CLIP: the result for OpenAI's example is wrong; run the command below."
     except UserError as error:
         return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,9 @@ import torch
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
-from das_ag.models.guides.openai_clip import OpenAIClipChoice
-from das_ag.models.registry import EvaluatorChoice, GuideChoice
-from das_ag.models.sources import HubFolder, WeightFile, cache_folder, clip_file, clip_package
+from das_ag.models.hub import HubFolder, weight_files
+from das_ag.models.registry import Choice, EvaluatorChoice, GuideChoice
+from das_ag.models.sources import WeightFile, cache_folder, clip_file, clip_package
 from das_ag.vector_math import choose_kernels
 
 KNOWN_TEXTS = ("a diagram", "a dog", "a cat")
@@ -35,7 +35,7 @@ class Finding:
         place: where the search looked.
         licence: licence of the weights.
         sha256: checksum of the file; None if it is missing or not usable.
-        size_bytes: size of the file.
+        size_bytes: size of the file; of a missing one, the size of the published file, None if unknown.
         published: whether it is the published file; None if there is no published checksum.
         remedy: what to do if the file is missing or wrong.
         problem: why an existing file cannot be used.
@@ -45,7 +45,7 @@ class Finding:
     place: Path | str
     licence: str
     sha256: str | None
-    size_bytes: int
+    size_bytes: int | None
     published: bool | None
     remedy: str
     problem: str | None = None
@@ -58,31 +58,30 @@ class Finding:
 
 def sources(guide: GuideChoice, evaluators: list[EvaluatorChoice]) -> Iterator[WeightFile | HubFolder]:
     """All files outside of Python packages that the networks of an experiment load."""
-    if isinstance(guide, OpenAIClipChoice):
-        yield from guide.files().values()
-    for evaluator in evaluators:
-        if isinstance(evaluator, AestheticV25Choice):
-            yield from evaluator.files()
+    choices: list[Choice] = [guide, *evaluators]
+    for choice in choices:
+        yield from choice.files().values()
 
 
 def look(source: WeightFile | HubFolder) -> Finding:
     """Looks for a model on this machine, without network access."""
     if isinstance(source, WeightFile):
-        path, expected = (source.path if source.is_there() else None), source.sha256
+        paths, expected = ([source.path] if source.is_there() else []), source.sha256
         place: Path | str = source.path
     else:
         folder = source.find()
-        path, expected = (folder / "model.safetensors" if folder else None), None
+        paths, expected = (weight_files(folder) if folder else []), None
         place = folder or source.path or f"the Hugging Face hub's cache ({source.name})"
-    if path is None:
-        return Finding(source.what, place, source.licence, None, 0, None, source.remedy)
+    if not paths:
+        return Finding(source.what, place, source.licence, None, source.size_bytes, None, source.remedy)
     problem = None
     try:
         sha256: str | None = source.digest()
     except UserError as error:
         sha256, problem = None, str(error)
     published = None if expected is None or sha256 is None else sha256 == expected
-    return Finding(source.what, place, source.licence, sha256, path.stat().st_size, published, source.remedy, problem)
+    size_bytes = sum(path.stat().st_size for path in paths if path.is_file())
+    return Finding(source.what, place, source.licence, sha256, size_bytes, published, source.remedy, problem)
 
 
 def known_answer() -> tuple[float, ...] | None:
@@ -108,8 +107,9 @@ def known_answer() -> tuple[float, ...] | None:
 def known_answer_files() -> tuple[WeightFile, WeightFile]:
     """The files of OpenAI's example: ViT-B/32 and the picture."""
     url = "https://github.com/openai/CLIP/raw/main/CLIP.png"
-    picture = WeightFile("CLIP.png", "no variable", cache_folder("das-ag") / "CLIP.png", False, url, None, "MIT")
-    return clip_file("ViT-B/32", None), picture
+    picture = WeightFile("CLIP.png", None, cache_folder("das-ag") / "CLIP.png", False, url, None, "MIT")
+    # CLIP_MODEL_PATH is the guide's.
+    return dataclasses.replace(clip_file("ViT-B/32", None), variable=None), picture
 
 
 def is_known_answer(probabilities: tuple[float, ...]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, first_line, missing_extra
 from das_ag.models.attention import torch_kernel
-from das_ag.models.sources import missing_extra
-from das_ag.models.weights import check_file, load_state
+from das_ag.models.hub import HUB_FILES, weights_digest
+from das_ag.models.weights import check_file, check_finite, load_state
 
 INPUTS = 1152
 _HEAD = "Aesthetic Predictor v2.5 head"
 _HEAD_REMEDY = "point AESTHETIC_PREDICTOR_V2_5_PATH to aesthetic_predictor_v2_5.pth"
-_SIGLIP_REMEDY = "point SIGLIP_MODEL_PATH to a folder with config.json, preprocessor_config.json and model.safetensors"
+_SIGLIP_REMEDY = f"point SIGLIP_MODEL_PATH to a folder with {' and '.join(HUB_FILES)}"
 _IMPLEMENTATION = {"sdpa": "sdpa", "math": "sdpa", "flash_attn": "flash_attention_2"}
 """Names of the kernels in transformers; for `math`, torch selects the kernel within `sdpa`."""
 
@@ -51,27 +51,13 @@ class AestheticV25:
         attention: str = "sdpa",
     ) -> None:
         self.digest = combined_digest(
-            check_file(siglip / "model.safetensors", what="SigLIP", remedy=_SIGLIP_REMEDY),
+            weights_digest(siglip, what="SigLIP", remedy=_SIGLIP_REMEDY),
             check_file(head, what=_HEAD, remedy=_HEAD_REMEDY),
         )
-        _check_head(head)
-        try:
-            from aesthetic_predictor_v2_5 import convert_v2_5_from_siglip
-        except ImportError as error:
-            raise missing_extra("aesthetic-predictor-v2-5", error) from error
-        _check_siglip(siglip)
-        options: dict[str, Any] = {"attn_implementation": _IMPLEMENTATION[attention], "local_files_only": True}
-        _silence_transformers()
-        try:
-            with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
-                model, _ = convert_v2_5_from_siglip(str(head), str(siglip), **options)
-        except Exception as error:  # transformers raises many types of errors for an unusable folder
-            raise UserError(
-                f"SigLIP: transformers cannot load the checkpoint in {siglip} (“{first_line(error)}”); download it "
-                "again with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
-            ) from error
-        _check_that_none_is_made_up(model, siglip)
-        self._model = model.eval().requires_grad_(False).to(device, dtype)
+        state = _read_head(head)
+        model = _load_siglip(siglip, attention).eval().requires_grad_(False).to(device, dtype)
+        model.layers.load_state_dict(state)
+        self._model = model
         self._device, self._dtype, self._attention = torch.device(device), dtype, attention
         self.image_size_px: int = model.config.image_size
 
@@ -97,8 +83,8 @@ def combined_digest(siglip: str, head: str) -> str:
     return hashlib.sha256(f"{siglip} {head}".encode()).hexdigest()
 
 
-def _check_head(path: Path) -> None:
-    """Checks that the file is a head for SigLIP's features, since the package's own error would be unclear."""
+def _read_head(path: Path) -> dict[str, Tensor]:
+    """The weights of a head for SigLIP's features."""
     state = load_state(path, what=_HEAD)
     got = [tuple(weight.shape) for name, weight in state.items() if name.endswith(".weight")]
     expected = [(1024, INPUTS), (128, 1024), (64, 128), (16, 64), (1, 16)]
@@ -113,49 +99,53 @@ def _check_head(path: Path) -> None:
             f"{_HEAD}: expected weights named {', '.join(sorted(names))} in {path}, got {', '.join(sorted(state))}; "
             f"{_HEAD_REMEDY}."
         )
+    return state
 
 
-def _check_siglip(folder: Path) -> None:
-    """Checks that the folder has a SigLIP with the head's features; otherwise transformers would use random weights.
+def _load_siglip(folder: Path, attention: str) -> Any:
+    """The predictor with SigLIP's weights, in any layout that transformers can read, and without those of the head.
 
     Raises:
-        UserError: the folder has another network.
+        UserError: a package is missing, or the folder holds no SigLIP with the head's features.
     """
-    from safetensors import SafetensorError, safe_open
-
-    name = "vision_model.post_layernorm.weight"
     try:
-        with safe_open(folder / "model.safetensors", framework="pt") as file:
-            got = tuple(file.get_slice(name).get_shape()) if name in file.keys() else ()  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        from aesthetic_predictor_v2_5 import AestheticPredictorV2_5Model
+    except ImportError as error:
+        raise missing_extra("aesthetic-predictor-v2-5", error) from error
+    options = {"attn_implementation": _IMPLEMENTATION[attention], "local_files_only": True, "output_loading_info": True}
+    _silence_transformers()
+    try:
+        with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
+            model, info = AestheticPredictorV2_5Model.from_pretrained(str(folder), **options)
+    except Exception as error:  # transformers raises many types of errors for an unusable folder
         raise UserError(
-            f"SigLIP: cannot read the weights in {folder / 'model.safetensors'} ({first_line(error)}); download them "
-            "again."
+            f"SigLIP: transformers cannot load the checkpoint in {folder} (“{first_line(error)}”); download it again "
+            "with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
         ) from error
-    if got != (INPUTS,):
-        raise UserError(
-            f"SigLIP: expected {INPUTS} features in {folder}, got {got[0] if got else 'another network'}; point "
-            "SIGLIP_MODEL_PATH to siglip-so400m-patch14-384."
-        )
+    _check_siglip(model, info["missing_keys"], folder)
+    return model
 
 
-def _check_that_none_is_made_up(model: Any, folder: Path) -> None:
-    """Checks that every weight comes from the file, since transformers silently fills missing ones with random values.
+def _check_siglip(model: Any, missing: Iterable[str], folder: Path) -> None:
+    """Checks that every weight comes from the folder, since transformers silently makes up missing ones.
 
     Raises:
-        UserError: a weight is missing in the file.
+        UserError: a weight is missing or no number, or the features are not those of the head.
     """
-    from safetensors import safe_open
-
-    with safe_open(folder / "model.safetensors", framework="pt") as file:
-        there = {name.removeprefix("vision_model.") for name in file.keys()}  # noqa: SIM118
-    # In transformers 4 the model's names have the prefix too; in 5 they do not.
-    needed = {n.removeprefix("vision_model.") for n in model.state_dict() if not n.startswith("layers.")}
-    if lacking := sorted(needed - there):
+    needed = {name: weight for name, weight in model.state_dict().items() if not name.startswith("layers.")}
+    lacking = sorted(needed.keys() & set(missing))
+    if model.config.hidden_size != INPUTS or len(lacking) == len(needed):
+        got = "another network" if len(lacking) == len(needed) else model.config.hidden_size
         raise UserError(
-            f"SigLIP: {folder / 'model.safetensors'} lacks {len(lacking)} of the weights that config.json requires, "
-            f"for instance {lacking[0]}; download the folder again."
+            f"SigLIP: expected {INPUTS} features in {folder}, got {got}; point SIGLIP_MODEL_PATH to "
+            "siglip-so400m-patch14-384."
         )
+    if lacking:
+        raise UserError(
+            f"SigLIP: {folder} lacks {len(lacking)} of the weights that config.json requires, for instance "
+            f"{lacking[0]}; download the folder again."
+        )
+    check_finite(needed, what="SigLIP", path=folder)
 
 
 def _silence_transformers() -> None:

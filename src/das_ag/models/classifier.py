@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from das_ag.errors import UserError, first_line
-from das_ag.models.weights import check_file, sha256_of
+from das_ag.models.hub import HubFolder
+from das_ag.models.weights import check_file, check_finite, sha256_of
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ def weights_file(name: str, checkpoint: str | None, *, group: str = "models") ->
         path = Path(checkpoint).expanduser()
         check_file(path, what=name, remedy=f"correct {group}.checkpoint")
         return path
-    return _packaged_file(name) if name in PACKAGED else _hub_file(name, group)
+    if name in PACKAGED:
+        return _packaged_file(name)
+    folder = hub_files(name, None, group=group)["classifier"]
+    folder.fetch()
+    return folder.folder() / "model.safetensors"
 
 
 def _packaged_file(name: str) -> Path:
@@ -86,26 +91,22 @@ def _packaged_file(name: str) -> Path:
     return path
 
 
-def _hub_file(name: str, group: str) -> Path:
-    """The file in the hub's cache, downloaded if it is missing."""
+def hub_files(name: str, checkpoint: str | None, *, group: str) -> dict[str, HubFolder]:
+    """A network's folder on the Hugging Face hub, by its role; none if its weights come from elsewhere.
+
+    Raises:
+        UserError: timm has no such network, or no weights for it.
+    """
+    if checkpoint or name in PACKAGED:
+        return {}
+    check_name(name, group=group)
     import timm
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
 
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.hf_hub_id:
         raise UserError(f"{name}: timm has no weights for it on the Hugging Face hub; give {group}.checkpoint=path.")
-    try:
-        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors", local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass  # not downloaded yet
-    try:
-        return Path(hf_hub_download(config.hf_hub_id, "model.safetensors"))
-    except Exception as error:  # the hub's client, its HTTP library and the system have different errors
-        raise UserError(
-            f"{name}: cannot download {config.hf_hub_id} from the Hugging Face hub (“{first_line(error)}”); "
-            f"connect to the network, or give {group}.checkpoint=path."
-        ) from error
+    licence = "see its page on the Hugging Face hub"
+    return {"classifier": HubFolder(name, f"{group}.checkpoint", licence, config.hf_hub_id, None, None)}
 
 
 def check_name(name: str, *, group: str = "models") -> None:
@@ -222,6 +223,7 @@ def _load(model: Any, path: Path, name: str, group: str) -> None:
         raise UserError(
             f"{name}: {path} has the weights of another network; correct {group}.name or {group}.checkpoint."
         ) from error
+    check_finite(model.state_dict(), what=name, path=path)
 
 
 def fold_normalisation(model: Any) -> None:

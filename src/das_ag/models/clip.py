@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from das_ag.errors import UserError
 from das_ag.models.attention import SelfAttention
-from das_ag.models.sources import clip_package
+from das_ag.models.sources import clip_package, published_archives
 from das_ag.models.weights import check_file, load_state
 
 VIT_L_14: dict[str, Any] = {
@@ -25,12 +25,14 @@ VIT_L_14: dict[str, Any] = {
 }  # fmt: skip
 """Architecture of ViT-L/14, as arguments of `clip.model.CLIP`."""
 
+_REMEDY = "point CLIP_MODEL_PATH to a checkpoint of OpenAI's CLIP"
+
 
 class OpenAIClip:
     """OpenAI's CLIP as an `ImageTextModel`.
 
     Args:
-        path: TorchScript archive or state dict.
+        path: safetensors, state dict or TorchScript archive.
         dtype: precision of the image tower; texts are always encoded in float32, and features are float32.
         attention: kernel of the image tower, one of `attention.KERNELS`; a ResNet ignores it.
 
@@ -46,22 +48,10 @@ class OpenAIClip:
         dtype: torch.dtype = torch.float32,
         attention: str = "sdpa",
     ) -> None:
-        remedy = "point CLIP_MODEL_PATH to a checkpoint of OpenAI's CLIP"
-        self.digest = check_file(path, what="CLIP", remedy=remedy)
-        state = load_state(path, what="CLIP")
-        clip_package()  # if it is missing, the error says what to install
-        from clip.model import build_model
-
-        try:
-            with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
-                model = build_model(state)
-        except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(
-                f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got other weights; {remedy}."
-            ) from error
+        self.digest = check_file(path, what="CLIP", remedy=_REMEDY)
+        model = build_clip(path)
         self.architecture = architecture_of(model)
-        # The archives hold float16, which overflows during ascent.
-        model = model.float().eval().requires_grad_(False).to(device)
+        model = model.to(device)
         self._visual, model.visual = model.visual, _TextOnly()
         self._text: Any = model
         self._device, self._dtype = torch.device(device), dtype
@@ -83,6 +73,42 @@ class OpenAIClip:
     def release_texts(self) -> None:
         """Releases the text tower's memory; `encode_texts` no longer works."""
         self._text = None
+
+
+def build_clip(path: Path) -> Any:
+    """A checkpoint's network as CLIP's own package builds it: `clip.model.CLIP`, float32, frozen, on the CPU.
+
+    `clip.load` runs the code of any archive; this function runs only code that OpenAI published.
+
+    Raises:
+        UserError: the file cannot be read, or is not a CLIP.
+    """
+    state = load_state(path, what="CLIP", runnable=published_archives())
+    from clip.model import build_model
+
+    try:
+        with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
+            model = build_model(state)
+    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"CLIP: expected a checkpoint of OpenAI's CLIP in {path}, got {_other_layout(state)}."
+        ) from error
+    # The archives hold float16, which overflows during ascent.
+    return model.float().eval().requires_grad_(False)
+
+
+def _other_layout(state: Mapping[str, Any]) -> str:
+    """What the file holds instead of OpenAI's layout, and the remedy."""
+    for name, value in state.items():
+        if isinstance(value, Mapping):
+            return f"a training checkpoint; write its {name!r} alone to a file"
+        if not isinstance(name, str):
+            continue
+        if name.endswith(".text_projection"):
+            return f"names that begin with {name.removesuffix('text_projection')!r}; remove this prefix from all names"
+        if "vision_model." in name or "text_model." in name:
+            return "the layout of Hugging Face's transformers; use OpenAI's own file, for instance ViT-L-14.pt"
+    return f"other weights; {_REMEDY}"
 
 
 def lost_words(text: str, context_length: int) -> tuple[str, ...]:

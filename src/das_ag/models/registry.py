@@ -10,19 +10,31 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from das_ag.errors import UserError
 
 if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import AestheticModel, FeatureRater, ImageTextModel
+    from das_ag.models.hub import HubFolder
+    from das_ag.models.sources import WeightFile
+
+
+class Choice:
+    """What guides and evaluators have in common."""
+
+    def files(self) -> Mapping[str, WeightFile | HubFolder]:
+        """The weights that may need a download, by role; none if they come with Python packages."""
+        return {}
 
 
 @dataclass(frozen=True)
-class GuideChoice(ABC):
+class GuideChoice(Choice, ABC):
     """A choice of `models=`; each subclass is a frozen dataclass, whose fields are the options of the group.
 
     Attributes:
@@ -73,7 +85,7 @@ class GuideChoice(ABC):
 
 
 @dataclass(frozen=True)
-class EvaluatorChoice(ABC):
+class EvaluatorChoice(Choice, ABC):
     """A choice of `evaluator=`; each subclass is a frozen dataclass, whose fields are the options below its name."""
 
     @property
@@ -115,6 +127,25 @@ class EvaluatorChoice(ABC):
     def version(self) -> str:
         """Version of the code that computes the score."""
         return metadata.version("das-ag")
+
+
+def provide_weights(guide: GuideChoice, evaluators: Iterable[EvaluatorChoice], *, dry_run: bool) -> None:
+    """Downloads missing weights; a dry run downloads nothing.
+
+    Raises:
+        UserError: weights are not available, or a dry run lacks those of the guide; the message names all of them.
+    """
+    from das_ag.models.sources import fetch_all, size_of
+
+    choices: list[Choice] = [guide, *evaluators]
+    files = [file for choice in choices for file in choice.files().values()]
+    fetch_all(file for file in files if file.given or not dry_run)
+    if not all(file.is_there() for file in guide.files().values()):
+        missing = ", ".join(f"{file.what} ({size_of(file)})" for file in files if not file.is_there())
+        raise UserError(
+            f"dry_run: cannot tell which samples are finished, since these weights are missing: {missing}. A dry run "
+            "downloads nothing; a run without dry_run does."
+        )
 
 
 GUIDES = {

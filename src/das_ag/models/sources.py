@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, missing_extra
 from das_ag.models.download import download
-from das_ag.models.weights import check_file, sha256_of
+from das_ag.models.hub import HubFolder
+from das_ag.models.weights import sha256_of
 
 LAION_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 V2_5_SHA256 = "a6caf256b3dc434273c98dcb12f6bf17c5d4fc647d8df11f038386923dd06220"
 SIGLIP = "google/siglip-so400m-patch14-384"
-_HUB_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+SIGLIP_BYTES = 3511950624
+CLIP_BYTES = {
+    "RN50": 255827503, "RN101": 291791292, "RN50x4": 421854225, "RN50x16": 661125706, "RN50x64": 1353500174,
+    "ViT-B/32": 353976522, "ViT-B/16": 350837078, "ViT-L/14": 932768134, "ViT-L/14@336px": 934088680,
+}  # fmt: skip
+"""Sizes of the files that OpenAI published."""
 
 
 @dataclass(frozen=True)
@@ -24,27 +31,29 @@ class WeightFile:
 
     Attributes:
         what: name of the model, for messages.
-        variable: environment variable for the file's path.
+        variable: environment variable for the file's path; None if the file can only be at `path`.
         path: expected path of the file.
         given: whether the user gave that path; then nothing is ever downloaded.
         url: address for the download; None if there is none.
         sha256: checksum of the published file, hexadecimal; None if there is none.
         licence: licence of the weights, as their own repository states it.
+        size_bytes: size of the published file; None if unknown.
     """
 
     what: str
-    variable: str
+    variable: str | None
     path: Path
     given: bool
     url: str | None
     sha256: str | None
     licence: str
+    size_bytes: int | None = None
 
     @property
     def remedy(self) -> str:
         """What to do if the file is missing or wrong."""
         fetch = "" if self.given or self.url is None else "run python scripts/check_models.py --download, or "
-        return f"{fetch}point {self.variable} to it"
+        return f"{fetch}point {self.variable} to it" if self.variable else f"{fetch}put it at {self.path}"
 
     def is_there(self) -> bool:
         """Whether the file exists; does not check its content."""
@@ -60,7 +69,8 @@ class WeightFile:
             return
         if self.given or self.url is None:
             raise UserError(f"{self.what}: expected a file at {self.path}, found none; {self.remedy}.")
-        download(self.url, self.path, sha256=self.sha256, what=self.what, remedy=f"point {self.variable} to a copy")
+        remedy = f"point {self.variable} to a copy" if self.variable else f"put a copy at {self.path}"
+        download(self.url, self.path, sha256=self.sha256, what=self.what, remedy=remedy)
 
     def digest(self) -> str:
         """SHA-256 of the file; a file at the default path must be the published one.
@@ -79,108 +89,31 @@ class WeightFile:
         return got
 
 
-@dataclass(frozen=True)
-class HubFolder:
-    """A model's folder in the format of the Hugging Face hub: configuration files and `model.safetensors`.
+def fetch_all(files: Iterable[WeightFile | HubFolder]) -> None:
+    """Downloads all that is missing, after a check that each given path has its file.
 
-    Attributes:
-        what, variable, licence: as in `WeightFile`.
-        name: name on the hub.
-        path: the folder, if the user gave it; None for the hub's cache.
+    Raises:
+        UserError: files are not available; its message names all of them.
     """
+    missing = [file for file in files if not file.is_there()]
+    for some in ([file for file in missing if file.given], [file for file in missing if not file.given]):
+        complaints = []
+        for file in some:
+            try:
+                file.fetch()
+            except UserError as error:
+                complaints.append(str(error))
+        if complaints:
+            raise UserError("\n".join(complaints))
 
-    what: str
-    variable: str
-    licence: str
-    name: str
-    path: Path | None
 
-    @property
-    def given(self) -> bool:
-        """Whether the user gave the folder; then nothing is ever downloaded."""
-        return self.path is not None
-
-    @property
-    def remedy(self) -> str:
-        """What to do if the folder is missing or wrong."""
-        fetch = "" if self.given else "run python scripts/check_models.py --download, or "
-        return f"{fetch}point {self.variable} to a folder with {', '.join(_HUB_FILES)}"
-
-    def find(self) -> Path | None:
-        """The given folder, or the one in the hub's cache; None if the weights are missing. Needs no network."""
-        if self.path is not None:
-            return self.path if (self.path / "model.safetensors").is_file() else None
-        return self._snapshot(local_files_only=True)
-
-    def fetch(self) -> None:
-        """Downloads the folder to the hub's cache if it is missing; resumes an interrupted download.
-
-        Raises:
-            UserError: the folder is not available.
-        """
-        if self.find() is not None:
-            return
-        if self.path is not None:
-            raise UserError(f"{self.what}: expected model.safetensors in {self.path}, found none; {self.remedy}.")
-        try:
-            if self._snapshot(local_files_only=False) is None:  # offline, it may return an incomplete folder
-                raise FileNotFoundError("model.safetensors is missing")
-        except UserError:
-            raise
-        except Exception as error:  # the hub's client, its HTTP library and the OS have different errors
-            raise UserError(
-                f"{self.what}: cannot download {self.name} from the Hugging Face hub (“{first_line(error)}”); "
-                f"connect to the network, or point {self.variable} to a copy."
-            ) from error
-
-    def folder(self) -> Path:
-        """The folder with the weights.
-
-        Raises:
-            UserError: the weights are missing.
-        """
-        found = self.find()
-        if found is None:
-            where = self.path or f"the Hugging Face hub's cache ({self.name})"
-            raise UserError(f"{self.what}: expected model.safetensors in {where}, found none; {self.remedy}.")
-        return found
-
-    def digest(self) -> str:
-        """SHA-256 of the weights.
-
-        Raises:
-            UserError: the weights are missing.
-        """
-        return sha256_of(self.folder() / "model.safetensors")
-
-    def config_digest(self) -> str:
-        """SHA-256 of the configuration, which determines the use of the weights.
-
-        Raises:
-            UserError: the weights or the configuration are missing.
-        """
-        return check_file(self.folder() / "config.json", what=self.what, remedy=self.remedy)
-
-    def _snapshot(self, *, local_files_only: bool) -> Path | None:
-        try:
-            from huggingface_hub import snapshot_download
-            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-        except ImportError as error:
-            raise missing_extra("huggingface_hub", error) from error
-        try:
-            folder = Path(
-                snapshot_download(self.name, allow_patterns=list(_HUB_FILES), local_files_only=local_files_only)
-            )
-        except LocalEntryNotFoundError:
-            if local_files_only:
-                return None
-            raise
-        except HFValidationError as error:
-            raise UserError(
-                f"{self.what}: expected the name of a model on the Hugging Face hub, got {self.name!r}; correct it, or "
-                f"point {self.variable} to a folder."
-            ) from error
-        return folder if (folder / "model.safetensors").is_file() else None
+def size_of(file: WeightFile | HubFolder) -> str:
+    """Size of a published file for people, for instance "933 MB"."""
+    if file.size_bytes is None:
+        return "size unknown"
+    if file.size_bytes >= 1e9:
+        return f"{file.size_bytes / 1e9:.1f} GB"
+    return f"{file.size_bytes / 1e6:.{0 if file.size_bytes >= 1e7 else 1}f} MB"
 
 
 def clip_file(name: str, path: str | None) -> WeightFile:
@@ -200,7 +133,8 @@ def clip_file(name: str, path: str | None) -> WeightFile:
             "CLIP_MODEL_PATH to a checkpoint."
         )
     checksum, file = url.split("/")[-2:]
-    return WeightFile(f"CLIP {name}", "CLIP_MODEL_PATH", cache_folder("clip") / file, False, url, checksum, "MIT")
+    in_cache, size_bytes = cache_folder("clip") / file, CLIP_BYTES.get(name)
+    return WeightFile(f"CLIP {name}", "CLIP_MODEL_PATH", in_cache, False, url, checksum, "MIT", size_bytes)
 
 
 def laion_file(path: str | None) -> WeightFile:
@@ -214,6 +148,7 @@ def laion_file(path: str | None) -> WeightFile:
         url=f"https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/{name}",
         sha256=LAION_SHA256,
         licence="Apache-2.0",
+        size_bytes=3714759,
     )
 
 
@@ -228,17 +163,24 @@ def v2_5_file(path: str | None) -> WeightFile:
         url=f"https://github.com/discus0434/aesthetic-predictor-v2-5/raw/main/models/{name}",
         sha256=V2_5_SHA256,
         licence="AGPL-3.0",
+        size_bytes=2644834,
     )
 
 
 def siglip_folder(name: str, path: str | None) -> HubFolder:
     """SigLIP, the image encoder of Aesthetic Predictor v2.5."""
-    return HubFolder("SigLIP", "SIGLIP_MODEL_PATH", "Apache-2.0", name, Path(path).expanduser() if path else None)
+    own, size_bytes = Path(path).expanduser() if path else None, SIGLIP_BYTES if name == SIGLIP else None
+    return HubFolder("SigLIP", "SIGLIP_MODEL_PATH", "Apache-2.0", name, own, size_bytes)
 
 
 def known_clips() -> dict[str, str]:
     """URL of each published CLIP, by name; the last folder in a URL is the file's SHA-256."""
     return dict(clip_package()._MODELS)
+
+
+def published_archives() -> frozenset[str]:
+    """SHA-256 of each CLIP that OpenAI published, from its package's own list."""
+    return frozenset(url.split("/")[-2] for url in known_clips().values())
 
 
 def clip_package() -> Any:
@@ -254,14 +196,6 @@ def clip_package() -> Any:
     except ImportError as error:
         raise missing_extra("clip", error) from error
     return clip
-
-
-def missing_extra(package: str, error: ImportError) -> UserError:
-    """The error for a missing package that only the real models need."""
-    return UserError(
-        f"models: cannot import the package {package} (“{error}”); install it with uv sync --extra paper, "
-        "or start with uv run --extra paper."
-    )
 
 
 def cache_folder(folder: str) -> Path:

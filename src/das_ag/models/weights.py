@@ -1,10 +1,11 @@
-"""Reads files of weights: checks their SHA-256, and never unpickles code."""
+"""Reads files of weights: checks their SHA-256, and runs no code from files of unknown origin."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None)
         UserError: the file is missing, or its checksum is not `sha256`.
     """
     if not path.is_file():
-        raise UserError(f"{what}: expected a file at {path}, found none; {remedy}.")
+        found = "a folder" if path.is_dir() else "none"
+        raise UserError(f"{what}: expected a file at {path}, found {found}; {remedy}.")
     got = sha256_of(path)
     if sha256 is not None and got != sha256:
         raise UserError(
@@ -40,23 +42,17 @@ def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None)
     return got
 
 
-def load_state(path: Path, *, what: str) -> dict[str, Any]:
-    """Loads a state dict from a file of `torch.save` or from a TorchScript archive, without unpickling code.
+def load_state(path: Path, *, what: str, runnable: Collection[str] = ()) -> dict[str, Any]:
+    """Loads a state dict from safetensors, a file of `torch.save` or a TorchScript archive.
+
+    Args:
+        runnable: SHA-256 of archives whose code may run; from all other files only tensors are read.
 
     Raises:
-        UserError: the file is neither.
+        UserError: the file is none of them, or has NaN or infinity among its weights.
     """
-    import torch
-
-    with warnings.catch_warnings():
-        # OpenAI's archives are TorchScript, and only this deprecated function reads them.
-        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
-        try:
-            return torch.jit.load(str(path), map_location="cpu").state_dict()
-        except RuntimeError:
-            pass  # not a TorchScript archive
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read(path, runnable)
     except Exception as error:  # torch raises errors of many types for files that it cannot read
         raise UserError(
             f"{what}: cannot read {path} as a state dict or a TorchScript archive ({type(error).__name__}); download "
@@ -64,4 +60,40 @@ def load_state(path: Path, *, what: str) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"{what}: expected a state dict in {path}, got {type(state).__name__}; use another file.")
+    check_finite(state, what=what, path=path)
     return state
+
+
+def _read(path: Path, runnable: Collection[str]) -> Any:
+    import torch
+
+    from das_ag.models.torchscript import is_archive, read_tensors
+
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    if not is_archive(path):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    if sha256_of(path) not in runnable:
+        return read_tensors(path)
+    with warnings.catch_warnings():
+        # OpenAI's archives are TorchScript, and torch calls this function deprecated.
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
+        return torch.jit.load(str(path), map_location="cpu").state_dict()
+
+
+def check_finite(state: Mapping[str, Any], *, what: str, path: Path) -> None:
+    """Checks that no weight is NaN or infinite, which would otherwise show only in the images.
+
+    Raises:
+        UserError: a weight is.
+    """
+    import torch
+
+    for name, weight in state.items():
+        if isinstance(weight, torch.Tensor) and not weight.isfinite().all():
+            raise UserError(
+                f"{what}: expected finite weights in {path}, got NaN or infinity in {name}; use another copy of the "
+                "file."
+            )

@@ -37,7 +37,7 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """Checks that each override of a group, such as `models=openai_clip`, gives names.
+    """Checks that each override of a group, such as `models=imagenet`, gives names.
 
     Raises:
         UserError: an override gives a number, a boolean or null.

@@ -14,7 +14,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from das_ag.errors import UserError
 from das_ag.models.precision import dtype_of
-from das_ag.models.registry import EvaluatorChoice, GuideChoice
+from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
 from das_ag.settings.prompts import NAME, Prompt, is_seed, prompts_of
@@ -119,8 +119,11 @@ def _batches(samples: Sequence[Sample], size: int) -> list[tuple[Sample, ...]]:
     return [tuple(samples[first : first + size]) for first in range(0, len(samples), size)]
 
 
-def make_plan(config: DictConfig) -> Plan:
-    """Checks a composed configuration and lists its samples.
+def make_plan(config: DictConfig, *, evaluate: bool = False) -> Plan:
+    """Checks a composed configuration and lists its samples; downloads missing weights, except for a dry run.
+
+    Args:
+        evaluate: whether the evaluators' weights are needed too.
 
     Raises:
         UserError: an option is missing, of the wrong type or out of range, or the guide understands none of a prompt.
@@ -134,7 +137,7 @@ def make_plan(config: DictConfig) -> Plan:
         raise UserError(f"{key}: expected a value, got none; give it on the command line{given}.") from error
     except OmegaConfBaseException as error:
         raise UserError(f"configuration: {str(error).splitlines()[0]}; see python run.py --cfg job.") from error
-    return _make_plan(cast(dict[str, Any], values))
+    return _make_plan(cast(dict[str, Any], values), evaluate)
 
 
 def output_folder(name: object) -> Path:
@@ -148,7 +151,7 @@ def output_folder(name: object) -> Path:
     return OUTPUTS / name
 
 
-def _make_plan(values: dict[str, Any]) -> Plan:
+def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
     check_names(values, _OPTIONS, "")
     check_names(values["method"], _METHOD, "method")
     runtime = choose_runtime(values["runtime"])
@@ -184,7 +187,8 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     _check_method(settings, guide)
     for evaluator in evaluators.values():
         evaluator.check(device)
-    weights = guide.digests()  # this is the first access to files, and may download them
+    provide_weights(guide, evaluators.values() if evaluate else (), dry_run=values["dry_run"])
+    weights = guide.digests()
     _check_words(prompts, guide)
     # DAS ignores the aesthetic weight, so one DAS image is the baseline for every weight.
     recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})

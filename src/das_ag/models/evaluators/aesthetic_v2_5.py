@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import AestheticModel
-    from das_ag.models.sources import HubFolder, WeightFile
+    from das_ag.models.hub import HubFolder
+    from das_ag.models.sources import WeightFile
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,16 @@ class AestheticV25Choice(EvaluatorChoice):
     title: ClassVar = "Aesthetic Predictor v2.5"
     meaning: ClassVar = "A score predicts how much people like a picture, mostly from 1 to 10."
 
-    def files(self) -> tuple[HubFolder, WeightFile]:
-        """The locations of SigLIP and of the head."""
-        from das_ag.models.sources import siglip_folder, v2_5_file
+    @override
+    def files(self) -> dict[str, WeightFile | HubFolder]:
+        from das_ag.models.sources import v2_5_file
 
-        return siglip_folder(self.siglip, self.siglip_path), v2_5_file(self.head_path)
+        return {"siglip": self._siglip(), "head": v2_5_file(self.head_path)}
+
+    def _siglip(self) -> HubFolder:
+        from das_ag.models.sources import siglip_folder
+
+        return siglip_folder(self.siglip, self.siglip_path)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -66,10 +72,11 @@ class AestheticV25Choice(EvaluatorChoice):
 
     @override
     def weights(self) -> dict[str, str]:
-        siglip, head = self.files()
-        siglip.fetch()
-        head.fetch()
-        return {"siglip": siglip.digest(), "siglip_config": siglip.config_digest(), "head": head.digest()}
+        from das_ag.models.sources import fetch_all
+
+        files, siglip = self.files(), self._siglip()
+        fetch_all(files.values())
+        return {"siglip": siglip.digest(), "siglip_config": siglip.config_digest(), "head": files["head"].digest()}
 
     @override
     def version(self) -> str:
@@ -78,6 +85,7 @@ class AestheticV25Choice(EvaluatorChoice):
     @override
     def load(self, device: torch.device) -> AestheticModel:
         from das_ag.models.aesthetic_v2_5 import AestheticV25
+        from das_ag.models.sources import v2_5_file
 
-        siglip, head = self.files()
-        return AestheticV25(siglip.folder(), head.path, device=device, dtype=self.dtype, attention=self.attention)
+        head = v2_5_file(self.head_path).path
+        return AestheticV25(self._siglip().folder(), head, device=device, dtype=self.dtype, attention=self.attention)

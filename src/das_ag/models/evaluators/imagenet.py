@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import AestheticModel
+    from das_ag.models.hub import HubFolder
 
 JUDGE_REVISION = 1
 """Increases with each change of the judge's preparation or recognition of images."""
@@ -73,6 +74,12 @@ class ImagenetJudgeChoice(EvaluatorChoice):
 
         parts = [*self.weights().values(), words.digest(), str(JUDGE_REVISION)]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+    def files(self) -> dict[str, HubFolder]:
+        """The network's weights, if they come from the hub."""
+        from das_ag.models.classifier import hub_files
+
+        return hub_files(self.name, self.checkpoint, group="evaluator.imagenet")
 
     def weights(self) -> dict[str, str]:
         """SHA-256 of the network and, if it has one, of its head."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import FeatureRater, ImageTextModel
+    from das_ag.models.hub import HubFolder
 
 LEAST_PX = 32
 """Smallest side of a network's input: the packaged networks halve it five times."""
@@ -61,6 +62,12 @@ class ImagenetChoice(GuideChoice):
                 f"models.image_size_px: expected at least {LEAST_PX}, got {self.image_size_px}; null uses the "
                 "network's own size."
             )
+
+    def files(self) -> dict[str, HubFolder]:
+        """The network's weights, if they come from the hub."""
+        from das_ag.models.classifier import hub_files
+
+        return hub_files(self.name, self.checkpoint, group="models")
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of the network and, if it has one, of its head."""

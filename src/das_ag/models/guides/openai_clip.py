@@ -46,21 +46,18 @@ class OpenAIClipChoice(GuideChoice):
 
         check_kernel(self.attention, "models.attention", device, dtype)
 
+    @override
     def files(self) -> dict[str, WeightFile]:
-        """The files of weights, by role.
-
-        Raises:
-            UserError: there is no CLIP of that name.
-        """
         from das_ag.models.sources import clip_file, laion_file
 
         return {"clip": clip_file(self.name, self.path), "head": laion_file(self.head_path)}
 
     @override
     def digests(self) -> dict[str, str]:
+        from das_ag.models.sources import fetch_all
+
         files = self.files()
-        for file in files.values():
-            file.fetch()
+        fetch_all(files.values())
         return {role: file.digest() for role, file in files.items()}
 
     @override

@@ -1,0 +1,153 @@
+"""Folders of models in the format of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from das_ag.errors import UserError, first_line, missing_extra
+from das_ag.models.weights import check_file
+
+HUB_FILES = ("config.json", "model.safetensors")
+
+
+@dataclass(frozen=True)
+class HubFolder:
+    """A model's folder in the format of the Hugging Face hub: the configuration and the weights.
+
+    Attributes:
+        what, licence, size_bytes: as in `WeightFile`.
+        variable: environment variable or setting for the path of an own copy.
+        name: name on the hub.
+        path: the folder, if the user gave it; None for the hub's cache.
+    """
+
+    what: str
+    variable: str
+    licence: str
+    name: str
+    path: Path | None
+    size_bytes: int | None
+
+    @property
+    def given(self) -> bool:
+        """Whether the user gave the folder; then nothing is ever downloaded."""
+        return self.path is not None
+
+    @property
+    def remedy(self) -> str:
+        """What to do if the folder is missing or wrong."""
+        fetch = "" if self.given else "run python scripts/check_models.py --download, or "
+        return f"{fetch}point {self.variable} to a folder with {' and '.join(HUB_FILES)}"
+
+    def is_there(self) -> bool:
+        """Whether the weights exist; does not check their content."""
+        return self.find() is not None
+
+    def find(self) -> Path | None:
+        """The given folder, or the one in the hub's cache; None if the weights are missing. Needs no network."""
+        if self.path is not None:
+            return self.path if weight_files(self.path) else None
+        return self._snapshot(local_files_only=True)
+
+    def fetch(self) -> None:
+        """Downloads the folder to the hub's cache if it is missing; resumes an interrupted download.
+
+        Raises:
+            UserError: the folder is not available.
+        """
+        if self.is_there():
+            return
+        if self.path is not None:
+            raise UserError(f"{self.what}: expected model.safetensors in {self.path}, found none; {self.remedy}.")
+        try:
+            if self._snapshot(local_files_only=False) is None:  # offline, it may return an incomplete folder
+                raise FileNotFoundError("model.safetensors is missing")
+        except UserError:
+            raise
+        except Exception as error:  # the hub's client, its HTTP library and the OS have different errors
+            raise UserError(
+                f"{self.what}: cannot download {self.name} from the Hugging Face hub (“{first_line(error)}”); "
+                f"connect to the network, or point {self.variable} to a copy."
+            ) from error
+
+    def folder(self) -> Path:
+        """The folder with the weights.
+
+        Raises:
+            UserError: the weights are missing.
+        """
+        found = self.find()
+        if found is None:
+            where = self.path or f"the Hugging Face hub's cache ({self.name})"
+            raise UserError(f"{self.what}: expected model.safetensors in {where}, found none; {self.remedy}.")
+        return found
+
+    def digest(self) -> str:
+        """SHA-256 of the weights.
+
+        Raises:
+            UserError: the weights are missing.
+        """
+        return weights_digest(self.folder(), what=self.what, remedy=self.remedy)
+
+    def config_digest(self) -> str:
+        """SHA-256 of the configuration, which determines the use of the weights.
+
+        Raises:
+            UserError: the weights or the configuration are missing.
+        """
+        return check_file(self.folder() / "config.json", what=self.what, remedy=self.remedy)
+
+    def _snapshot(self, *, local_files_only: bool) -> Path | None:
+        try:
+            from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+        except ImportError as error:
+            raise missing_extra("huggingface_hub", error) from error
+        try:
+            folder = Path(
+                snapshot_download(self.name, allow_patterns=list(HUB_FILES), local_files_only=local_files_only)
+            )
+        except LocalEntryNotFoundError:
+            if local_files_only:
+                return None
+            raise
+        except HFValidationError as error:
+            raise UserError(
+                f"{self.what}: expected the name of a model on the Hugging Face hub, got {self.name!r}; correct it, or "
+                f"point {self.variable} to a folder."
+            ) from error
+        return folder if weight_files(folder) else None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of weights that transformers reads in a folder, in its order of preference; empty if there are none.
+
+    Raises:
+        UserError: an index of several files cannot be read.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            try:
+                parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+                return [index, *(folder / part for part in sorted(set(parts)))]
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise UserError(f"{index}: expected an index of files, got other data; download it again.") from error
+    return []
+
+
+def weights_digest(folder: Path, *, what: str, remedy: str) -> str:
+    """SHA-256 of a folder's file of weights; for several files, of their checksums.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    files = weight_files(folder) or [folder / "model.safetensors"]
+    digests = [check_file(file, what=what, remedy=remedy) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
