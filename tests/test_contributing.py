@@ -15,6 +15,7 @@ from reference import ROOT
 from das_ag.generation.generate import generate
 from das_ag.report.plots import trajectories_figure
 from das_ag.report.traces import trace_table
+from das_ag.store.command import overrides_of
 from das_ag.store.store import Store
 from das_ag.synthesis import terms
 
@@ -72,6 +73,7 @@ def test_a_term(plan_of, tiny, tmp_path):
             stores[weight] = Store(tmp_path / str(weight))
             plan = plan_of(*tiny, "prompts=shapes", f"+objective.saturation={weight}", "steps=12")
             assert generate(plan, stores[weight]).failed == {}
+        assert plan_of(*overrides_of(plan.samples[0])).samples[0].key == plan.samples[0].key
     finally:
         terms.IMAGE_TERMS.pop("saturation", None)
         vars(terms).pop("saturation", None)

@@ -57,7 +57,8 @@ def overrides_of(sample: Sample) -> list[str]:
         *_group("models", settings["guide"]),
         *_group("pyramid", settings["pyramid"]),
         *_group("views", settings["views"]),
-        *_group("objective", {name: value for name, value in settings["objective"].items() if value is not None}),
+        # A term has no weight in a configuration that does not know it, and only ++ can add one.
+        *_group("++objective", {name: value for name, value in settings["objective"].items() if value is not None}),
         *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
         f"runtime.precision={settings['precision']}",
         *([] if settings["deterministic"] else ["runtime=fast"]),
