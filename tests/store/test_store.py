@@ -136,7 +136,7 @@ DAMAGE = {
     "sample.json empty": (lambda folder: os.truncate(folder / "sample.json", 0), "JSONDecodeError"),
     "sample.json of another kind": (lambda folder: (folder / "sample.json").write_text("[]"), "no JSON object"),
     "sample.json no text": (lambda folder: (folder / "sample.json").write_bytes(b"\xff\xfe{}"), "UnicodeDecodeError"),
-    "sample.json lacks a value": (lambda folder: (folder / "sample.json").write_text("{}"), "KeyError"),
+    "sample.json lacks a value": (lambda folder: (folder / "sample.json").write_text("{}"), "method: expected"),
     "no image": (lambda folder: (folder / "image.png").unlink(), "image.png"),
     "no trace": (lambda folder: (folder / "trace.csv").unlink(), "trace.csv"),
     "another key": (lambda folder: edit(folder / "sample.json", key="0" * 64), "key"),

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError
 from das_ag.generation.batch import guide_of, optimise
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.recipe import RECIPE, Recipe, text_of
@@ -99,16 +99,8 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
             "an unmodified recipe."
         )
     check_family(recipe.sample)
-    try:
-        settings = overrides_of(recipe.sample)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
-        raise UserError(
-            f"{recipe.sample.name}: this version cannot read the settings ({why}); use the version of das-ag that made "
-            "the sample."
-        ) from error
     runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
-    plan = make_plan(compose_config([*settings, *runtime, *overrides]))
+    plan = make_plan(compose_config([*overrides_of(recipe.sample), *runtime, *overrides]))
     (sample,) = plan.samples
     asked = dataclasses.replace(recipe.sample, settings=without_weight(recipe.sample.settings))
     if sample.key != asked.key:
