@@ -129,6 +129,7 @@ def read_levels(folder: Path) -> list[Float[np.ndarray, "3 _ _"]]:
 def _check_sizes(arrays: np.lib.npyio.NpzFile) -> None:
     """Checks the size of each level before it is unpacked."""
     left = MOST_LEVEL_BYTES
+    assert arrays.zip is not None
     for entry in arrays.zip.infolist():
         name = entry.filename.removesuffix(".npy")
         if not name.isdecimal() or not 1 <= int(name[:6]) <= MOST_CANVAS_PX:
@@ -139,6 +140,7 @@ def _check_sizes(arrays: np.lib.npyio.NpzFile) -> None:
 
 
 def _level(arrays: np.lib.npyio.NpzFile, name: str) -> Float[np.ndarray, "3 _ _"]:
+    assert arrays.zip is not None
     with arrays.zip.open(f"{name}.npy") as file:  # the header first: it may tell of any size
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)

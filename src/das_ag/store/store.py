@@ -11,6 +11,7 @@ The key is a hash of everything that determines the image, so a finished sample 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,24 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from das_ag.errors import UserError
-from das_ag.store.atomic import AtomicFolder, StoreError
+from das_ag.store.atomic import AtomicFolder, StoreError, check_inside
 from das_ag.store.failures import FAILURES, Failures
 from das_ag.store.files import encode_csv, encode_levels, encode_png, pretty, read_json
 from das_ag.store.reading import DAMAGED, read_image, read_levels, read_record, read_scores, read_trace, reason
 from das_ag.store.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES, SCORES, TRACE, Record, Sample
-from das_ag.store.schema import is_number
+from das_ag.store.schema import NAME, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT, FORMAT_FILE = 1, "store.json"
+
+_KEY = f"[0-9a-f]{{{KEY_LENGTH}}}"
+_FILES = "|".join(map(re.escape, (IMAGE, SAMPLE, TRACE, LEVELS, SCORES)))
+_PACKED = re.compile(
+    rf"{SAMPLES}/{NAME.pattern}/{NAME.pattern}-seed[0-9]+-{_KEY}/(?:{_FILES})|{FAILURES}/{_KEY}\.json", re.ASCII
+)
+"""Paths of the files that a store packs."""
 
 
 class Store:
@@ -136,26 +144,39 @@ class Store:
 
     def pack(self) -> dict[str, bytes]:
         """Files of all samples and failures, by path relative to the store, to send to another store."""
-        paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*") if path.is_file()]
+        paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*")]
+        paths = [path for path in paths if path.is_file() and not path.is_symlink()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
 
     def receive(self, files: Mapping[str, bytes]) -> None:
         """Adds the files that another store has packed; samples that are already here stay unchanged.
 
         Raises:
-            StoreError: the disk is full or cannot be written to.
+            StoreError: a name is not one that `pack` gives, so nothing is added; or the disk is full or cannot be
+                written to.
         """
+        if strange := [name for name in files if not _PACKED.fullmatch(name)]:
+            raise self._refusal(strange[0])
         folders: dict[Path, dict[str, bytes]] = {}
         for name, data in files.items():
+            check_inside(self.root, self.root / name)
             folders.setdefault(self.root / Path(name).parent, {})[Path(name).name] = data
         for folder, content in folders.items():
-            if SAMPLE in content:
+            if folder.name != FAILURES and not {IMAGE, TRACE, SAMPLE} <= {*content}:
+                raise self._refusal(f"a part of {folder.name}")
+        for folder, content in folders.items():
+            if folder.name != FAILURES:
                 self._add(content, folder)
-                continue
-            finished = self.finished_keys()
-            for name, data in content.items():
-                if Path(name).stem not in finished:  # skip a failure if this store has the sample by now
-                    self.folder.write(folder / name, data)
+        finished = self.finished_keys()
+        for name, data in folders.get(self.root / FAILURES, {}).items():
+            if Path(name).stem not in finished:  # skip a failure if this store has the sample by now
+                self.folder.write(self.root / FAILURES / name, data)
+
+    def _refusal(self, got: str) -> StoreError:
+        return StoreError(
+            f"{self.root}: expected whole samples and failures from another machine, got {got!r}; nothing "
+            "of this delivery is taken. Use the same version of das-ag on all machines."
+        )
 
     def records(self) -> tuple[list[Record], list[str]]:
         """The finished samples, sorted by folder name, and a message for each damaged sample."""

@@ -20,8 +20,12 @@ from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
 from das_ag.report.plots.trajectories import trajectories_figure
 from das_ag.report.traces import trace_table
+from das_ag.store.atomic import own_file
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
+
+FIGURES = ("scores", "fidelity", "guide", "trajectories", "images", "pyramid")
+"""Names of the files, without suffix."""
 
 
 def write_plots(
@@ -39,8 +43,13 @@ def write_plots(
         A sentence for each file that was left out because it is damaged.
 
     Raises:
+        StoreError: the folder is a link out of the store.
         OSError: the folder cannot be written to.
     """
+    root = store.root if folder.is_relative_to(store.root) else folder
+    for name in FIGURES:
+        for suffix in (".png", ".svg"):
+            own_file(root, folder / f"{name}{suffix}")
     folder.mkdir(parents=True, exist_ok=True)
     traces, told = trace_table(store, records)
     save(scores_figure(scores, evaluator_title), folder / "scores")
