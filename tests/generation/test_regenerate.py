@@ -326,9 +326,7 @@ def test_the_script_makes_no_large_image_without_a_word(script, made, tmp_path, 
     monkeypatch.setattr("das_ag.generation.cost.PUBLISHED_VIEWS", 0.001)
     status, _, err = script(made["heart"], *CPU)
     assert status == 2
-    assert err.splitlines()[0].startswith(
-        "das_ag heart seed 42: 3 steps with 2 views of 3 images on a canvas of 32 px: "
-    )
+    assert err.splitlines()[0].startswith("das_ag heart seed 42: 3 steps, 6 views in each, a canvas of 32 px: ")
     asks = "asks for more than the published experiment; add --yes to make it all the same."
     assert err.splitlines()[1:] == [f"Error: das_ag heart seed 42: {asks}"]
     assert list(tmp_path.iterdir()) == []

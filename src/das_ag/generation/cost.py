@@ -47,9 +47,9 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.steps:,} steps with {self.views:,} views of {self.samples:,} "
-            f"{'image' if self.samples == 1 else 'images'} on a canvas of {self.canvas_px:,} px: {self.images:,.3g} "
-            f"times the views of a published image, and {self.level_bytes / 1e9:.2g} GB for the pyramid"
+            f"{self.steps:,} steps, {self.views * self.samples:,} views in each, a canvas of {self.canvas_px:,} px: "
+            f"{self.images:,.3g} times the views of a published image, and {self.level_bytes / 1e6:,.0f} MB for the "
+            "pyramid"
         )
 
 
