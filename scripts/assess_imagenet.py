@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, first_line
 from das_ag.methods import method_of
 from das_ag.models.classifier import Classifier
 from das_ag.models.words import class_names
@@ -41,13 +41,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path, nargs="?", help="folder of finished, scored samples")
     parser.add_argument("--photos", type=Path, help="folder with one photo for each class, in the order of the classes")
-    parser.add_argument("--random", type=int, help="number of classes to draw")
+    parser.add_argument("--random", type=int, metavar="N", help="number of classes to draw")
     arguments = parser.parse_args()
+    if arguments.store is None and arguments.photos is None and arguments.random is None:
+        parser.error("expected a folder, --photos or --random, got none")
     choose_kernels()
     try:
         if arguments.photos:
             assess_loading(arguments.photos)
-        if arguments.random:
+        if arguments.random is not None:
             print_random_texts(arguments.random)
         if arguments.store:
             assess_store(arguments.store)
@@ -75,13 +77,20 @@ def assess_loading(folder: Path) -> None:
 
 
 def _middle(path: Path, side_px: int) -> torch.Tensor:
-    rgb = np.array(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    try:
+        rgb = np.array(Image.open(path).convert("RGB"), dtype=np.float32) / 255
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot read this photo ({first_line(error)}); replace it.") from error
+    if min(rgb.shape[:2]) < side_px:
+        raise UserError(f"{path}: expected at least {side_px} × {side_px} px, got {rgb.shape[1]} × {rgb.shape[0]}.")
     top, left = ((side - side_px) // 2 for side in rgb.shape[:2])
     return torch.from_numpy(rgb[top : top + side_px, left : left + side_px]).permute(2, 0, 1)
 
 
 def print_random_texts(count: int) -> None:
     """Prints a text for each of `count` classes, drawn with seed 0, for prompts=file."""
+    if not 1 <= count <= len(class_names()):
+        raise UserError(f"--random: expected from 1 to {len(class_names())}, got {count}; change it.")
     for index in sorted(random.Random(0).sample(range(len(class_names())), count)):
         print(f"a photo of {class_names()[index][0]}")
 
@@ -90,6 +99,8 @@ def assess_store(folder: Path) -> None:
     """Prints shares, paired differences and correlations of a store with the judge's scores."""
     scored = read_scores(folder, "imagenet")
     scores = scored.scores
+    if "recognised" not in scores:
+        raise UserError(f"{folder}: expected samples that the judge recognises or not, got none; use other prompts.")
     print(f"{'method':8} {'recognised':>22} {'quality':>8} {'correlation of seeds, median':>29}")
     for method, group in scores.groupby("method", sort=False):
         known = group["recognised"].dropna()

@@ -9,6 +9,7 @@ Exit status: 0 if the new file has the bytes of the old one, 1 if not, 2 if it c
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ environment.prepare()  # before anything imports torch
 import numpy as np
 from PIL import Image
 
+from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import describe_difference, regenerate
 
@@ -31,12 +33,13 @@ def main() -> int:
     parser.add_argument("image", type=Path, help="a PNG that das-ag wrote")
     parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
     parser.add_argument("--to", type=Path, help="the new image; default: the same name with -again, in this folder")
+    parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
     arguments = parser.parse_intermixed_args()
     path = arguments.to or Path(f"{arguments.image.stem}-again.png")
     try:
         recipe, stored = read_recipe(arguments.image), arguments.image.read_bytes()
         print(f"{recipe.sample.name}: {' / '.join(recipe.sample.positive)}", flush=True)
-        again = regenerate(recipe, arguments.overrides)
+        again = regenerate(recipe, arguments.overrides, allow=functools.partial(confirm, yes=arguments.yes))
         path.write_bytes(again.png)
     except (UserError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)

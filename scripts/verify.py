@@ -9,15 +9,20 @@ Exit status: 0 if all are the same, 1 if one differs, 2 if none differs but one 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import random
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from das_ag.settings import environment
 
 environment.prepare()  # before anything imports torch
 
+from das_ag.generation.cost import confirm
 from das_ag.generation.verify import verify
+from das_ag.store.samples import KEY_LENGTH, Record
 from das_ag.store.store import Store
 
 
@@ -28,6 +33,7 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
     parser.add_argument("--samples", type=int, default=3, metavar="K", help="number of random samples; default 3")
     parser.add_argument("--draw", type=int, metavar="SEED", help="seed of the choice; default: a new one each time")
+    parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
     arguments = parser.parse_intermixed_args()
     store = Store(arguments.folder)
     records, damaged = store.records()
@@ -41,15 +47,23 @@ def main() -> int:
         )
         return 2
     chosen = random.Random(arguments.draw).sample(records, min(arguments.samples, len(records)))
-    verdicts = []
+    verdicts, allow = [], functools.partial(confirm, yes=arguments.yes)
     for record in chosen:
-        verdicts.append(verify(store, record, arguments.overrides))
+        verdict = verify(store, record, arguments.overrides, allow=allow)
+        verdicts.append(dataclasses.replace(verdict, name=_name_of(record, records)))
         print(verdicts[-1], flush=True)
     same = sum(verdict.is_same is True for verdict in verdicts)
     print(f"{same} of {len(verdicts)} samples are the same as the stored ones")
     if any(verdict.is_same is False for verdict in verdicts):
         return 1
     return 0 if same == len(verdicts) and not damaged else 2
+
+
+def _name_of(record: Record, records: Sequence[Record]) -> str:
+    """The sample's name, with its key if another sample has the same name, in other settings."""
+    sample = record.sample
+    is_alone = sum(other.sample.name == sample.name for other in records) == 1
+    return sample.name if is_alone else f"{sample.name}, key {sample.key[:KEY_LENGTH]}"
 
 
 if __name__ == "__main__":

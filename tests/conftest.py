@@ -128,7 +128,7 @@ def sample_of() -> Callable[..., Sample]:
     ) -> Sample:
         values = {"positive": (f"a red {prompt_id}",), "negative": (), **changes}
         sign = method_of(method).aesthetic_sign or 0
-        settings = {"ascent": {"steps": steps}, "objective": {"aesthetic_sign": sign}, "guide": "tiny"}
+        settings = {"ascent": {"steps": steps}, "objective": {"aesthetic_sign": sign}, "guide": {"family": "tiny"}}
         return Sample(method=method, prompt_id=prompt_id, seed=seed, settings=settings, **values)  # type: ignore[arg-type]
 
     return sample_of

@@ -209,29 +209,30 @@ def holding(part, **values):
     return lambda whole: whole | {part: whole[part] | values}
 
 
+ROW = "(placement.row: expected a whole number of at least 0, got "
 FORMS = {
     "empty": (lambda _: "", "Expecting value"),
     "no JSON": (lambda _: "a red heart, seed 42", "Expecting value"),
     "cut off": (lambda whole: json.dumps(whole)[:-5], "delimiter: line 1"),
-    "too deep": (lambda _: "[" * 100_000, "recursion"),
-    "a list": (lambda whole: [whole], "list indices must be integers"),
-    "a number": (lambda _: 42, "'int' object is not subscriptable"),
-    "no sample": (lambda whole: {"placement": whole["placement"]}, "'sample'"),
-    "no placement": (lambda whole: {"sample": whole["sample"]}, "'placement'"),
+    "too deep": (lambda _: "[" * 100_000, "nested too deeply"),
+    "a list": (lambda whole: [whole], "Recipe contains no JSON object"),
+    "a number": (lambda _: 42, "Recipe contains no JSON object"),
+    "no sample": (lambda whole: {"placement": whole["placement"]}, "sample: expected a group of values, found none"),
+    "no placement": (lambda whole: {"sample": whole["sample"]}, "placement: expected a group of values, found none"),
     **{
-        f"no {name}": (lacking("sample", name), f"('{name}')")
+        f"no {name}": (lacking("sample", name), f"({name}: expected ")
         for name in ("method", "prompt_id", "positive", "negative", "seed", "settings")
     },
-    "no texts": (holding("sample", positive=None), "'NoneType' object is not iterable"),
+    "no texts": (holding("sample", positive=None), "(positive: expected a list of at least one text, got None)"),
     **{
-        f"no {name}": (lacking("placement", name), f"missing setting '{name}'; expected {', '.join(NAMES)}.")
+        f"no {name}": (lacking("placement", name), f"(placement.{name}: expected a whole number of at least ")
         for name in NAMES
     },
     "a new name": (holding("placement", nodes=2), "(placement: unknown setting 'nodes'; expected "),
-    "a row in words": (holding("placement", row="first"), "(placement.row: expected a whole number, got 'first';"),
-    "half a row": (holding("placement", row=0.5), "(placement.row: expected a whole number, got 0.5;"),
-    "a true row": (holding("placement", row=True), "(placement.row: expected a whole number, got True;"),
-    "no group": (lambda whole: whole | {"placement": [2, 1]}, "(placement: expected a group of settings, got [2, 1];"),
+    "a row in words": (holding("placement", row="first"), f"{ROW}'first')"),
+    "half a row": (holding("placement", row=0.5), f"{ROW}0.5)"),
+    "a true row": (holding("placement", row=True), f"{ROW}True)"),
+    "no group": (lambda whole: whole | {"placement": [2, 1]}, "(placement: expected a group of values, got [2, 1])"),
 }  # fmt: skip
 
 

@@ -321,6 +321,18 @@ def test_words_that_people_read_may_be_others(script, made, tmp_path):
     )
 
 
+def test_the_script_makes_no_large_image_without_a_word(script, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr("das_ag.generation.cost.PUBLISHED_VIEWS", 0.001)
+    status, _, err = script(made["heart"], *CPU)
+    assert status == 2
+    assert err.splitlines()[0].startswith("das_ag heart seed 42: 3 steps, 6 views in each, a canvas of 32 px: ")
+    asks = "asks for more than the published experiment; add --yes to make it all the same."
+    assert err.splitlines()[1:] == [f"Error: das_ag heart seed 42: {asks}"]
+    assert list(tmp_path.iterdir()) == []
+    assert script(made["heart"], "--yes", *CPU)[0] == 0
+
+
 def test_the_script_compares_with_what_was_there_before_it_wrote(script, made, tmp_path):
     changed = resaved(made["heart"], tmp_path / "changed.png", brighter)
     status, out, _ = script(changed, "--to", changed, *CPU)
@@ -334,6 +346,7 @@ def test_the_script_compares_with_what_was_there_before_it_wrote(script, made, t
         (["nowhere.png"], r"nowhere\.png: cannot read an image \(.*\); choose another file\."),
         (["plain.png"], r"plain\.png: expected a PNG with a recipe, got one without\. .*\."),
         (["heart.png", "steps=4"], r"das_ag heart seed 42: expected key .*\.steps 4 instead of 3\); .*\."),
+        (["heart.png", "seeds=[1,2]"], r"das_ag heart seed 42: expected one sample, .*, got 2 with seeds=\[1,2\] .*"),
         (["heart.png", "--to", "no/folder.png"], r".*No such file or directory: 'no/folder\.png'"),
     ],
 )

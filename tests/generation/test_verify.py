@@ -266,7 +266,7 @@ def test_it_is_made_on_the_kind_of_device_that_made_it(store, monkeypatch, recor
     edit(store, lambda entry: entry["provenance"].update(device=recorded))
     seen = []
 
-    def regenerate(recipe, overrides):
+    def regenerate(recipe, overrides, *, allow):
         seen.append((recipe.sample, recipe.placement, overrides))
         raise UserError("no")
 
@@ -315,6 +315,32 @@ def test_the_script_ends_with_1_if_one_differs(script, store):
     assert lines[place + 1].startswith("  processor: now ")
 
 
+def test_samples_of_one_name_are_told_apart_by_their_keys(script, store, plan_of, tiny):
+    """They differ in their settings."""
+    options = ("prompts=own", "prompts.positive={heart: a red heart}", "method=das_ag", "steps=2")
+    plan = plan_of(*tiny, *options)
+    generate(plan, store)
+    status, lines, _ = script(store.root, "--samples", 4)
+    hearts = [record.sample.key[:12] for record in store.records()[0] if record.sample.prompt_id == "heart"]
+    assert (status, len(set(hearts))) == (0, 2)
+    assert sorted(lines[:4]) == sorted(
+        [f"das_ag {name} seed 42: {SAME}" for name in ("ring", "star")]
+        + [f"das_ag heart seed 42, key {key}: {SAME}" for key in hearts]
+    )
+
+
+def test_a_large_sample_is_not_made_without_a_word(script, store, monkeypatch, capsys):
+    """Its recipe is a file of somebody else's."""
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr("das_ag.generation.cost.PUBLISHED_VIEWS", 0.001)
+    for options, expected, same in (([], 2, 0), (["--yes"], 0, 3)):
+        status, lines, err = script(store.root, *options)
+        assert (status, lines[-1]) == (expected, f"{same} of 3 samples are the same as the stored ones")
+        assert err.count("3 steps, ") == 3
+    asks = "asks for more than the published experiment; add --yes to make it all the same."
+    assert sorted(script(store.root)[1][:3]) == [f"das_ag {name} seed 42: {asks}" for name in ("heart", "ring", "star")]
+
+
 @pytest.mark.parametrize("what", ["row", "override"])
 def test_the_script_ends_with_2_if_one_could_not_be_made(script, store, what):
     if what == "row":
@@ -356,7 +382,7 @@ def test_the_script_ends_with_2_where_there_is_nothing_to_verify(script, made, t
 def test_the_script_draws_as_many_as_it_is_told(script, made, monkeypatch):
     seen = []
 
-    def verify(store, record, overrides):
+    def verify(store, record, overrides, *, allow):
         seen.append((record.sample.prompt_id, overrides))
         return Verdict(record.sample.name, True, SAME, [])
 

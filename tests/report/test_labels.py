@@ -112,7 +112,7 @@ def test_a_label_can_be_taken_apart(sample_of):
     samples = [with_settings(sample_of(positive=(text,)), betas=[0.5, 0.9], x={"y": "a, b=1"}), sample_of()]
     label = labels_of(samples)[0]
     names = [name for name, _ in pairs_of(label)]
-    assert names == ["betas", "guide", "objective.highlights", "steps", "x.y", "prompt"]  # the first has no objective
+    assert names == ["betas", "models", "objective.highlights", "steps", "x.y", "prompt"]  # the first has no objective
     assert dict(pairs_of(label))["betas"] == "[0.5, 0.9]"
     assert dict(pairs_of(label))["x.y"] == '"a, b=1"'
     settings, texts = divide(label)

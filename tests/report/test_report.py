@@ -57,6 +57,31 @@ def reported(tmp_path_factory, sample_of, put):
     return store, *report(store)
 
 
+def test_the_report_replaces_links_and_keeps_what_they_lead_to(store, tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    names = ["scores.csv", "table.md", "table.csv", "table.tex", "plots/scores.png", "plots/pyramid.svg", "index.html"]
+    (store.root / "plots").mkdir()
+    for name in names:
+        (store.root / name).symlink_to(mine)
+    (store.root / "plots" / "images.svg").symlink_to("../nowhere")  # a link to no file yet
+    report(store)
+    assert mine.read_text() == "mine"
+    assert not any((store.root / name).is_symlink() for name in names)
+    assert not (store.root / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["plots", "gallery"])
+def test_the_report_does_not_write_into_a_folder_elsewhere(store, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.jpg").write_text("mine")
+    (store.root / name).symlink_to(elsewhere)
+    _, told = report(store)
+    assert re.search(rf"{name}: expected a folder inside .*, found a link to .*elsewhere; delete", "\n".join(told))
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.jpg"]
+
+
 def test_report_lies_beside_the_samples(reported):
     store, table, left_out = reported
     assert left_out == []

@@ -467,7 +467,7 @@ ERRORS = [
     (["pyramid.max_level_px=0"], ["pyramid.max_level_px: ", "from 1", "got 0"]),
     (["pyramid.levels=all"], ["pyramid.levels: ", "powers_of_two, all_resolutions", "got 'all'", "choose"]),
     (["pyramid.interpolation=sinc"], ["pyramid.interpolation: ", "bilinear", "got 'sinc'", "choose"]),
-    (["canvas_px=0"], ["canvas_px: ", "at least 1", "got 0", "raise"]),
+    (["canvas_px=0"], ["canvas_px: ", "from 1 to 8192", "got 0", "change"]),
     (
         ["views.max_shift_px=64"],
         ["views.max_shift_px: ", "64 px on each side of a canvas of 128 px", "less than 8 px", "lower it"],

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from das_ag.errors import UserError
-from das_ag.settings.prompts import NAME, Prompt, prompts_of
+from das_ag.settings.prompts import Prompt, prompts_of
+from das_ag.store.schema import NAME
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from das_ag.store.samples import Placement, Record, Sample
+from das_ag.store.schema import SchemaError
 
 WRITTEN = (
     '{"method":"das_ag","negative":["a ring"],"positive":["très “joli”","a red heart"],"prompt_id":"heart","seed":7,'
@@ -83,7 +84,7 @@ def test_a_sample_is_had_from_its_identity_again(sample):
 def test_an_identity_that_tells_too_little_is_refused(sample, name):
     identity = sample.identity()
     del identity[name]
-    with pytest.raises(KeyError, match=name):
+    with pytest.raises(SchemaError, match=f"^{name}: expected .+, found none$"):
         Sample.from_identity(identity)
 
 

@@ -23,6 +23,7 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.store import store as store_module
 from das_ag.store.atomic import StoreError
+from das_ag.store.claims import Claims
 from das_ag.store.store import Store
 
 RESULT = {"guide_aesthetic_score": 5.25, "clip_positive": 0.3, "clip_negative": -0.1}
@@ -136,7 +137,7 @@ DAMAGE = {
     "sample.json empty": (lambda folder: os.truncate(folder / "sample.json", 0), "JSONDecodeError"),
     "sample.json of another kind": (lambda folder: (folder / "sample.json").write_text("[]"), "no JSON object"),
     "sample.json no text": (lambda folder: (folder / "sample.json").write_bytes(b"\xff\xfe{}"), "UnicodeDecodeError"),
-    "sample.json lacks a value": (lambda folder: (folder / "sample.json").write_text("{}"), "KeyError"),
+    "sample.json lacks a value": (lambda folder: (folder / "sample.json").write_text("{}"), "method: expected"),
     "no image": (lambda folder: (folder / "image.png").unlink(), "image.png"),
     "no trace": (lambda folder: (folder / "trace.csv").unlink(), "trace.csv"),
     "another key": (lambda folder: edit(folder / "sample.json", key="0" * 64), "key"),
@@ -537,6 +538,102 @@ def test_nothing_half_received_is_seen_where_a_write_is_refused(away, store, sam
     assert contents(store.root) == before
     store.receive(packed)
     assert contents(store.root / sample_of().folder) == contents(away.root / sample_of().folder)
+
+
+KEY = "0123456789ab"
+STRANGE = [
+    "../../x", "/tmp/x", "samples/../../x", "samples/das/../../../x/image.png", "failures/../../x.json", "store.json",
+    "table.md", "samples/das/image.png", f"samples/das/heart-seed42-{KEY}/levels/x.npz", f"failures/{KEY}.txt",
+    f"samples/das/heart-seed42-{KEY}/notes.txt", f"samples/das/heart-seed42-{KEY.upper()}/image.png",
+    f"samples/.das/heart-seed42-{KEY}/image.png", f"samples/das/heart-seed42-{KEY}/image.png\n", "", ".",
+    f"samples\\das/heart-seed42-{KEY}/image.png", f"samples/das/heart-seed42-{KEY}//image.png",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_a_delivery_with_a_name_that_no_store_gives_is_refused_as_a_whole(away, store, sample_of, put, name):
+    put(store, sample_of("cross"))
+    outside = contents(store.root.parent.parent)
+    with pytest.raises(StoreError) as told:
+        store.receive({**away.pack(), name: b"not yours"})
+    said = f"expected whole samples and failures from another machine, got {name!r}; nothing of this delivery is taken"
+    assert said in str(told.value)
+    assert contents(store.root.parent.parent) == outside
+
+
+@pytest.mark.parametrize("missing", ["sample.json", "image.png", "trace.csv"])
+def test_a_delivery_with_a_part_of_a_sample_is_refused(away, store, sample_of, put, missing):
+    """It would replace a file of the finished sample."""
+    put(store, sample_of("heart"), image=np.zeros((5, 7, 3), np.uint8))
+    before = contents(store.root)
+    packed = {path: data for path, data in away.pack().items() if not path.endswith(missing)}
+    with pytest.raises(StoreError, match=r"got 'a part of (heart|star)-.*'; nothing of this delivery is taken"):
+        store.receive(packed)
+    assert contents(store.root) == before
+
+
+@pytest.mark.parametrize("place", ["samples", "samples/das", "failures"])
+def test_a_delivery_does_not_follow_a_link_out_of_the_store(away, store, tmp_path, place):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if (store.root / place).exists():
+        (store.root / place).rmdir()
+    (store.root / place).symlink_to(elsewhere)
+    with pytest.raises(StoreError, match=rf"{place}: expected a folder inside .*, found a link to .*elsewhere; delete"):
+        store.receive(away.pack())
+    assert list(elsewhere.iterdir()) == []
+    assert [path for path in store.root.rglob("*") if path.is_file() and path.name != "store.json"] == []
+
+
+def test_links_are_not_packed(away, tmp_path, sample_of):
+    secret = tmp_path / "secret"
+    secret.write_text("of this machine alone")
+    (away.root / sample_of("heart").folder / "levels.npz").symlink_to(secret)
+    assert b"of this machine alone" not in away.pack().values()
+
+
+def test_no_write_follows_a_link_out_of_the_store(store, sample_of, put, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.claim").write_text("mine")
+    (store.root / "samples" / "das").symlink_to(elsewhere)
+    (store.root / "failures").symlink_to(elsewhere)
+    (store.root / "claims").symlink_to(elsewhere)
+    for act in (
+        lambda: put(store, sample_of()),
+        lambda: store.failures.write(sample_of(), "got NaN"),
+        lambda: store.failures.forget(sample_of().key),
+        lambda: Claims.of(store).claim("mine").__enter__(),
+    ):
+        with pytest.raises(StoreError, match="expected a folder inside"):
+            act()
+    (store.root / ".unfinished").rmdir()
+    (store.root / ".unfinished").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="expected a folder inside"):
+        store.prepare()
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.claim"]
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_kept(store, sample_of, put, tmp_path):
+    mine = tmp_path / "mine.json"
+    mine.write_text("mine")
+    put(store, sample_of())
+    (record,), _ = store.records()
+    path = store.root / record.folder / "scores.json"
+    path.symlink_to(mine)
+    store.write_score(record, "tiny", 6.25, "a" * 64)
+    assert mine.read_text() == "mine"
+    assert not path.is_symlink()
+
+
+def test_a_store_may_be_a_link_itself_and_hold_links_to_its_own_folders(tmp_path, sample_of, put):
+    (tmp_path / "large_disk" / "real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "large_disk")
+    (tmp_path / "large_disk" / "samples").symlink_to("real")
+    store = Store(tmp_path / "link")
+    store.prepare()
+    put(store, sample_of())
+    assert store.is_finished(sample_of())
 
 
 CALLS = {"fsync": os, "mkdir": pathlib.Path, "rename": pathlib.Path, "open": pathlib.Path}

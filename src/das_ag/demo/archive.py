@@ -13,6 +13,7 @@ from das_ag.demo.film import film_path
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
 from das_ag.generation.regenerate import differing
+from das_ag.store.reading import DAMAGED, read_trace, reason
 from das_ag.store.samples import IMAGE, SAMPLE, TRACE, Record, Sample
 from das_ag.store.store import Store
 
@@ -63,9 +64,9 @@ class Entry:
             UserError: the trace is missing or damaged.
         """
         try:
-            return pd.read_csv(store.root / self.folder / TRACE)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.folder}: cannot read the trace ({error}); make the image again.") from error
+            return read_trace(store.root / self.folder / TRACE)
+        except DAMAGED as error:
+            raise UserError(f"{self.folder}: cannot read the trace ({reason(error)}); make the image again.") from error
 
     def file_name(self, suffix: str) -> str:
         """A name for a download; only letters, digits and . _ -, as in prompt ids and methods."""
@@ -79,7 +80,11 @@ def entry_of(store: Store, found: Record | Unfinished) -> Entry:
     made_at = path.stat().st_mtime if path.is_file() else 0.0
     if isinstance(found, Unfinished):
         return Entry(found.sample, found.folder, made_at, found.result, {}, found.mark, None)
-    scores = {str(entry.get("title", name)): float(entry["score"]) for name, entry in found.scores.items()}
+    scores = {
+        entry.get("title", name): float(entry["score"])
+        for name, entry in found.scores.items()
+        if entry["score"] is not None  # an evaluator that only recognises
+    }
     return Entry(found.sample, found.folder, made_at, found.result, scores, "", found)
 
 

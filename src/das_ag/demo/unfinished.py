@@ -14,7 +14,9 @@ from jaxtyping import UInt8
 
 from das_ag.generation.recipe import caption_of
 from das_ag.store.files import encode_csv, encode_png, pretty, read_json
+from das_ag.store.reading import reason
 from das_ag.store.samples import IMAGE, KEY_LENGTH, SAMPLE, TRACE, Sample
+from das_ag.store.schema import COUNT, GROUP, RESULT, RESULT_OPTIONAL, check
 from das_ag.store.store import Store
 
 FOLDER = "stopped"
@@ -77,10 +79,12 @@ def read_unfinished(store: Store) -> tuple[list[Unfinished], list[str]]:
         try:
             entry = read_json(path)
             sample = Sample.from_identity(entry)
+            check(entry, {"step": COUNT, "steps": COUNT, "result": GROUP})
+            check(entry["result"], RESULT, RESULT_OPTIONAL, "result")
             folder = path.parent.relative_to(store.root)
-            found.append(Unfinished(folder, sample, int(entry["step"]), int(entry["steps"]), dict(entry["result"])))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            damaged.append(f"{path}: left out, cannot read this stopped image ({error}); delete the folder.")
+            found.append(Unfinished(folder, sample, entry["step"], entry["steps"], entry["result"]))
+        except (OSError, ValueError) as error:
+            damaged.append(f"{path}: left out, cannot read this stopped image ({reason(error)}); delete the folder.")
     return found, damaged
 
 

@@ -12,7 +12,9 @@ from PIL import Image
 from das_ag.errors import UserError, first_line
 from das_ag.settings.typed import build
 from das_ag.store.command import command_of
+from das_ag.store.files import parse_json
 from das_ag.store.samples import Placement, Sample
+from das_ag.store.schema import GROUP, PLACEMENT, check
 
 RECIPE = "Recipe"
 """Keyword of the text for programs; the other texts are for people."""
@@ -68,9 +70,11 @@ def read_recipe(path: Path) -> Recipe:
             "other programs may lack the recipe."
         )
     try:
-        whole = json.loads(text)
+        whole = parse_json(text, RECIPE)
+        check(whole, {"sample": GROUP, "placement": GROUP})
+        check(whole["placement"], PLACEMENT, where="placement")
         return Recipe(Sample.from_identity(whole["sample"]), build(Placement, whole["placement"], "placement"))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:  # UserError is a ValueError
+    except ValueError as error:  # UserError is one, too
         raise UserError(
             f"{path}: this version cannot read the recipe ({first_line(error)}); use the version of das-ag that made "
             "the image."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError
 from das_ag.generation.batch import guide_of, optimise
+from das_ag.generation.cost import Cost, cost_of
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.recipe import RECIPE, Recipe, text_of
+from das_ag.models.registry import GuideChoice
+from das_ag.settings.choices import choose_guide
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.plan import Plan, make_plan
 from das_ag.settings.runtime import choose_device
@@ -52,16 +55,23 @@ class Regenerated:
         return text.get(RECIPE) == self.text[RECIPE] and encode_png(self.image, text) == stored
 
 
-def regenerate(recipe: Recipe, overrides: Sequence[str] = ()) -> Regenerated:
+def regenerate(
+    recipe: Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    allow: Callable[[str, Cost], None] = lambda *_: None,
+) -> Regenerated:
     """Makes a sample again, in the same row of a batch of the same size; copies of the sample fill the other rows.
 
     Args:
         overrides: overrides of settings that are not in the recipe: runtime.device, paths of weights.
+        allow: gets the sample's name and the cost before the networks are loaded; raises UserError to refuse.
 
     Raises:
         UserError: this version or these weights cannot make the sample, or it fails again.
     """
     plan = plan_of(recipe, overrides)
+    allow(recipe.sample.name, cost_of(plan, recipe.placement))
     set_up(plan.runtime)
     device, (sample,) = choose_device(plan.runtime.device), plan.samples
     guide = guide_of(plan, plan.samples, device)
@@ -99,16 +109,15 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
             "an unmodified recipe."
         )
     check_family(recipe.sample)
-    try:
-        settings = overrides_of(recipe.sample)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        why = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
-        raise UserError(
-            f"{recipe.sample.name}: this version cannot read the settings ({why}); use the version of das-ag that made "
-            "the sample."
-        ) from error
     runtime = [f"runtime.{name}={value}" for name, value in placement.items()]
-    plan = make_plan(compose_config([*settings, *runtime, *overrides]))
+    config = compose_config([*overrides_of(recipe.sample), *runtime, *overrides])
+    _check_files(recipe.sample, choose_guide(config.models))
+    plan = make_plan(config)
+    if len(plan.samples) != 1:
+        raise UserError(
+            f"{recipe.sample.name}: expected one sample, the one of the recipe, got {len(plan.samples)} with "
+            f"{' '.join(overrides)}; leave out the overrides of seeds, prompts and shards."
+        )
     (sample,) = plan.samples
     asked = dataclasses.replace(recipe.sample, settings=without_weight(recipe.sample.settings))
     if sample.key != asked.key:
@@ -117,6 +126,14 @@ def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
             f"({', '.join(_differences(asked, sample))}); use the version and the weights that made the sample."
         )
     return plan
+
+
+def _check_files(sample: Sample, guide: GuideChoice) -> None:
+    """Checks that a recipe names no files of this machine; only the user and the environment may name weights."""
+    if named := [place for place in guide.places if place in sample.settings["guide"]]:
+        raise UserError(
+            f"{sample.name}: expected a recipe without files, got models.{named[0]}; use an unmodified recipe."
+        )
 
 
 def _differences(asked: Sample, got: Sample) -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from das_ag.errors import UserError
+from das_ag.generation.cost import Cost
 from das_ag.generation.recipe import Recipe
 from das_ag.generation.regenerate import describe_difference, describe_trace_difference, differing, regenerate
 from das_ag.settings.runtime import DEVICES, choose_device
@@ -38,14 +39,24 @@ class Verdict:
         return "\n".join([f"{self.name}: {self.sentence}", *(f"  {line}" for line in self.environment)])
 
 
-def verify(store: Store, record: Record, overrides: Sequence[str] = ()) -> Verdict:
-    """Makes a sample again from its stored settings, and compares the result with the stored files."""
+def verify(
+    store: Store,
+    record: Record,
+    overrides: Sequence[str] = (),
+    *,
+    allow: Callable[[str, Cost], None] = lambda *_: None,
+) -> Verdict:
+    """Makes a sample again from its stored settings, and compares the result with the stored files.
+
+    Args:
+        allow: see `regenerate`.
+    """
     name = record.sample.name
     if record.placement is None:
         return Verdict(name, None, "cannot be made again: an earlier version did not record its row in the batch", ())
     device = [] if any(o.startswith("runtime.device=") for o in overrides) else _device_of(record)
     try:
-        again = regenerate(Recipe(record.sample, record.placement), [*device, *overrides])
+        again = regenerate(Recipe(record.sample, record.placement), [*device, *overrides], allow=allow)
         stored, trace = store.read_image(record.image), (store.root / record.folder / TRACE).read_bytes()
         png = (store.root / record.image).read_bytes()
     except (OSError, UserError) as error:

@@ -14,6 +14,7 @@ from das_ag.report import table as tables
 from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
 from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
+from das_ag.store.atomic import own_file
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
@@ -98,14 +99,14 @@ def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, l
     scored = read_scores(root, evaluator)
     root, told = scored.store.root, list(scored.left_out)
     try:
-        scored.scores.to_csv(root / "scores.csv", index=False)
+        scored.scores.to_csv(own_file(root, root / "scores.csv"), index=False)
         table = write_tables([scored], root)
     except OSError as error:
         raise UserError(_unwritable(root, "report", error)) from error
     try:
         told += write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
-    except OSError as error:
-        told.append(_unwritable(root / "plots", "figures", error))
+    except (OSError, UserError) as error:
+        told.append(str(error) if isinstance(error, UserError) else _unwritable(root / "plots", "figures", error))
     try:
         write_gallery(root, scored.scores, scored.title, table)
     except UserError as error:
@@ -148,9 +149,10 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
         text += ["## By prompt", tables.markdown(tables.set_prompts(tables.prompt_results(scores)))]
     folder.mkdir(parents=True, exist_ok=True)
     written = "\n\n".join(text) + "\n"
-    (folder / "table.md").write_text(written, encoding="utf-8")
-    (folder / "table.tex").write_text(tables.latex(results, [*warning, *sentences]), encoding="utf-8")
-    found.to_csv(folder / "table.csv", index=False)
+    markdown, latex, numbers = (own_file(folder, folder / f"table.{suffix}") for suffix in ("md", "tex", "csv"))
+    markdown.write_text(written, encoding="utf-8")
+    latex.write_text(tables.latex(results, [*warning, *sentences]), encoding="utf-8")
+    found.to_csv(numbers, index=False)
     return written
 
 

@@ -43,18 +43,10 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
 
 
 def _checked(store: Store, record: Record) -> pd.DataFrame:
-    """Reads the trace of a sample, with step and terms as numbers.
+    """The trace of a sample, with all of `TERMS`.
 
     Raises:
-        UserError: it has no rows, no steps, or values that are not numbers.
+        UserError: the trace is damaged.
     """
     trace = store.read_trace(record)
-    columns = dict.fromkeys(["step", *TERMS, *trace.columns])
-    numbers = trace.reindex(columns=list(columns)).apply(pd.to_numeric, errors="coerce").astype(float)
-    needed = numbers[["step", "loss"]]
-    if trace.empty or needed.isna().any(axis=None) or numbers["step"].duplicated().any():
-        raise UserError(
-            f"{store.root / record.folder}: the trace does not have one loss for each step; delete the folder and run "
-            "again."
-        )
-    return numbers
+    return trace.reindex(columns=[*dict.fromkeys(["step", *TERMS, *trace.columns])])

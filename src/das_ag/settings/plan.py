@@ -17,11 +17,12 @@ from das_ag.models.precision import dtype_of
 from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
-from das_ag.settings.prompts import NAME, Prompt, is_seed, prompts_of
+from das_ag.settings.prompts import Prompt, prompts_of
 from das_ag.settings.ranges import check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 from das_ag.settings.typed import build, check_names, convert
 from das_ag.store.samples import Sample, without_later, without_weight
+from das_ag.store.schema import NAME, is_seed
 from das_ag.synthesis.ascent import REVISION
 from das_ag.synthesis.objective import ObjectiveSettings
 from das_ag.synthesis.optimiser import AscentSettings

@@ -11,13 +11,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from das_ag.errors import UserError, first_line
 from das_ag.settings.typed import check_names
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""A short name, safe as a part of a path; use it with `fullmatch`."""
+from das_ag.store.schema import NAME, is_seed
 
 FIELDS = ("id", "prompt", "negative", "seed")
 """Fields of a prompt in a file; only `prompt` is required."""
@@ -240,11 +238,6 @@ def _seed(value: object, where: str) -> int | None:
     if not is_seed(value):
         raise UserError(f"{where}: expected a whole number from 0 to 2**63 - 1 as seed, got {value!r}; change it.")
     return value
-
-
-def is_seed(value: object) -> TypeGuard[int]:
-    """Whether the value is a whole number from 0 to below 2**63, torch's range of seeds."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def prompt_id_of(positive: tuple[str, ...], negative: tuple[str, ...]) -> str:

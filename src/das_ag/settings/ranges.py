@@ -6,6 +6,7 @@ import math
 from functools import singledispatch
 
 from das_ag.errors import UserError
+from das_ag.store.schema import MOST_CANVAS_PX
 from das_ag.synthesis.objective import ObjectiveSettings
 from das_ag.synthesis.optimiser import AscentSettings
 from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS, PyramidSettings
@@ -34,8 +35,8 @@ def _(s: PyramidSettings) -> None:
         got = getattr(s, name)
         if got not in allowed:
             raise UserError(f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them.")
-    if s.canvas_px < 1:
-        raise UserError(f"pyramid.canvas_px: expected at least 1, got {s.canvas_px}; raise it.")
+    if not 1 <= s.canvas_px <= MOST_CANVAS_PX:
+        raise UserError(f"pyramid.canvas_px: expected from 1 to {MOST_CANVAS_PX}, got {s.canvas_px}; change it.")
     if not 1 <= s.max_level_px <= s.canvas_px:
         raise UserError(
             f"pyramid.max_level_px: expected from 1 to the canvas size {s.canvas_px}, got {s.max_level_px}; lower it "

@@ -46,6 +46,7 @@ class AtomicFolder:
         """Creates the folder and its subfolders, tests a write, and removes unfinished files of dead processes."""
         with self._writing():
             for name in (UNFINISHED, *subfolders):
+                check_inside(self.root, self.root / name / "file")
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self._unfinished("probe")
             probe.write_bytes(b"")
@@ -57,6 +58,7 @@ class AtomicFolder:
         """Writes a file below the folder; replaces an existing file."""
         unfinished = self._unfinished(path.name)
         with self._writing():
+            self._check(path, unfinished)
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.parent.mkdir(exist_ok=True)
             try:
@@ -73,6 +75,7 @@ class AtomicFolder:
         """
         unfinished = self._unfinished(path.name)
         with self._writing():
+            self._check(path, unfinished)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 unfinished.mkdir(parents=True)
@@ -95,8 +98,9 @@ class AtomicFolder:
 
     def remove(self, path: Path) -> None:
         """Removes a file or subfolder if it exists; a subfolder disappears all at once."""
+        self._check(path)
         try:
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 self._move_away(path)
             else:
                 path.unlink(missing_ok=True)
@@ -109,6 +113,10 @@ class AtomicFolder:
         aside.parent.mkdir(exist_ok=True)
         path.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+    def _check(self, *paths: Path) -> None:
+        for path in paths:
+            check_inside(self.root, path)
 
     def _unfinished(self, name: str) -> Path:
         """A unique path, also among threads, processes, and other machines that share the folder."""
@@ -123,7 +131,7 @@ class AtomicFolder:
                 is_dead = found is not None and not psutil.pid_exists(int(found[1]))
                 if not is_dead and now - path.stat().st_mtime < WRITING_S:
                     continue
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
@@ -142,6 +150,35 @@ class AtomicFolder:
             raise StoreError(
                 f"{self.root}: cannot write here (“{got}”); {remedy}. Finished samples are kept."
             ) from error
+
+
+def check_inside(root: Path, path: Path) -> None:
+    """Checks that a write to `path` stays below `root`; links of the user above `root` are no matter.
+
+    Raises:
+        StoreError: a folder between them is a link that leads out.
+    """
+    folder = root
+    for part in path.relative_to(root).parts[:-1]:
+        folder = folder / part
+        if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
+            raise StoreError(
+                f"{folder}: expected a folder inside {root}, found a link to {folder.resolve()}; delete the link, or "
+                "choose another folder with name=."
+            )
+
+
+def own_file(root: Path, path: Path) -> Path:
+    """The path, ready for a write below `root`: a link at the path is deleted, since the write would follow it.
+
+    Raises:
+        StoreError: see `check_inside`.
+        OSError: the link cannot be deleted.
+    """
+    check_inside(root, path)
+    if path.is_symlink():
+        path.unlink()
+    return path
 
 
 def write_synced(path: Path, data: bytes) -> None:

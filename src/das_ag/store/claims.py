@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from das_ag.store.atomic import StoreError
+from das_ag.store.atomic import StoreError, check_inside
 from das_ag.store.store import Store
 
 LEASE_S = 120.0
@@ -44,8 +44,9 @@ class Claims:
             wait: whether to wait until the claim is free instead of yielding False.
 
         Raises:
-            StoreError: the folder cannot be written to.
+            StoreError: the folder cannot be written to, or is a link to another place.
         """
+        check_inside(self.folder.parent, self.folder / name)
         lease = SoftFileLease(self.folder / f"{name}.claim", lease_duration=LEASE_S, thread_local=False)
         try:
             lease.acquire(timeout=-1 if wait else TRIES_S, poll_interval=TRIES_S / 4)

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from das_ag.errors import UserError, first_line
 from das_ag.methods import METHODS
 from das_ag.store.samples import Sample, with_later
 
@@ -36,22 +37,41 @@ def command_of(sample: Sample) -> str:
 
     It states every setting, so it stays valid when defaults change. As in any run, environment variables give the
     paths of the user's own weights.
+
+    Raises:
+        UserError: this version cannot read the settings.
     """
     if version := sample.only_by_version:
         return f"# only version {version} of das-ag has the models that made this sample"
-    family = sample.settings["guide"]["family"]
-    program = "uv run --extra paper python run.py" if family == "openai_clip" else "uv run python run.py"
-    return " ".join([program, *map(shlex.quote, overrides_of(sample))])
+    overrides = overrides_of(sample)
+    is_paper = sample.settings["guide"]["family"] == "openai_clip"
+    program = "uv run --extra paper python run.py" if is_paper else "uv run python run.py"
+    return " ".join([program, *map(shlex.quote, overrides)])
 
 
 def overrides_of(sample: Sample) -> list[str]:
-    """Hydra overrides that compose to the sample's settings, not yet quoted for a shell."""
+    """Hydra overrides that compose to the sample's settings, not yet quoted for a shell.
+
+    Raises:
+        UserError: settings are missing or of another kind.
+    """
+    try:
+        return _overrides_of(sample)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else first_line(error)
+        raise UserError(
+            f"{sample.name}: this version cannot read the settings ({why}); use the version of das-ag that made the "
+            "sample."
+        ) from error
+
+
+def _overrides_of(sample: Sample) -> list[str]:
     settings = with_later({**UNRECORDED, **sample.settings})
     method = _choice_of_method(sample.method, settings["objective"]["aesthetic_sign"])
     return [
         f"method={method}",
         *([f"method.name={hydra_value(sample.method)}"] if sample.method != method else []),
-        f"models={settings['guide']['family']}",
+        f"models={hydra_value(settings['guide']['family'])}",
         f"seeds=[{sample.seed}]",
         *prompt_overrides(sample.prompt_id, sample.positive, sample.negative),
         *_group("models", settings["guide"]),
@@ -60,9 +80,9 @@ def overrides_of(sample: Sample) -> list[str]:
         # A term has no weight in a configuration that does not know it, and only ++ can add one.
         *_group("++objective", {name: value for name, value in settings["objective"].items() if value is not None}),
         *(f"{name}={hydra_value(value)}" for name, value in settings["ascent"].items()),
-        f"runtime.precision={settings['precision']}",
+        f"runtime.precision={hydra_value(settings['precision'])}",
         *([] if settings["deterministic"] else ["runtime=fast"]),
-        f"randomness={settings['randomness']}",
+        f"randomness={hydra_value(settings['randomness'])}",
         "name=again",  # the sample's own store already has it, so nothing would be made
     ]
 

@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from das_ag.errors import first_line
 from das_ag.store.atomic import AtomicFolder
 from das_ag.store.files import pretty, read_json
 from das_ag.store.samples import KEY_LENGTH, Sample
+from das_ag.store.schema import TEXT, check
 
 FAILURES = "failures"
 """Subfolder of a store with one file for each failed sample."""
@@ -48,9 +50,9 @@ class Failures:
     def error_of(self, sample: Sample) -> str:
         """The error of a failed sample."""
         try:
-            return str(read_json(self._path(sample.key))["error"])
-        except (OSError, KeyError, ValueError) as damage:
-            return f"could not be read ({damage})"
+            return _read(self._path(sample.key))[1]
+        except (OSError, ValueError) as damage:
+            return f"could not be read ({first_line(damage)})"
 
     def errors(self, since: float = 0.0) -> dict[str, str]:
         """The error of each failed sample that was not made later, by the sample's name.
@@ -60,15 +62,25 @@ class Failures:
         """
         found: dict[str, str] = {}
         for path in sorted((self._folder.root / FAILURES).glob("*.json")):
-            if path.stat().st_mtime < since:
-                continue
             try:
-                entry = read_json(path)
-                name, error = f"{entry['method']} {entry['prompt_id']} seed {entry['seed']}", entry["error"]
-            except (OSError, KeyError, ValueError) as damage:
-                name, error = path.name, f"could not be read ({damage}); delete it"
+                if path.stat().st_mtime < since:
+                    continue
+                name, error = _read(path)
+            except (OSError, ValueError) as damage:
+                name, error = path.name, f"could not be read ({first_line(damage)}); delete it"
             found[f"{name}, key {path.stem}" if name in found else name] = error
         return found
 
     def _path(self, key: str) -> Path:
         return self._folder.root / FAILURES / f"{key[:KEY_LENGTH]}.json"
+
+
+def _read(path: Path) -> tuple[str, str]:
+    """Name of the sample, and its error.
+
+    Raises:
+        OSError, ValueError: the file cannot be read, or is not what `Failures` writes.
+    """
+    entry = read_json(path)
+    check(entry, {"error": TEXT})
+    return Sample.from_identity(entry).name, entry["error"]

@@ -51,13 +51,44 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+DEEPEST = 20
+"""Most groups and lists inside each other; a sample has four."""
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
         OSError, ValueError: the file cannot be read, or holds no object.
     """
-    value = json.loads(path.read_text(encoding="utf-8"))
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path.name} is no regular file")  # reading a pipe would wait for ever
+    return parse_json(path.read_text(encoding="utf-8"), path.name)
+
+
+def parse_json(text: str, name: str) -> dict[str, Any]:
+    """The object in a JSON text.
+
+    Args:
+        name: of the text, for messages.
+
+    Raises:
+        ValueError: the text holds no object, or values that JSON or UTF-8 do not have: NaN, half a character.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{name} is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path.name} contains no JSON object")
+        raise ValueError(f"{name} contains no JSON object")
+    _check_depth(value, name, DEEPEST)
+    canonical(value).encode()
     return value
+
+
+def _check_depth(value: object, name: str, left: int) -> None:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if items and left == 0:
+        raise ValueError(f"{name} is nested too deeply")
+    for item in items:
+        _check_depth(item, name, left - 1)

@@ -12,6 +12,7 @@ from typing import Any
 
 from das_ag.errors import UserError
 from das_ag.store.files import canonical
+from das_ag.store.schema import check_sample
 
 KEY_LENGTH = 12
 SAMPLES = "samples"
@@ -115,7 +116,12 @@ class Sample:
 
     @classmethod
     def from_identity(cls, identity: Mapping[str, Any]) -> Sample:
-        """The sample that `identity` describes; raises KeyError or TypeError if the description is incomplete."""
+        """The sample that `identity` describes.
+
+        Raises:
+            SchemaError: a value is missing or has another type.
+        """
+        check_sample(identity)
         return cls(
             method=identity["method"],
             prompt_id=identity["prompt_id"],

@@ -11,29 +11,33 @@ The key is a hash of everything that determines the image, so a finished sample 
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
-import zipfile
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.store.atomic import AtomicFolder, StoreError
+from das_ag.store.atomic import AtomicFolder, StoreError, check_inside
 from das_ag.store.failures import FAILURES, Failures
 from das_ag.store.files import encode_csv, encode_levels, encode_png, pretty, read_json
+from das_ag.store.reading import DAMAGED, read_image, read_levels, read_record, read_scores, read_trace, reason
 from das_ag.store.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES, SCORES, TRACE, Record, Sample
+from das_ag.store.schema import NAME, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
-
 FORMAT, FORMAT_FILE = 1, "store.json"
+
+_KEY = f"[0-9a-f]{{{KEY_LENGTH}}}"
+_FILES = "|".join(map(re.escape, (IMAGE, SAMPLE, TRACE, LEVELS, SCORES)))
+_PACKED = re.compile(
+    rf"{SAMPLES}/{NAME.pattern}/{NAME.pattern}-seed[0-9]+-{_KEY}/(?:{_FILES})|{FAILURES}/{_KEY}\.json", re.ASCII
+)
+"""Paths of the files that a store packs."""
 
 
 class Store:
@@ -89,9 +93,10 @@ class Store:
     def duration_s(self, sample: Sample) -> float | None:
         """Seconds that a finished sample took; None if they were not recorded."""
         try:
-            return float(read_json(self.root / sample.folder / SAMPLE)["provenance"]["duration_s"])
+            seconds = read_json(self.root / sample.folder / SAMPLE)["provenance"]["duration_s"]
         except (OSError, KeyError, TypeError, ValueError):
             return None
+        return float(seconds) if is_number(seconds) and seconds >= 0 else None
 
     def write(
         self,
@@ -139,26 +144,39 @@ class Store:
 
     def pack(self) -> dict[str, bytes]:
         """Files of all samples and failures, by path relative to the store, to send to another store."""
-        paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*") if path.is_file()]
+        paths = [path for part in (SAMPLES, FAILURES) for path in (self.root / part).rglob("*")]
+        paths = [path for path in paths if path.is_file() and not path.is_symlink()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
 
     def receive(self, files: Mapping[str, bytes]) -> None:
         """Adds the files that another store has packed; samples that are already here stay unchanged.
 
         Raises:
-            StoreError: the disk is full or cannot be written to.
+            StoreError: a name is not one that `pack` gives, so nothing is added; or the disk is full or cannot be
+                written to.
         """
+        if strange := [name for name in files if not _PACKED.fullmatch(name)]:
+            raise self._refusal(strange[0])
         folders: dict[Path, dict[str, bytes]] = {}
         for name, data in files.items():
+            check_inside(self.root, self.root / name)
             folders.setdefault(self.root / Path(name).parent, {})[Path(name).name] = data
         for folder, content in folders.items():
-            if SAMPLE in content:
+            if folder.name != FAILURES and not {IMAGE, TRACE, SAMPLE} <= {*content}:
+                raise self._refusal(f"a part of {folder.name}")
+        for folder, content in folders.items():
+            if folder.name != FAILURES:
                 self._add(content, folder)
-                continue
-            finished = self.finished_keys()
-            for name, data in content.items():
-                if Path(name).stem not in finished:  # skip a failure if this store has the sample by now
-                    self.folder.write(folder / name, data)
+        finished = self.finished_keys()
+        for name, data in folders.get(self.root / FAILURES, {}).items():
+            if Path(name).stem not in finished:  # skip a failure if this store has the sample by now
+                self.folder.write(self.root / FAILURES / name, data)
+
+    def _refusal(self, got: str) -> StoreError:
+        return StoreError(
+            f"{self.root}: expected whole samples and failures from another machine, got {got!r}; nothing "
+            "of this delivery is taken. Use the same version of das-ag on all machines."
+        )
 
     def records(self) -> tuple[list[Record], list[str]]:
         """The finished samples, sorted by folder name, and a message for each damaged sample."""
@@ -167,11 +185,11 @@ class Store:
             if path.name.startswith("."):
                 continue
             try:
-                records.append(self._read(path))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                records.append(read_record(self.root, path))
+            except DAMAGED as error:
                 damaged.append(
-                    f"{path.relative_to(self.root)}: left out, since the sample is damaged ({type(error).__name__}: "
-                    f"{error}); delete the folder and run again."
+                    f"{path.relative_to(self.root)}: left out, since the sample is damaged ({reason(error)}); delete "
+                    "the folder and run again."
                 )
         return records, damaged
 
@@ -182,11 +200,11 @@ class Store:
             UserError: the sample is missing or damaged.
         """
         try:
-            return self._read(self.root / sample.folder)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return read_record(self.root, self.root / sample.folder)
+        except DAMAGED as error:
             raise UserError(
-                f"{self.root / sample.folder}: the sample is missing or damaged ({type(error).__name__}: {error}); "
-                "delete the folder and run again."
+                f"{self.root / sample.folder}: the sample is missing or damaged ({reason(error)}); delete the folder "
+                "and run again."
             ) from error
 
     def read_image(self, image: Path | str) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -197,14 +215,10 @@ class Store:
         """
         path = self.root / image
         try:
-            data = path.read_bytes()
-            if hashlib.sha256(data).hexdigest() != read_json(path.parent / SAMPLE)["image_sha256"]:
-                raise ValueError(f"its checksum differs from the one in {SAMPLE}")
-            with Image.open(io.BytesIO(data)) as opened:
-                return np.array(opened.convert("RGB"))
-        except (OSError, KeyError, SyntaxError, ValueError) as error:  # Pillow's errors for damaged files vary
+            return read_image(path)
+        except DAMAGED as error:
             raise UserError(
-                f"{path}: the image is missing or damaged ({error}); delete its folder and run again."
+                f"{path}: the image is missing or damaged ({reason(error)}); delete its folder and run again."
             ) from error
 
     def read_levels(self, record: Record) -> list[Float[np.ndarray, "3 _ _"]]:
@@ -213,28 +227,27 @@ class Store:
         Raises:
             UserError: the file is damaged.
         """
-        path = self.root / record.folder / LEVELS
-        if not path.is_file():
-            return []
+        folder = self.root / record.folder
         try:
-            with np.load(io.BytesIO(path.read_bytes())) as arrays:  # np.load(path) leaves a damaged file open
-                return [arrays[name].astype(np.float32) for name in sorted(arrays.files, key=int)]
-        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: cannot read the levels of the pyramid ({error}); delete the file.") from error
+            return read_levels(folder)
+        except DAMAGED as error:
+            raise UserError(
+                f"{folder / LEVELS}: cannot read the levels of the pyramid ({reason(error)}); delete the file."
+            ) from error
 
     def read_trace(self, record: Record) -> pd.DataFrame:
-        """The trace of a sample: step, loss and each term.
+        """The trace of a sample: step, loss and each term, as numbers; a value that was not recorded is NaN.
 
         Raises:
             UserError: the file is missing or damaged.
         """
-        import pandas as pd
-
         path = self.root / record.folder / TRACE
         try:
-            return pd.read_csv(path)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path}: cannot read the trace ({error}); delete its folder and run again.") from error
+            return read_trace(path)
+        except DAMAGED as error:
+            raise UserError(
+                f"{path}: cannot read the trace ({reason(error)}); delete its folder and run again."
+            ) from error
 
     def write_score(self, record: Record, evaluator: str, score: float | None, digest: str, **details: Any) -> None:
         """Writes an evaluator's score to the sample's folder.
@@ -244,44 +257,9 @@ class Store:
             details: further values to store, ready for JSON: title, version, weights.
         """
         path = self.root / record.folder / SCORES
-        scores = _read_scores(path)
+        scores = read_scores(path.parent)
         scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256, **details}
         self.folder.write(path, pretty(scores).encode())
-
-    def _read(self, path: Path) -> Record:
-        entry = read_json(path / SAMPLE)
-        if not (path / IMAGE).is_file() or not (path / TRACE).is_file():
-            raise FileNotFoundError(f"{IMAGE} or {TRACE} is missing")
-        sample = Sample.from_identity(entry)
-        if entry["key"] != sample.key:
-            raise ValueError("the key does not match the settings")
-        return Record(
-            folder=path.relative_to(self.root),
-            sample=sample,
-            result=entry["result"],
-            image_sha256=entry["image_sha256"],
-            trace_sha256=entry["trace_sha256"],
-            scores={
-                name: score
-                for name, score in _read_scores(path / SCORES).items()
-                if score["image_sha256"] == entry["image_sha256"]
-            },
-            provenance=entry["provenance"],
-        )
-
-
-def _read_scores(path: Path) -> dict[str, Any]:
-    """Each evaluator's score; empty if the file is damaged, since scoring again is cheap."""
-    if not path.is_file():
-        return {}
-    try:
-        scores = read_json(path)
-        if not all({"score", "digest", "image_sha256"} <= set(score) for score in scores.values()):
-            raise ValueError("a score is incomplete")
-    except (OSError, TypeError, ValueError) as error:
-        log.warning("%s: damaged (%s); the image is scored again", path, error)
-        return {}
-    return scores
 
 
 def _key_of(folder: Path) -> str:

@@ -10,6 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from das_ag import sweep
+from das_ag.errors import UserError
 
 try:
     from hydra_plugins.hydra_ray_launcher.ray_launcher import RayLauncher
@@ -24,7 +25,13 @@ class RaySendBackLauncher(RayLauncher):
         """Runs the jobs; see Hydra's `Launcher`."""
         self.task_function: Any = functools.partial(sweep.run_job_away, finished=sweep.finished_here())
         returns = super().launch(job_overrides, initial_job_idx)
+        refused: list[str] = []
         for job in returns:
             if job.status == JobStatus.COMPLETED:
-                sweep.receive(job.return_value)
+                try:
+                    sweep.receive(job.return_value)
+                except UserError as error:  # the results of the other jobs are kept
+                    refused.append(str(error))
+        if refused:
+            raise UserError("\n".join(dict.fromkeys(refused)))
         return returns

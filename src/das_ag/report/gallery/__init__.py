@@ -15,6 +15,7 @@ import pandas as pd
 
 from das_ag.errors import UserError
 from das_ag.report.gallery.content import page_content
+from das_ag.store.atomic import own_file
 from das_ag.store.store import Store
 
 __all__ = ["write_gallery"]
@@ -50,7 +51,7 @@ def write_gallery(root: Path | str, scores: pd.DataFrame, evaluator_title: str, 
             log.warning("%s", sentence)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
-        unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+        unfinished = own_file(root, path.with_name(f".unfinished-{os.getpid()}-{path.name}"))
         unfinished.write_text(_page(content), encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:

@@ -19,7 +19,7 @@ from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_other
 from das_ag.report.labels import divide_reward, name_of
 from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
 from das_ag.store.command import command_of
-from das_ag.store.samples import Record
+from das_ag.store.samples import Record, Sample
 from das_ag.store.store import Store
 
 _NUMBERS = {
@@ -113,9 +113,17 @@ def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, pictu
         "image": quote(record.image.as_posix()),
         "thumbnail": quote(picture.thumbnail),
         "size": [picture.width, picture.height],
-        "command": command_of(sample) if {"guide", "pyramid", "ascent"} <= {*sample.settings} else "",
+        "command": _command(sample),
         "made": {name: made[name] for name in ("device", "duration_s", "git_commit") if made.get(name) is not None},
     }
+
+
+def _command(sample: Sample) -> str:
+    """The command that makes the sample again; empty if this version cannot read its settings."""
+    try:
+        return command_of(sample)
+    except UserError:
+        return ""
 
 
 def _number(value: float | int) -> float | None:
@@ -139,7 +147,7 @@ def _trace(store: Store, record: Record) -> tuple[dict[str, list[float | None]],
     curves = {
         name: [_rounded(value * factor) for value in table[column].tolist()]
         for column, (name, factor) in _CURVES.items()
-        if column in table and pd.api.types.is_numeric_dtype(table[column])
+        if column in table
     }
     return curves, []
 

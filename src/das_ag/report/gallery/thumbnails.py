@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from das_ag.store.atomic import check_inside, own_file
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
@@ -31,6 +32,7 @@ def make_picture(store: Store, record: Record) -> Picture:
 
     Raises:
         UserError: the image is missing or damaged.
+        StoreError: the folder of thumbnails is a link out of the store.
         OSError: the thumbnail cannot be written.
     """
     pixels = store.read_image(record.image)
@@ -38,11 +40,12 @@ def make_picture(store: Store, record: Record) -> Picture:
     if max(height, width) <= SIDE_PX:
         return Picture(width, height, record.image.as_posix())
     path = store.root / FOLDER / f"{record.sample.key[:20]}.jpg"
+    check_inside(store.root, path)
     if not _is_newer(path, store.root / record.image):
         path.parent.mkdir(exist_ok=True)
         small = Image.fromarray(pixels)
         small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-        unfinished = path.with_name(f".unfinished-{path.name}")
+        unfinished = own_file(store.root, path.with_name(f".unfinished-{path.name}"))
         # Full colour resolution: these pictures need it.
         small.save(unfinished, format="JPEG", quality=88, subsampling=0, optimize=True)
         unfinished.replace(path)
@@ -51,6 +54,7 @@ def make_picture(store: Store, record: Record) -> Picture:
 
 def remove_others(store: Store, shown: Collection[str]) -> None:
     """Removes thumbnails of images that are no longer shown."""
+    check_inside(store.root, store.root / FOLDER / "any.jpg")
     for path in sorted((store.root / FOLDER).glob("*.jpg")):
         if f"{FOLDER}/{path.name}" not in shown:
             path.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from das_ag.report.plots.style import save
 from das_ag.report.plots.text import characters_of, missing_characters
 from das_ag.report.plots.trajectories import trajectories_figure
 from das_ag.report.traces import trace_table
+from das_ag.store.atomic import check_inside
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
 
@@ -44,9 +45,12 @@ def write_plots(
         A sentence for each file that was left out because it is damaged, and for each figure that failed.
 
     Raises:
+        StoreError: the folder is a link out of the store.
         OSError: the folder cannot be created.
     """
     folder = Path(folder)
+    root = store.root if folder.is_relative_to(store.root) else folder
+    check_inside(root, folder / "figure")
     folder.mkdir(parents=True, exist_ok=True)
     traces, told = trace_table(store, records)
 
@@ -72,18 +76,17 @@ def write_plots(
 
 
 def _write(make: Callable[[], Figure | None], path: Path) -> str:
-    """Writes a figure, or removes its old files if there is none; returns a sentence if it fails."""
+    """Writes a figure in place of the old one; returns a sentence if it fails."""
     sentence = ""
+    for suffix in (".png", ".svg"):
+        with contextlib.suppress(OSError):  # for instance a folder of this name
+            path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)  # a link too: `save` would follow it
     try:
         if figure := make():
             save(figure, path)
-            return ""
     except Exception as error:  # matplotlib's errors vary; the other figures, the table and the gallery matter more
         found = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
         sentence = f"{path}: this figure is missing, because of an error ({found}); the other files are complete."
-    for suffix in (".png", ".svg"):
-        with contextlib.suppress(OSError):  # for instance a folder of this name
-            path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
     return sentence
 
 

@@ -1,0 +1,96 @@
+"""What a recipe from a file costs; one that asks for more than the published experiment does not run unasked."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from das_ag.errors import UserError
+from das_ag.settings.plan import Plan
+from das_ag.store.samples import Placement
+
+PUBLISHED_STEPS, PUBLISHED_VIEWS, PUBLISHED_CANVAS_PX = 200, 8, 512
+"""An image of the published experiment; it is made alone."""
+MOST_STEPS, MOST_VIEWS, MOST_SAMPLES, MOST_THREADS = 1_000_000, 10_000, 10_000, 1024
+"""Bounds of a recipe, far beyond any use."""
+_COPIES = 4
+"""Of each level: its pixels, their gradient, and both moments of Adam."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The work of a recipe.
+
+    Attributes:
+        steps: steps of the optimiser.
+        views: views of each image in a step.
+        samples: images that are optimised together, since the recipe's image was made among as many.
+        canvas_px: side of the canvas.
+        level_bytes: memory that the levels of the pyramid need; the networks need more.
+    """
+
+    steps: int
+    views: int
+    samples: int
+    canvas_px: int
+    level_bytes: int
+
+    @property
+    def images(self) -> float:
+        """How many images of the published experiment have as many views."""
+        return self.steps * self.views * self.samples / (PUBLISHED_STEPS * PUBLISHED_VIEWS)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is more than one image of the published experiment."""
+        return self.images > 1 or self.canvas_px > PUBLISHED_CANVAS_PX
+
+    def __str__(self) -> str:
+        return (
+            f"{self.steps:,} steps, {self.views * self.samples:,} views in each, a canvas of {self.canvas_px:,} px: "
+            f"{self.images:,.3g} times the views of a published image, and {self.level_bytes / 1e6:,.0f} MB for the "
+            "pyramid"
+        )
+
+
+def cost_of(plan: Plan, placement: Placement) -> Cost:
+    """The cost of a plan of one sample.
+
+    Raises:
+        UserError: a number is beyond its bound.
+    """
+    samples, views = placement.samples_per_batch, plan.settings.views.views_in_step
+    bounds = {
+        "steps": (plan.settings.ascent.steps, MOST_STEPS),
+        "views.count": (views, MOST_VIEWS),
+        "runtime.samples_per_batch": (samples, MOST_SAMPLES),
+        "runtime.threads": (plan.runtime.cpu_threads, MOST_THREADS),
+    }
+    for name, (asked, most) in bounds.items():
+        if asked > most:
+            raise UserError(f"{name}: expected at most {most:,} in a recipe, got {asked:,}; use an unmodified recipe.")
+    pyramid = plan.settings.pyramid
+    level_bytes = _COPIES * samples * sum(3 * 4 * side**2 for side in pyramid.sizes_px)
+    return Cost(plan.settings.ascent.steps, views, samples, pyramid.canvas_px, level_bytes)
+
+
+def confirm(name: str, cost: Cost, *, yes: bool) -> None:
+    """Shows a large cost, and asks whether to go on.
+
+    Args:
+        name: name of the sample.
+        yes: the answer, given in advance.
+
+    Raises:
+        UserError: the answer is no, or there is no terminal to ask.
+    """
+    if not cost.is_large:
+        return
+    print(f"{name}: {cost}.", file=sys.stderr, flush=True)
+    if yes:
+        return
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise UserError(f"{name}: asks for more than the published experiment; add --yes to make it all the same.")
+    print("Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError(f"{name}: not made, since the answer was no.")
