@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -49,6 +50,21 @@ def test_a_console_that_lacks_letters_ends_nothing(clean, monkeypatch):
     environment.prepare()
     print("mean ↑ 5 × 3", flush=True)
     assert console.buffer.getvalue().decode("latin-1") == "mean ? 5 × 3\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trap(tmp_path, closed):
+    """No file gets the number of a closed stream, and printing to it does nothing."""
+    program = (
+        "import os, sys; from das_ag.settings import environment; environment.prepare()\n"
+        "print('lost'); print('lost', file=sys.stderr); assert not sys.stderr.isatty()\n"
+        "file = open('mine', 'w'); assert file.fileno() > 2; file.write('kept')\n"
+    )
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "mine").read_text() == "kept"
 
 
 @pytest.mark.parametrize("name", SET)

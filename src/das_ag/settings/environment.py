@@ -19,6 +19,7 @@ _DETERMINISTIC = (":4096:8", ":16:8")
 
 def prepare() -> None:
     """Reads `.env`, then sets the other variables that are needed early; existing variables keep their values."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console without “↑” shows “?” instead of failing
@@ -27,6 +28,19 @@ def prepare() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
     # Under `uv run`, Ray would copy the working folder to every worker, and install packages there.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+
+def _open_closed_streams() -> None:
+    """Opens the null device for each closed standard stream, as after `2>&-`.
+
+    Otherwise the next file that the program opens would get the stream's number, and C libraries would write into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open until the end
 
 
 def check_determinism() -> None:
