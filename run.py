@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib import metadata
 
 from das_ag.settings import environment
 
@@ -19,6 +20,7 @@ from omegaconf import DictConfig
 
 from das_ag import sweep
 from das_ag.errors import UserError, first_line
+from das_ag.settings.arguments import arrange
 from das_ag.settings.configuration import check_choices, describe
 
 
@@ -36,6 +38,9 @@ def main(config: DictConfig) -> None:
 def command_line() -> int:
     """Runs Hydra's jobs, then scores and reports; returns the exit status."""
     logging.raiseExceptions = False  # ignore a closed stdout, for instance of `| head`
+    if "--version" in sys.argv[1:]:
+        print(f"das-ag {metadata.version('das-ag')}")
+        return 0
     remembered = sweep.RememberConfig
     try:
         complaint = _launch()
@@ -57,6 +62,7 @@ def command_line() -> int:
 def _launch() -> str | None:
     """Runs all jobs; returns the error of the first failed job, None if all succeed."""
     try:
+        sys.argv[1:] = arrange(sys.argv[1:])
         check_choices(sys.argv[1:])
         main()
     except UserError as error:

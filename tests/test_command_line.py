@@ -12,6 +12,7 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +347,17 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
             ["setting 'prompts.path'. ", "a file of prompts needs prompts=file. See python run.py"],
         ),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
+        ("steps=range(1,3)", ["steps: expected one value, got 'range(1,3)'; add -m to run all of them."]),
+        ("betas=0.5,0.9", ["betas: expected values in brackets, got '0.5,0.9'; write 'betas=[0.5,0.9]'."]),
+        ("=5", ["cannot read the argument '=5', expected name=value; "]),
+        ("~=5", ["cannot read the argument '~=5', expected name=value; "]),
+        ("@a=5", ["cannot read the argument '@a=5', expected name=value; "]),
+        ("hydra=5", ["hydra: expected a name, got 5; "]),
+        ("hydra/help=null", ["hydra/help: expected a name, got null; "]),
+        ("--foo", ["unknown flag '--foo'; see python run.py --help and --hydra-help."]),
+        ("--cfg", ["--cfg", "expected one argument; see python run.py --hydra-help."]),
+        ("--resolve", ["--resolve: expected --cfg beside it; add --cfg job."]),
+        ("--experimental-rerun=x", ["--experimental-rerun: das-ag keeps no such files; start the same command"]),
         (
             "seeds=[1,",
             ["cannot read the argument 'seeds=[1,', expected name=value; ", "single quotes around the argument"],
@@ -368,6 +380,31 @@ def test_wrong_options_are_told_in_a_sentence(go, tmp_path, override, said):
     assert process.stderr.startswith("Error: ")
     assert len(process.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_flags_may_stand_anywhere(go, tmp_path, tiny):
+    run = go(tmp_path, *tiny, *TWO, "-m", "method=das,das_ag", "seeds=1,2", "dry_run=true")
+    assert run.process.returncode == 0, run.process.stderr
+    lines = [line for line in run.process.stdout.splitlines() if line.startswith("das")]
+    assert [line.partition(",")[0] for line in lines] == [f"{m}: 2 samples" for m in ("das", "das", "das_ag", "das_ag")]
+    shown = go(tmp_path, "steps=7", "--cfg", "job", "name=shown").process
+    assert shown.returncode == 0
+    assert {"steps: 7", "name: shown"} <= set(shown.stdout.splitlines())
+
+
+@pytest.mark.parametrize("flag", ["--cfg=job", "--info", "--shell-completion"])
+def test_what_shows_one_configuration_runs_no_sweep(go, tmp_path, flag):
+    process = go(tmp_path, "-m", "method=das,das_ag", flag).process
+    assert process.returncode == 1
+    name = flag.partition("=")[0]
+    assert process.stderr == (
+        f"Error: -m and {name}: expected only one of these flags; leave out -m, and give each setting one value.\n"
+    )
+
+
+def test_the_version_is_that_of_the_project(go, tmp_path):
+    process = go(tmp_path, "--version").process
+    assert (process.returncode, process.stdout) == (0, f"das-ag {metadata.version('das-ag')}\n")
 
 
 @pytest.mark.parametrize(("method", "got"), [("magic", "'magic'"), ("null", "null")])

@@ -329,6 +329,22 @@ def test_prompts_of_a_file_that_cannot_be_planned_are_told_by_their_line(plan_of
     assert str(told.value) == sentence.format(path=path)
 
 
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [
+        ("seeds=7", [7]),  # as in a job of `-m seeds=7,8`
+        ("seeds=3,1,2", [3, 1, 2]),
+        ("seeds=range(1,4)", [1, 2, 3]),
+        ("seeds=choice(5,9)", [5, 9]),
+        ("seeds=1, 2", [1, 2]),
+        ("seeds=[1,2]", [1, 2]),
+    ],
+)
+def test_seeds_need_no_brackets(plan_of, given, seeds):
+    plan = plan_of(OWN, "prompts.positive={a: a red heart}", given)
+    assert [sample.seed for sample in plan.samples] == seeds
+
+
 def test_seeds_that_no_prompt_takes_are_told(plan_of, tmp_path, caplog):
     path = tmp_path / "prompts.csv"
     path.write_text("prompt,seed\na red circle,7\na blue ring,8\n", encoding="utf-8")
@@ -435,10 +451,12 @@ ERRORS = [
     (["learning_rate=true"], ["learning_rate: ", "a number", "got True"]),
     (["betas=[0.5]"], ["betas: ", "2 values in brackets", "got [0.5]"]),
     (["betas=[0.5,1]"], ["betas: ", "below 1", "got (0.5, 1.0)"]),
-    (["seeds=[]"], ["seeds: ", "at least one whole number", "got []", "seeds=[42]"]),
-    (["seeds=7"], ["seeds: ", "in brackets", "got 7", "seeds=[42]"]),
+    (["seeds=[]"], ["seeds: ", "at least one whole number", "got none", "seeds=42"]),
+    (["seeds=one,two"], ["seeds: ", "whole numbers", "got 'one'", "seeds=1,2,3"]),
+    (["seeds=null"], ["seeds: ", "whole numbers", "got None", "seeds=1,2,3"]),
+    (["seeds=range(0,1000000000000)"], ["seeds: ", "at most 100,000", "got more", "shards="]),
     (["seeds=[1,2,1]"], ["seeds: ", "each seed once", "got 1 more than once", "remove the repeats"]),
-    (["seeds=[-1]"], ["seeds: ", "from 0", "got -1", "seeds=[1,2,3]"]),
+    (["seeds=[-1]"], ["seeds: ", "from 0", "got -1", "seeds=1,2,3"]),
     (["seeds=[1.5]"], ["seeds: ", "whole numbers", "got 1.5"]),
     (["seeds=[true]"], ["seeds: ", "whole numbers", "got True"]),
     (["seeds=[one]"], ["seeds: ", "whole numbers", "got 'one'"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,17 +262,16 @@ def _shard(shard: object, shards: object) -> tuple[int, int]:
     return shard, shards
 
 
-def _seeds(seeds: object) -> list[int]:
-    if not isinstance(seeds, list) or not seeds:
-        raise UserError(
-            f"seeds: expected at least one whole number in brackets, got {seeds!r}; write for instance 'seeds=[42]'."
-        )
+def _seeds(given: object) -> list[int]:
+    seeds: list[Any] = given if isinstance(given, list) else [given]  # in a job of `-m seeds=1,2,3`, one number
+    if not seeds:
+        raise UserError("seeds: expected at least one whole number, got none; write for instance seeds=42.")
     for seed in seeds:
         if not is_seed(seed):
             raise UserError(
-                f"seeds: expected whole numbers from 0 to 2**63 - 1, got {seed!r}; write for instance 'seeds=[1,2,3]'."
+                f"seeds: expected whole numbers from 0 to 2**63 - 1, got {seed!r}; write for instance seeds=1,2,3."
             )
-    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    repeated = sorted(seed for seed, times in Counter(seeds).items() if times > 1)
     if repeated:
         raise UserError(
             f"seeds: expected each seed once, got {', '.join(map(str, repeated))} more than once; remove the repeats."

@@ -1,0 +1,71 @@
+"""Arranges and checks the arguments of run.py before Hydra reads them."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from das_ag.errors import UserError
+
+MAX_SEEDS = 100_000
+"""Largest number of seeds that `range` may give."""
+_COMMANDS = {"multirun": "-m", "cfg": "--cfg", "info": "--info", "shell_completion": "--shell-completion"}
+
+
+def arrange(arguments: Sequence[str]) -> list[str]:
+    """The arguments with all overrides before all flags, since Hydra reads no overrides after a flag in the middle.
+
+    Raises:
+        UserError: a flag is unknown, lacks its value, or cannot stand beside another flag.
+    """
+    parser = get_args_parser()
+    parser.error = _complain  # type: ignore[method-assign]
+    found, left = parser.parse_known_intermixed_args(list(arguments))
+    if left:
+        raise UserError(f"unknown flag {left[0]!r}; see python run.py --help and --hydra-help.")
+    _check_flags(found)
+    overrides = found.overrides if found.multirun else [with_list_of_seeds(override) for override in found.overrides]
+    return [*overrides, *(argument for argument in arguments if argument not in found.overrides)]
+
+
+def _complain(message: str) -> NoReturn:
+    raise UserError(f"{message}; see python run.py --hydra-help.")
+
+
+def _check_flags(found: argparse.Namespace) -> None:
+    given = [flag for name, flag in _COMMANDS.items() if getattr(found, name)]
+    if len(given) > 1:
+        raise UserError(
+            f"{' and '.join(given)}: expected only one of these flags; leave out {given[0]}, and give each setting "
+            "one value."
+        )
+    if found.experimental_rerun:
+        raise UserError("--experimental-rerun: das-ag keeps no such files; start the same command again.")
+    if found.resolve and not (found.cfg or found.help):
+        raise UserError("--resolve: expected --cfg beside it; add --cfg job.")
+
+
+def with_list_of_seeds(override: str) -> str:
+    """`seeds=1,2,3` and `seeds=range(1,4)` with the list `[1,2,3]`; any other override unchanged.
+
+    Raises:
+        UserError: there are more than `MAX_SEEDS`.
+    """
+    if not re.match(r"\+*seeds=", override):
+        return override
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        values = list(itertools.islice(parsed.sweep_iterator(), MAX_SEEDS + 1)) if parsed.is_sweep_override() else []
+    except HydraException:
+        return override  # Hydra reports the error later
+    if len(values) > MAX_SEEDS:
+        raise UserError(f"seeds: expected at most {MAX_SEEDS:,} seeds, got more; start several runs with shards=.")
+    are_simple = bool(values) and not any(isinstance(value, list | dict) for value in values)
+    return f"seeds=[{','.join(map(str, values))}]" if are_simple else override
