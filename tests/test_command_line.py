@@ -198,6 +198,22 @@ def test_a_run_leaves_nothing_but_outputs(first):
     assert "tiny" in [path.name for path in (first.folder / "outputs").iterdir()]
 
 
+def test_a_sweep_needs_no_temporary_folder(go, tmp_path, tiny):
+    """A fixed one would be shared: another user may own it, or lead it elsewhere by a link; it may be full."""
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for name, place in (("missing", tmp_path / "missing"), ("a_file", file)):
+        here = tmp_path / f"run_{name}"
+        here.mkdir()
+        sweep = ("-m", "method=das", *tiny, *TWO, "seeds=1,2", "steps=1", "hydra.sweeper.max_batch_size=1")
+        run = go(here, *sweep, TMPDIR=str(place), TEMP=str(place), USER="")
+        assert run.process.returncode == 0, run.process.stderr
+        assert len(run.after) == 2 * 2 * 2
+        assert [path.name for path in here.iterdir()] == ["outputs"]
+    assert not (tmp_path / "missing").exists()
+    assert file.read_text() == "mine"
+
+
 def test_methods_of_a_sweep_start_from_the_same_image(first):
     for prompt_id in ("heart", "star"):
         traces = [next((first.root / "samples" / method).glob(f"{prompt_id}-*")) / "trace.csv" for method in METHODS]
