@@ -468,7 +468,7 @@ ERRORS = [
     (["runtime=-1.5e3"], ["runtime: ", "one of deterministic, fast", "got -1.5e3", "choose one of them"]),
     (["models@models=NULL"], ["models: ", "one of imagenet, openai_clip", "got NULL", "choose one of them"]),
     ([OWN], ["prompts.positive: ", "got none", "command line"]),
-    ([OWN, "prompts.positive={}"], ["prompts.positive: ", "named prompts", "got {}", "prompts.positive={mine:"]),
+    ([OWN, "prompts.positive={}"], ["prompts.positive: ", "values in the braces", "got none", "leave this"]),
     ([OWN, "prompts.positive=a red circle"], ["prompts.positive: ", "named prompts", "got 'a red circle'"]),
     ([OWN, "prompts.positive={mine: ''}"], ["prompts.positive.mine: ", "a text", "got ''", "write one"]),
     ([OWN, "prompts.positive={mine: '  '}"], ["prompts.positive.mine: ", "a text", "got '  '"]),

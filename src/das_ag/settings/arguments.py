@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
+from antlr4 import CommonTokenStream, InputStream
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
+from hydra.grammar.gen.OverrideParser import OverrideParser
 
 from das_ag.errors import UserError
 
@@ -50,6 +54,36 @@ def _check_flags(found: argparse.Namespace) -> None:
         raise UserError("--experimental-rerun: das-ag keeps no such files; start the same command again.")
     if found.resolve and not (found.cfg or found.help):
         raise UserError("--resolve: expected --cfg beside it; add --cfg job.")
+
+
+def check_values(override: str) -> None:
+    """Checks the values in braces, as in `prompts.positive={mine: …}`.
+
+    Raises:
+        UserError: the braces are empty, which Hydra would ignore, or have a name twice, of which Hydra would keep one.
+    """
+    setting, _, value = override.partition("=")
+    if re.fullmatch(r"\s*\{\s*\}\s*", value) and not setting.startswith("+"):
+        raise UserError(f"{setting}: expected values in the braces, got none; leave this argument out.")
+    if value.count(":") > 1 and (repeated := _repeated_name(override)):
+        raise UserError(f"{setting.strip('+')}: the name {repeated!r} occurs more than once; give each its own name.")
+
+
+def _repeated_name(override: str) -> str | None:
+    """A name that occurs twice within the same braces; None if there is none, or if Hydra cannot read the override."""
+    lexer = OverrideLexer(InputStream(override))
+    parser = OverrideParser(CommonTokenStream(lexer))
+    for part in (lexer, parser):
+        part.removeErrorListeners()
+    waiting = [parser.override()]
+    while waiting:
+        node = waiting.pop()
+        waiting.extend(node.getChildren() if node.getChildCount() else ())
+        if isinstance(node, OverrideParser.DictContainerContext):
+            names = Counter(pair.dictKey().getText().strip() for pair in node.dictKeyValuePair() if pair.dictKey())
+            if repeated := [name for name, times in names.items() if times > 1]:
+                return repeated[0]
+    return None
 
 
 def with_list_of_seeds(override: str) -> str:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from das_ag.errors import UserError, first_line
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
-from das_ag.settings.arguments import with_list_of_seeds
+from das_ag.settings.arguments import check_values, with_list_of_seeds
 
 CONFIGURATION = Path(__file__).parents[3] / "conf"
 
@@ -38,14 +38,15 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """Checks that each override has a name, and that each override of a group, such as `models=imagenet`, gives names.
+    """Checks that each override has a name and values, and each override of a group, as `models=imagenet`, names.
 
     Raises:
-        UserError: an override has no name, or gives a number, a boolean or null for a group.
+        UserError: an override has no name or no values, or gives a number, a boolean or null for a group.
     """
     for override in overrides:
         if not re.match(r"[+~\s]*[^+~\s=@]", override):
             raise UserError(_unreadable(override))
+        check_values(override)
         found = _OVERRIDE.fullmatch(override)
         choices = sorted(path.stem for path in (CONFIGURATION / found["group"]).glob("*.yaml")) if found else []
         if found and (choices or re.match("hydra(/|$)", found["group"])):  # Hydra has groups of its own

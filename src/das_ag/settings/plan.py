@@ -18,7 +18,7 @@ from das_ag.models.precision import dtype_of
 from das_ag.models.registry import EvaluatorChoice, GuideChoice
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
-from das_ag.settings.prompts import NAME, Prompt, is_seed, prompts_of
+from das_ag.settings.prompts import NAME, SHORT_NAME, Prompt, is_seed, prompts_of
 from das_ag.settings.ranges import check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 from das_ag.settings.typed import build, check_names, convert
@@ -145,7 +145,7 @@ def output_folder(name: object) -> Path:
         UserError: the name contains other characters, which could lead outside of outputs/.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"name: expected only letters, digits and . _ -, got {name!r}; change name=.")
+        raise UserError(f"name: expected {SHORT_NAME}, got {name!r}; change name=.")
     return OUTPUTS / name
 
 
@@ -156,7 +156,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]
     if not isinstance(method["name"], str) or not NAME.fullmatch(method["name"]):
-        raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
+        raise UserError(f"method.name: expected {SHORT_NAME}, got {method['name']!r}; choose a method, see --help.")
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
     guide = choose_guide(values["models"])
     evaluators = choose_evaluators(values["evaluator"])
