@@ -34,6 +34,8 @@ def memory_bytes(device: torch.device) -> int:
 def set_up(settings: RuntimeSettings) -> None:
     """Applies the runtime settings to this process: number of threads, determinism, memory management."""
     _warn_of_threads(settings.cpu_threads, count_cores())
+    if settings.threads is None:
+        _warn_of_load(settings.cpu_threads)
     if settings.precision == "bfloat16" and choose_device(settings.device).type == "cpu":
         _warn_of_bfloat16()
     # Launchers set OMP_NUM_THREADS themselves, and sums depend on the number of threads that share them.
@@ -50,6 +52,18 @@ def _warn_of_threads(threads: int, cores: int) -> None:
         log.warning(
             "runtime.threads: expected at most %d, the number of available cores, got %d. More threads are slower; use "
             "null, unless you need the bytes of an earlier image.", cores, threads,
+        )  # fmt: skip
+
+
+@functools.cache
+def _warn_of_load(threads: int) -> None:
+    """Warns if other programs keep the cores busy: threads that wait for each other then cost time."""
+    # The number is not changed, since the bytes of an image would then depend on the load.
+    cores, load = psutil.cpu_count() or 1, psutil.getloadavg()[0]  # both of the whole machine
+    if threads > 1 and load > cores - threads + 0.5:
+        log.warning(
+            "Warning: this machine is busy (load %.1f on %d cores), and %d threads that wait for each other may take "
+            "several times as long. runtime.threads=%d may be faster.", load, cores, threads, max(1, int(cores - load)),
         )  # fmt: skip
 
 
