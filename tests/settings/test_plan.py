@@ -345,6 +345,10 @@ def test_seeds_need_no_brackets(plan_of, given, seeds):
     assert [sample.seed for sample in plan.samples] == seeds
 
 
+def test_a_border_may_take_half_of_the_canvas(plan_of):
+    assert plan_of("canvas_px=128", "views.max_shift_px=32").settings.border_px == 32
+
+
 def test_seeds_that_no_prompt_takes_are_told(plan_of, tmp_path, caplog):
     path = tmp_path / "prompts.csv"
     path.write_text("prompt,seed\na red circle,7\na blue ring,8\n", encoding="utf-8")
@@ -488,9 +492,18 @@ ERRORS = [
     (["canvas_px=0"], ["canvas_px: ", "at least 1", "got 0", "raise"]),
     (
         ["views.max_shift_px=64"],
-        ["views.max_shift_px: ", "64 px on each side of a canvas of 128 px", "less than 8 px", "lower it"],
+        ["views.max_shift_px: ", "64 px on each side of a canvas of 128 px", "an image of 0 px", "lower it"],
     ),
-    (["views.max_shift_px=61"], ["views.max_shift_px: ", "61 px on each side", "less than 8 px"]),
+    (["views.max_shift_px=60"], ["views.max_shift_px: ", "60 px on each side", "an image of 8 px", "at least 64 px"]),
+    (["views.max_shift_px=33"], ["views.max_shift_px: ", "an image of 62 px", "expected at least 64 px"]),
+    (["canvas_px=9", "views.max_shift_px=1"], ["views.max_shift_px: ", "an image of 7 px", "at least 8 px"]),
+    (["steps=99999999999999999999999"], ["steps: ", "at most 1,000,000", "got 99,999,999", "lower it"]),
+    (["steps=" + 5000 * "9"], ["steps: ", "at most 4,000 digits", "got more"]),
+    (["canvas_px=20000"], ["canvas_px: ", "at most 16,384", "got 20,000", "lower it"]),
+    (["views.count=10001"], ["views.count: ", "at most 10,000", "got 10,001"]),
+    (["runtime.threads=1000000000000"], ["runtime.threads: ", "at most 1,024", "got 1,000,000,000,000"]),
+    (["runtime.samples_per_batch=100000"], ["runtime.samples_per_batch: ", "at most 65,536", "got 100,000"]),
+    (["runtime.views_per_pass=1000001"], ["runtime.views_per_pass: ", "at most 1,000,000", "got 1,000,001"]),
     (["views.max_shift_px=-1"], ["views.max_shift_px: ", "at least 0", "got -1"]),
     (["views.count=0"], ["views.count: ", "at least 1", "got 0"]),
     (["views.augment=1"], ["views.augment: ", "true or false", "got 1"]),

@@ -57,12 +57,15 @@ def _check_flags(found: argparse.Namespace) -> None:
 
 
 def check_values(override: str) -> None:
-    """Checks the values in braces, as in `prompts.positive={mine: …}`.
+    """Checks what Hydra does not check: endless numbers, and values in braces, as in `prompts.positive={mine: …}`.
 
     Raises:
-        UserError: the braces are empty, which Hydra would ignore, or have a name twice, of which Hydra would keep one.
+        UserError: a number has too many digits; braces are empty, which Hydra would ignore; or they have a name twice,
+            of which Hydra would keep one.
     """
     setting, _, value = override.partition("=")
+    if re.search(r"\d{4000}", value.replace("_", "")):  # Python converts no more than 4,300
+        raise UserError(f"{setting}: expected numbers of at most 4,000 digits, got more; shorten them.")
     if re.fullmatch(r"\s*\{\s*\}\s*", value) and not setting.startswith("+"):
         raise UserError(f"{setting}: expected values in the braces, got none; leave this argument out.")
     if value.count(":") > 1 and (repeated := _repeated_name(override)):

@@ -173,12 +173,7 @@ def _make_plan(values: dict[str, Any]) -> Plan:
     for option in ("published_figures", "dry_run"):
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
-    left_px = settings.pyramid.canvas_px - 2 * settings.border_px
-    if left_px < LEAST_PX:
-        raise UserError(
-            f"views.max_shift_px: {settings.border_px} px on each side of a canvas of {settings.pyramid.canvas_px} px "
-            f"leave less than {LEAST_PX} px for the image; lower it or raise canvas_px."
-        )
+    _check_border(settings.pyramid.canvas_px, settings.border_px)
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
@@ -207,6 +202,16 @@ def _make_plan(values: dict[str, Any]) -> Plan:
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
     )
+
+
+def _check_border(canvas_px: int, border_px: int) -> None:
+    """Checks that the border leaves at least half of the canvas, and `LEAST_PX`; a smaller image is a mistake."""
+    left_px, least_px = canvas_px - 2 * border_px, max(LEAST_PX, canvas_px // 2)
+    if left_px < least_px:
+        raise UserError(
+            f"views.max_shift_px: {border_px} px on each side of a canvas of {canvas_px} px leave an image of "
+            f"{max(left_px, 0)} px, expected at least {least_px} px; lower it or raise canvas_px."
+        )
 
 
 def _objective(values: object, sign: object) -> ObjectiveSettings:
