@@ -178,6 +178,13 @@ def test_a_sweep_makes_scores_and_reports_every_sample(first):
         assert min(image.size) > 150
 
 
+def test_the_last_line_of_a_run_names_the_gallery(first):
+    assert first.process.stdout.splitlines()[-1] == (
+        "All images with their scores, for a browser: outputs/tiny/index.html"
+    )
+    assert (first.folder / "outputs" / "tiny" / "index.html").is_file()
+
+
 def test_a_sweep_shows_its_progress(first):
     lines = first.process.stdout.splitlines()
     for method in METHODS:
@@ -276,7 +283,10 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(asked):
     lines = [line for line in asked.process.stdout.splitlines() if not line.startswith("\t#")]
     assert lines == [
         "Launching 3 jobs locally",
-        *(f"{method}: 2 samples, 0 finished, 2 missing, no time estimate yet, in outputs/tiny" for method in METHODS),
+        *(
+            f"{method}: 2 samples, 0 finished, 2 missing, no estimate before the first is finished, in outputs/tiny"
+            for method in METHODS
+        ),
     ]
     assert asked.extra is True  # nothing but the folder itself
 

@@ -1,4 +1,4 @@
-"""The one exception that is meant for a person, and how another's message becomes part of it."""
+"""The one exception that is meant for a person, and parts of messages."""
 
 
 class UserError(ValueError):
@@ -8,3 +8,8 @@ class UserError(ValueError):
 def first_line(error: Exception) -> str:
     """What an exception of somebody else says, cut to a line; its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, for instance "1 sample" and "2,000 samples"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
