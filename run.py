@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from importlib import metadata
 
@@ -73,13 +74,22 @@ def _launch() -> str | None:
         launcher = sweep.RememberConfig.launcher
         if launcher == "basic":
             raise  # a bug in this program
-        if str(error).startswith("Unknown plugin class"):
-            return f"hydra/launcher={launcher}: its package is not installed; run uv sync --extra cluster."
-        return (
-            f"hydra/launcher={launcher}: a job stopped with {type(error).__name__} ({first_line(error)}). Finished "
-            "samples are kept; start the same command again."
-        )
+        return f"hydra/launcher={launcher}: {_launcher_error(launcher, error)}"
     return None
+
+
+def _launcher_error(launcher: str, error: Exception) -> str:
+    if str(error).startswith("Unknown plugin class"):
+        return "its package is not installed; run uv sync --extra cluster."
+    if launcher == "submitit_slurm" and shutil.which("srun") is None:
+        return (
+            "expected Slurm's command srun, found none; start on a machine of a Slurm cluster, or use "
+            "hydra/launcher=submitit_local."
+        )
+    return (
+        f"a job stopped with {type(error).__name__} ({first_line(error)}). Finished samples are kept; start the same "
+        "command again."
+    )
 
 
 if __name__ == "__main__":

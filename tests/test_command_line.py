@@ -221,6 +221,13 @@ def test_a_sweep_needs_no_temporary_folder(go, tmp_path, tiny):
     assert file.read_text() == "mine"
 
 
+def test_a_verbose_run_tells_nothing_of_fonts_and_png_chunks(go, tmp_path, tiny):
+    run = go(tmp_path, *tiny, *TWO, "steps=1", "hydra.verbose=true")
+    assert run.process.returncode == 0, run.process.stderr
+    said = run.process.stdout + run.process.stderr
+    assert [text for text in ("findfont", "STREAM b'", "acquire lock") if text in said] == []
+
+
 def test_methods_of_a_sweep_start_from_the_same_image(first):
     for prompt_id in ("heart", "star"):
         traces = [next((first.root / "samples" / method).glob(f"{prompt_id}-*")) / "trace.csv" for method in METHODS]

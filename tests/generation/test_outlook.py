@@ -111,8 +111,8 @@ def test_of_many_finished_samples_some_all_over_the_plan_are_looked_at(plan_of, 
         (Outlook(6, 2, 1, 4, 8.4), "6 samples, 2 finished, 4 missing, 1 of them failed before, about 8 s to go"),
         (
             Outlook(1234567, 1000, 2000, 1233567, None),
-            "1,234,567 samples, 1,000 finished, 1,233,567 missing, 2,000 of them failed before, no time estimate before "
-            "the first is finished",
+            "1,234,567 samples, 1,000 finished, 1,233,567 missing, 2,000 of them failed before, no estimate before the "
+            "first is finished",
         ),
     ],
 )
