@@ -7,7 +7,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from antlr4 import CommonTokenStream, InputStream
 from hydra._internal.utils import get_args_parser
@@ -18,8 +18,8 @@ from hydra.grammar.gen.OverrideParser import OverrideParser
 
 from das_ag.errors import UserError
 
-MAX_SEEDS = 100_000
-"""Largest number of seeds that `range` may give."""
+MAX_VALUES = 100_000
+"""Largest number of values of a sweep, as in `seeds=range(0,100)`; Hydra would collect any number without an end."""
 _COMMANDS = {"multirun": "-m", "cfg": "--cfg", "info": "--info", "shell_completion": "--shell-completion"}
 
 
@@ -60,14 +60,16 @@ def check_values(override: str) -> None:
     """Checks what Hydra does not check: endless numbers, and values in braces, as in `prompts.positive={mine: …}`.
 
     Raises:
-        UserError: a number has too many digits; braces are empty, which Hydra would ignore; or they have a name twice,
-            of which Hydra would keep one.
+        UserError: a number has too many digits; a range has more than `MAX_VALUES`; braces are empty, which Hydra would
+            ignore; or they have a name twice, of which Hydra would keep one.
     """
     setting, _, value = override.partition("=")
     if re.search(r"\d{4000}", value.replace("_", "")):  # Python converts no more than 4,300
         raise UserError(f"{setting}: expected numbers of at most 4,000 digits, got more; shorten them.")
     if re.fullmatch(r"\s*\{\s*\}\s*", value) and not setting.startswith("+"):
         raise UserError(f"{setting}: expected values in the braces, got none; leave this argument out.")
+    if "range(" in value:
+        _swept_values(override)
     if value.count(":") > 1 and (repeated := _repeated_name(override)):
         raise UserError(f"{setting.strip('+')}: the name {repeated!r} occurs more than once; give each its own name.")
 
@@ -93,16 +95,20 @@ def with_list_of_seeds(override: str) -> str:
     """`seeds=1,2,3` and `seeds=range(1,4)` with the list `[1,2,3]`; any other override unchanged.
 
     Raises:
-        UserError: there are more than `MAX_SEEDS`.
+        UserError: there are more than `MAX_VALUES`.
     """
-    if not re.match(r"\+*seeds=", override):
-        return override
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-        values = list(itertools.islice(parsed.sweep_iterator(), MAX_SEEDS + 1)) if parsed.is_sweep_override() else []
-    except HydraException:
-        return override  # Hydra reports the error later
-    if len(values) > MAX_SEEDS:
-        raise UserError(f"seeds: expected at most {MAX_SEEDS:,} seeds, got more; start several runs with shards=.")
+    values = _swept_values(override) if re.match(r"\+*seeds=", override) else []
     are_simple = bool(values) and not any(isinstance(value, list | dict) for value in values)
     return f"seeds=[{','.join(map(str, values))}]" if are_simple else override
+
+
+def _swept_values(override: str) -> list[Any]:
+    """The values that a sweep would run one by one; none if the override is no sweep, or if Hydra cannot read it."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        values = list(itertools.islice(parsed.sweep_iterator(), MAX_VALUES + 1)) if parsed.is_sweep_override() else []
+    except HydraException:
+        return []  # Hydra reports the error later
+    if len(values) > MAX_VALUES:
+        raise UserError(f"{parsed.key_or_group}: expected at most {MAX_VALUES:,} values, got more; shorten the range.")
+    return values
