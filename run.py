@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
+from importlib import metadata
 
 from das_ag.settings import environment
 
@@ -19,6 +21,7 @@ from omegaconf import DictConfig
 
 from das_ag import sweep
 from das_ag.errors import UserError, first_line
+from das_ag.settings.arguments import arrange
 from das_ag.settings.configuration import check_choices, describe
 
 
@@ -36,6 +39,9 @@ def main(config: DictConfig) -> None:
 def command_line() -> int:
     """Runs Hydra's jobs, then scores and reports; returns the exit status."""
     logging.raiseExceptions = False  # ignore a closed stdout, for instance of `| head`
+    if "--version" in sys.argv[1:]:
+        print(f"das-ag {metadata.version('das-ag')}")
+        return 0
     remembered = sweep.RememberConfig
     try:
         complaint = _launch()
@@ -57,6 +63,7 @@ def command_line() -> int:
 def _launch() -> str | None:
     """Runs all jobs; returns the error of the first failed job, None if all succeed."""
     try:
+        sys.argv[1:] = arrange(sys.argv[1:])
         check_choices(sys.argv[1:])
         main()
     except UserError as error:
@@ -67,13 +74,22 @@ def _launch() -> str | None:
         launcher = sweep.RememberConfig.launcher
         if launcher == "basic":
             raise  # a bug in this program
-        if str(error).startswith("Unknown plugin class"):
-            return f"hydra/launcher={launcher}: its package is not installed; run uv sync --extra cluster."
-        return (
-            f"hydra/launcher={launcher}: a job stopped with {type(error).__name__} ({first_line(error)}). Finished "
-            "samples are kept; start the same command again."
-        )
+        return f"hydra/launcher={launcher}: {_launcher_error(launcher, error)}"
     return None
+
+
+def _launcher_error(launcher: str, error: Exception) -> str:
+    if str(error).startswith("Unknown plugin class"):
+        return "its package is not installed; run uv sync --extra cluster."
+    if launcher == "submitit_slurm" and shutil.which("srun") is None:
+        return (
+            "expected Slurm's command srun, found none; start on a machine of a Slurm cluster, or use "
+            "hydra/launcher=submitit_local."
+        )
+    return (
+        f"a job stopped with {type(error).__name__} ({first_line(error)}). Finished samples are kept; start the same "
+        "command again."
+    )
 
 
 if __name__ == "__main__":

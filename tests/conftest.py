@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch reads it when it is imported
+os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")  # cores that a run may use: the tests run beside each other
 
 import numpy as np
 import pytest

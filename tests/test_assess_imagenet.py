@@ -34,7 +34,7 @@ def script(monkeypatch, capsys):
 def test_a_folder_that_is_not_there_is_told(script, tmp_path):
     status, err = script(tmp_path / "nosuch")
     assert status == 1
-    assert err.startswith(f"Error: {tmp_path / 'nosuch'}: expected scored samples, got none; run python run.py ")
+    assert err.startswith(f"Error: {tmp_path / 'nosuch'}: found no such folder, expected ")
 
 
 def test_scores_that_recognise_nothing_are_told(script, tmp_path, sample_of, put):

@@ -12,6 +12,7 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,13 @@ def test_a_sweep_makes_scores_and_reports_every_sample(first):
         assert min(image.size) > 150
 
 
+def test_the_last_line_of_a_run_names_the_gallery(first):
+    assert first.process.stdout.splitlines()[-1] == (
+        "All images with their scores, for a browser: outputs/tiny/index.html"
+    )
+    assert (first.folder / "outputs" / "tiny" / "index.html").is_file()
+
+
 def test_a_sweep_shows_its_progress(first):
     lines = first.process.stdout.splitlines()
     for method in METHODS:
@@ -195,6 +203,29 @@ def test_the_jobs_of_a_sweep_are_named_without_clock_or_level(first):
 def test_a_run_leaves_nothing_but_outputs(first):
     assert [path.name for path in first.folder.iterdir()] == ["outputs"]
     assert "tiny" in [path.name for path in (first.folder / "outputs").iterdir()]
+
+
+def test_a_sweep_needs_no_temporary_folder(go, tmp_path, tiny):
+    """A fixed one would be shared: another user may own it, or lead it elsewhere by a link; it may be full."""
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for name, place in (("missing", tmp_path / "missing"), ("a_file", file)):
+        here = tmp_path / f"run_{name}"
+        here.mkdir()
+        sweep = ("-m", "method=das", *tiny, *TWO, "seeds=1,2", "steps=1", "hydra.sweeper.max_batch_size=1")
+        run = go(here, *sweep, TMPDIR=str(place), TEMP=str(place), USER="")
+        assert run.process.returncode == 0, run.process.stderr
+        assert len(run.after) == 2 * 2 * 2
+        assert [path.name for path in here.iterdir()] == ["outputs"]
+    assert not (tmp_path / "missing").exists()
+    assert file.read_text() == "mine"
+
+
+def test_a_verbose_run_tells_nothing_of_fonts_and_png_chunks(go, tmp_path, tiny):
+    run = go(tmp_path, *tiny, *TWO, "steps=1", "hydra.verbose=true")
+    assert run.process.returncode == 0, run.process.stderr
+    said = run.process.stdout + run.process.stderr
+    assert [text for text in ("findfont", "STREAM b'", "acquire lock") if text in said] == []
 
 
 def test_methods_of_a_sweep_start_from_the_same_image(first):
@@ -259,7 +290,10 @@ def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(asked):
     lines = [line for line in asked.process.stdout.splitlines() if not line.startswith("\t#")]
     assert lines == [
         "Launching 3 jobs locally",
-        *(f"{method}: 2 samples, 0 finished, 2 missing, no time estimate yet, in outputs/tiny" for method in METHODS),
+        *(
+            f"{method}: 2 samples, 0 finished, 2 missing, no estimate before the first is finished, in outputs/tiny"
+            for method in METHODS
+        ),
     ]
     assert asked.extra is True  # nothing but the folder itself
 
@@ -346,6 +380,21 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
             ["setting 'prompts.path'. ", "a file of prompts needs prompts=file. See python run.py"],
         ),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
+        ("steps=range(1,3)", ["steps: expected one value, got 'range(1,3)'; add -m to run all of them."]),
+        ("betas=0.5,0.9", ["betas: expected values in brackets, got '0.5,0.9'; write 'betas=[0.5,0.9]'."]),
+        ("prompts.positive={}", ["prompts.positive: expected values in the braces, got none; leave this argument"]),
+        ("views={ }", ["views: expected values in the braces, got none; leave this argument out."]),
+        ("prompts.positive={a: a ring, b: a star, a: a hat}", ["prompts.positive: the name 'a' occurs more than once"]),
+        ("views.noise={kind: constant, start: 1, kind: x}", ["views.noise: the name 'kind' occurs more than once"]),
+        ("=5", ["cannot read the argument '=5', expected name=value; "]),
+        ("~=5", ["cannot read the argument '~=5', expected name=value; "]),
+        ("@a=5", ["cannot read the argument '@a=5', expected name=value; "]),
+        ("hydra=5", ["hydra: expected a name, got 5; "]),
+        ("hydra/help=null", ["hydra/help: expected a name, got null; "]),
+        ("--foo", ["unknown flag '--foo'; see python run.py --help and --hydra-help."]),
+        ("--cfg", ["--cfg", "expected one argument; see python run.py --hydra-help."]),
+        ("--resolve", ["--resolve: expected --cfg beside it; add --cfg job."]),
+        ("--experimental-rerun=x", ["--experimental-rerun: das-ag keeps no such files; start the same command"]),
         (
             "seeds=[1,",
             ["cannot read the argument 'seeds=[1,', expected name=value; ", "single quotes around the argument"],
@@ -368,6 +417,31 @@ def test_wrong_options_are_told_in_a_sentence(go, tmp_path, override, said):
     assert process.stderr.startswith("Error: ")
     assert len(process.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_flags_may_stand_anywhere(go, tmp_path, tiny):
+    run = go(tmp_path, *tiny, *TWO, "-m", "method=das,das_ag", "seeds=1,2", "dry_run=true")
+    assert run.process.returncode == 0, run.process.stderr
+    lines = [line for line in run.process.stdout.splitlines() if line.startswith("das")]
+    assert [line.partition(",")[0] for line in lines] == [f"{m}: 2 samples" for m in ("das", "das", "das_ag", "das_ag")]
+    shown = go(tmp_path, "steps=7", "--cfg", "job", "name=shown").process
+    assert shown.returncode == 0
+    assert {"steps: 7", "name: shown"} <= set(shown.stdout.splitlines())
+
+
+@pytest.mark.parametrize("flag", ["--cfg=job", "--info", "--shell-completion"])
+def test_what_shows_one_configuration_runs_no_sweep(go, tmp_path, flag):
+    process = go(tmp_path, "-m", "method=das,das_ag", flag).process
+    assert process.returncode == 1
+    name = flag.partition("=")[0]
+    assert process.stderr == (
+        f"Error: -m and {name}: expected only one of these flags; leave out -m, and give each setting one value.\n"
+    )
+
+
+def test_the_version_is_that_of_the_project(go, tmp_path):
+    process = go(tmp_path, "--version").process
+    assert (process.returncode, process.stdout) == (0, f"das-ag {metadata.version('das-ag')}\n")
 
 
 @pytest.mark.parametrize(("method", "got"), [("magic", "'magic'"), ("null", "null")])

@@ -305,6 +305,18 @@ def test_a_launcher_without_its_package_names_the_remedy(tmp_path):
     assert done.stderr == f"Error: {sentence}\n"
 
 
+def test_slurm_without_its_commands_is_told(run_server, settings, tmp_path):
+    pytest.importorskip("submitit")
+    launcher = ("hydra/launcher=submitit_slurm", "steps=1")
+    run = run_server.start(tmp_path, "-m", "method=das", *settings, *launcher, PATH=str(tmp_path))
+    assert run.wait() == 1
+    assert run.stderr.splitlines()[-1] == (
+        "Error: hydra/launcher=submitit_slurm: expected Slurm's command srun, found none; start on a machine of a "
+        "Slurm cluster, or use hydra/launcher=submitit_local."
+    )
+    assert list(tmp_path.glob("outputs/*/samples/*")) == []
+
+
 @pytest.fixture
 def hydra_of(conf_folder):
     """Hydra's own part of the configuration with a launcher."""

@@ -1,4 +1,4 @@
-"""The one exception that is meant for a person, and how another's message becomes part of it."""
+"""The one exception that is meant for a person, and parts of messages."""
 
 
 class UserError(ValueError):
@@ -16,3 +16,8 @@ def missing_extra(package: str, error: ImportError) -> UserError:
         f"models: cannot import the package {package} (“{error}”); install it with uv sync --extra paper, "
         "or start with uv run --extra paper."
     )
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, for instance "1 sample" and "2,000 samples"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

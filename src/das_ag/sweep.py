@@ -22,7 +22,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, counted
 from das_ag.settings import environment
 
 if TYPE_CHECKING:
@@ -157,10 +157,11 @@ def _enter(folder: Path) -> None:
 
 def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
     from das_ag.evaluation.evaluate import check_not_guide
-    from das_ag.generation.generate import generate
+    from das_ag.generation.generate import generate, report_lost_words
     from das_ag.generation.outlook import look_ahead
 
     if plan.dry_run:
+        report_lost_words(plan.guide, plan.samples)
         log.info("%s: %s, in %s", config.method.name, look_ahead(plan, store), plan.folder)
         return
     for name, choice in plan.evaluators.items():  # report errors now, not after hours
@@ -175,8 +176,8 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
         return
     outcome = generate(plan, store)
     log.info(
-        "%s: %d generated, %d already there, %d failed, of %d samples in %s",
-        config.method.name, outcome.made, outcome.found, len(outcome.failed), len(plan.samples), plan.folder,
+        "%s: %d generated, %d already there, %d failed, of %s in %s", config.method.name,
+        outcome.made, outcome.found, len(outcome.failed), counted(len(plan.samples), "sample"), plan.folder,
     )  # fmt: skip
 
 
@@ -216,6 +217,8 @@ def finish(jobs: Sequence[DictConfig], started: float) -> int:
                 complaints.append(str(error))
                 continue
         log.info("\n%s\nTable, scores and plots: %s", table, folder)
+        if (gallery := folder / "index.html").is_file():
+            log.info("All images with their scores, for a browser: %s", gallery)
         complaints += left_out
     return _complain(list(dict.fromkeys(complaints)))
 

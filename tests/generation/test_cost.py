@@ -16,7 +16,8 @@ from das_ag.generation.regenerate import regenerate
 from das_ag.store.samples import Placement
 
 PUBLISHED = Cost(steps=200, views=8, samples=1, canvas_px=512, level_bytes=4 * 12 * (4**10 - 1) // 3)
-LARGER = {"steps": 201, "views": 9, "samples": 2, "canvas_px": 513}
+"""One image of the published experiment, which has 36."""
+LARGER = {"steps": 36 * 200 + 1, "views": 36 * 8 + 1, "samples": 37, "level_bytes": 10**9 + 1}
 
 
 class Terminal(io.StringIO):
@@ -24,13 +25,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_published_experiment_is_not_asked_about(compose_paper, monkeypatch, capsys):
+@pytest.mark.parametrize("as_much", [{}, {"steps": 36 * 200}, {"samples": 36}, {"level_bytes": 10**9}])
+def test_the_published_experiment_is_not_asked_about(compose_paper, monkeypatch, capsys, as_much):
     """By its own configuration, so that a change there is seen here."""
     monkeypatch.setattr(sys, "stdin", None)
     values = compose_paper()
     assert (values.steps, values.views.count, values.canvas_px) == (200, 8, 512)
-    assert not PUBLISHED.is_large
-    confirm("das lighthouse seed 42", PUBLISHED, yes=False)
+    assert 3 * len(values.seeds) * len(values.prompts.positive) == 36
+    confirm("das lighthouse seed 42", dataclasses.replace(PUBLISHED, **as_much), yes=False)
     assert capsys.readouterr() == ("", "")
 
 
@@ -62,7 +64,7 @@ def test_a_larger_one_is_shown_and_asked_about(monkeypatch, capsys, name, answer
 
 @pytest.mark.parametrize("stdin", [None, io.StringIO("y\n")], ids=["closed", "no terminal"])
 def test_without_a_terminal_a_larger_one_needs_a_word(monkeypatch, capsys, stdin):
-    cost = dataclasses.replace(PUBLISHED, steps=201)
+    cost = dataclasses.replace(PUBLISHED, steps=7201)
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(UserError) as told:
         confirm("das heart seed 42", cost, yes=False)
@@ -76,15 +78,11 @@ def test_without_a_terminal_a_larger_one_needs_a_word(monkeypatch, capsys, stdin
 @pytest.mark.parametrize(
     ("override", "placed", "said"),
     [
-        (
-            "steps=1000001",
-            {},
-            "steps: expected at most 1,000,000 in a recipe, got 1,000,001; use an unmodified recipe.",
-        ),
-        ("views.count=10001", {}, "views.count: expected at most 10,000 in a recipe, got 10,001;"),
-        ("steps=3", {"samples_per_batch": 10**12}, "runtime.samples_per_batch: expected at most 10,000 in a recipe"),
+        ("steps=1000001", {}, "steps: expected at most 1,000,000, got 1,000,001; lower it."),
+        ("views.count=10001", {}, "views.count: expected at most 10,000, got 10,001;"),
+        ("steps=3", {"samples_per_batch": 10**12}, "runtime.samples_per_batch: expected at most 65,536, got "),
         ("steps=3", {"threads": 10**12}, "runtime.threads: expected at most"),
-        ("canvas_px=8193", {}, "pyramid.canvas_px: expected from 1 to 8192, got 8193"),
+        ("canvas_px=8193", {}, "canvas_px: expected at most 8,192, got 8,193;"),
     ],
 )
 def test_numbers_have_bounds_that_are_told(plan_of, tiny, override, placed, said):

@@ -695,8 +695,8 @@ def test_lost_words_are_logged(plan_of, tiny, tmp_path, caplog):
         generate(plan, Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        "The guide ignores these words in “a red heart with a dragon”: with, dragon",
-        "The guide ignores these words in “a glorious stat star”: glorious, stat (did you mean star?)",
+        "Warning: the guide ignores these words in “a red heart with a dragon”: with, dragon",
+        "Warning: the guide ignores these words in “a glorious stat star”: glorious, stat (did you mean star?)",
     ]
 
 
@@ -706,7 +706,7 @@ def test_of_many_texts_with_lost_words_only_some_are_named(plan_of, tiny, tmp_pa
     generate(plan_of(*tiny, OWN, f"prompts.positive={{{texts}}}", *options), Store(tmp_path))
     lost = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lost == [
-        *(f"The guide ignores these words in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
+        *(f"Warning: the guide ignores these words in “a red heart {'x' * n}”: {'x' * n}" for n in range(1, 21)),
         "… and words in 2 more texts",
     ]
 
@@ -721,7 +721,7 @@ def test_of_several_batches_each_but_the_last_says_how_many_are_left(plan_of, ti
         generate(plan, store)
     told = [message for message in caplog.messages if "batches" in message]
     assert len(told) == 1  # one batch was there already, and two were made
-    assert re.fullmatch(r"1 of 2 batches are done, about \d+ s left", told[0])
+    assert re.fullmatch(r"1 of 2 batches done, about \d+ s left", told[0])
 
 
 def test_progress_is_logged_where_there_is_no_terminal(plan_of, tiny, tmp_path, caplog):

@@ -104,13 +104,15 @@ def test_of_many_finished_samples_some_all_over_the_plan_are_looked_at(plan_of, 
 @pytest.mark.parametrize(
     ("outlook", "said"),
     [
-        (Outlook(6, 0, 0, 6, None), "6 samples, 0 finished, 6 missing, no time estimate yet"),
+        (Outlook(6, 0, 0, 6, None), "6 samples, 0 finished, 6 missing, no estimate before the first is finished"),
+        (Outlook(1, 1, 0, 0, 3.0), "1 sample, 1 finished, 0 missing"),
         (Outlook(6, 6, 0, 0, 0.0), "6 samples, 6 finished, 0 missing"),
         (Outlook(6, 6, 0, 0, None), "6 samples, 6 finished, 0 missing"),
         (Outlook(6, 2, 1, 4, 8.4), "6 samples, 2 finished, 4 missing, 1 of them failed before, about 8 s to go"),
         (
             Outlook(1234567, 1000, 2000, 1233567, None),
-            "1,234,567 samples, 1,000 finished, 1,233,567 missing, 2,000 of them failed before, no time estimate yet",
+            "1,234,567 samples, 1,000 finished, 1,233,567 missing, 2,000 of them failed before, no estimate before the "
+            "first is finished",
         ),
     ],
 )
@@ -143,10 +145,12 @@ def test_a_dry_run_says_it_and_makes_nothing(compose, tiny, tmp_path, monkeypatc
     here = SimpleNamespace(runtime=SimpleNamespace(cwd=str(tmp_path)))
     monkeypatch.setattr(sweep.HydraConfig, "get", lambda: here)
     monkeypatch.setattr("das_ag.generation.batch.load_guide", None)
-    config = compose(*tiny, *SIX, "method=das_rag", "name=mine", "dry_run=true")
+    config = compose(*tiny, *SIX, "method=das_rag", "name=mine", "dry_run=true", "prompts.negative=[a dry star]")
     with caplog.at_level(logging.INFO):
         sweep.run_job(config)
-    (line,) = [record.getMessage() for record in caplog.records]
-    assert line == "das_rag: 6 samples, 0 finished, 6 missing, no time estimate yet, in outputs/mine"
+    warning, line = [record.getMessage() for record in caplog.records]
+    assert warning == "Warning: the guide ignores these words in “a dry star”: dry"
+    outlook = "6 samples, 0 finished, 6 missing, no estimate before the first is finished"
+    assert line == f"das_rag: {outlook}, in outputs/mine"
     assert sweep.finish([config], 0.0) == 0
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from reference import ROOT
@@ -37,6 +40,33 @@ def test_dotenv_gives_what_the_environment_does_not(clean, monkeypatch):
     assert os.environ["SIGLIP_MODEL_PATH"] == "/with a space"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_dotenv_may_have_another_encoding(clean, capsys, encoding):
+    path = "/café" if encoding != "utf-16-le" else "/cafe"  # without a mark, only ASCII is certain
+    clean.write_bytes(f"# paths\r\nCLIP_MODEL_PATH={path}\r\n".encode(encoding))
+    environment.prepare()
+    assert os.environ["CLIP_MODEL_PATH"] == path
+    assert capsys.readouterr().err == ""
+
+
+def test_dotenv_that_is_not_utf_8_is_read_as_latin_1_and_told_once(clean, capsys):
+    clean.write_bytes("CLIP_MODEL_PATH=/café\nSIGLIP_MODEL_PATH=/a\0b\n".encode("latin-1"))
+    environment.prepare()
+    environment.prepare()
+    assert (os.environ["CLIP_MODEL_PATH"], os.environ["SIGLIP_MODEL_PATH"]) == ("/café", "/ab")
+    sentence = f"Warning: {clean}: expected UTF-8, so this file is read as Latin-1; save it as UTF-8.\n"
+    assert capsys.readouterr().err == sentence
+
+
+def test_dotenv_that_cannot_be_read_ends_nothing(clean, capsys, monkeypatch):
+    clean.write_text("CLIP_MODEL_PATH=/a\n")
+    denied = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(Path, "read_bytes", Mock(side_effect=denied))
+    environment.prepare()
+    assert "CLIP_MODEL_PATH" not in os.environ
+    assert capsys.readouterr().err.startswith(f"Warning: {clean}: cannot read this file (“Permission denied”)")
+
+
 def test_without_dotenv_nothing_is_set_but_what_must_be_early(clean):
     before = dict(os.environ)
     environment.prepare()
@@ -49,6 +79,21 @@ def test_a_console_that_lacks_letters_ends_nothing(clean, monkeypatch):
     environment.prepare()
     print("mean ↑ 5 × 3", flush=True)
     assert console.buffer.getvalue().decode("latin-1") == "mean ? 5 × 3\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_trap(tmp_path, closed):
+    """No file gets the number of a closed stream, and printing to it does nothing."""
+    program = (
+        "import os, sys; from das_ag.settings import environment; environment.prepare()\n"
+        "print('lost'); print('lost', file=sys.stderr); assert not sys.stderr.isatty()\n"
+        "file = open('mine', 'w'); assert file.fileno() > 2; file.write('kept')\n"
+    )
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "mine").read_text() == "kept"
 
 
 @pytest.mark.parametrize("name", SET)

@@ -329,6 +329,26 @@ def test_prompts_of_a_file_that_cannot_be_planned_are_told_by_their_line(plan_of
     assert str(told.value) == sentence.format(path=path)
 
 
+@pytest.mark.parametrize(
+    ("given", "seeds"),
+    [
+        ("seeds=7", [7]),  # as in a job of `-m seeds=7,8`
+        ("seeds=3,1,2", [3, 1, 2]),
+        ("seeds=range(1,4)", [1, 2, 3]),
+        ("seeds=choice(5,9)", [5, 9]),
+        ("seeds=1, 2", [1, 2]),
+        ("seeds=[1,2]", [1, 2]),
+    ],
+)
+def test_seeds_need_no_brackets(plan_of, given, seeds):
+    plan = plan_of(OWN, "prompts.positive={a: a red heart}", given)
+    assert [sample.seed for sample in plan.samples] == seeds
+
+
+def test_a_border_may_take_half_of_the_canvas(plan_of):
+    assert plan_of("canvas_px=128", "views.max_shift_px=32").settings.border_px == 32
+
+
 def test_seeds_that_no_prompt_takes_are_told(plan_of, tmp_path, caplog):
     path = tmp_path / "prompts.csv"
     path.write_text("prompt,seed\na red circle,7\na blue ring,8\n", encoding="utf-8")
@@ -435,10 +455,13 @@ ERRORS = [
     (["learning_rate=true"], ["learning_rate: ", "a number", "got True"]),
     (["betas=[0.5]"], ["betas: ", "2 values in brackets", "got [0.5]"]),
     (["betas=[0.5,1]"], ["betas: ", "below 1", "got (0.5, 1.0)"]),
-    (["seeds=[]"], ["seeds: ", "at least one whole number", "got []", "seeds=[42]"]),
-    (["seeds=7"], ["seeds: ", "in brackets", "got 7", "seeds=[42]"]),
+    (["seeds=[]"], ["seeds: ", "at least one whole number", "got none", "seeds=42"]),
+    (["seeds=one,two"], ["seeds: ", "whole numbers", "got 'one'", "seeds=1,2,3"]),
+    (["seeds=null"], ["seeds: ", "whole numbers", "got None", "seeds=1,2,3"]),
+    (["seeds=range(0,1000000000000)"], ["seeds: ", "at most 100,000 values", "got more", "shorten the range"]),
+    (["steps=range(1,1000000000000)"], ["steps: ", "at most 100,000 values", "got more", "shorten the range"]),
     (["seeds=[1,2,1]"], ["seeds: ", "each seed once", "got 1 more than once", "remove the repeats"]),
-    (["seeds=[-1]"], ["seeds: ", "from 0", "got -1", "seeds=[1,2,3]"]),
+    (["seeds=[-1]"], ["seeds: ", "from 0", "got -1", "seeds=1,2,3"]),
     (["seeds=[1.5]"], ["seeds: ", "whole numbers", "got 1.5"]),
     (["seeds=[true]"], ["seeds: ", "whole numbers", "got True"]),
     (["seeds=[one]"], ["seeds: ", "whole numbers", "got 'one'"]),
@@ -450,7 +473,7 @@ ERRORS = [
     (["runtime=-1.5e3"], ["runtime: ", "one of deterministic, fast", "got -1.5e3", "choose one of them"]),
     (["models@models=NULL"], ["models: ", "one of imagenet, openai_clip", "got NULL", "choose one of them"]),
     ([OWN], ["prompts.positive: ", "got none", "command line"]),
-    ([OWN, "prompts.positive={}"], ["prompts.positive: ", "named prompts", "got {}", "prompts.positive={mine:"]),
+    ([OWN, "prompts.positive={}"], ["prompts.positive: ", "values in the braces", "got none", "leave this"]),
     ([OWN, "prompts.positive=a red circle"], ["prompts.positive: ", "named prompts", "got 'a red circle'"]),
     ([OWN, "prompts.positive={mine: ''}"], ["prompts.positive.mine: ", "a text", "got ''", "write one"]),
     ([OWN, "prompts.positive={mine: '  '}"], ["prompts.positive.mine: ", "a text", "got '  '"]),
@@ -467,12 +490,21 @@ ERRORS = [
     (["pyramid.max_level_px=0"], ["pyramid.max_level_px: ", "from 1", "got 0"]),
     (["pyramid.levels=all"], ["pyramid.levels: ", "powers_of_two, all_resolutions", "got 'all'", "choose"]),
     (["pyramid.interpolation=sinc"], ["pyramid.interpolation: ", "bilinear", "got 'sinc'", "choose"]),
-    (["canvas_px=0"], ["canvas_px: ", "from 1 to 8192", "got 0", "change"]),
+    (["canvas_px=0"], ["canvas_px: ", "at least 1", "got 0", "raise it"]),
     (
         ["views.max_shift_px=64"],
-        ["views.max_shift_px: ", "64 px on each side of a canvas of 128 px", "less than 8 px", "lower it"],
+        ["views.max_shift_px: ", "64 px on each side of a canvas of 128 px", "an image of 0 px", "lower it"],
     ),
-    (["views.max_shift_px=61"], ["views.max_shift_px: ", "61 px on each side", "less than 8 px"]),
+    (["views.max_shift_px=60"], ["views.max_shift_px: ", "60 px on each side", "an image of 8 px", "at least 64 px"]),
+    (["views.max_shift_px=33"], ["views.max_shift_px: ", "an image of 62 px", "expected at least 64 px"]),
+    (["canvas_px=9", "views.max_shift_px=1"], ["views.max_shift_px: ", "an image of 7 px", "at least 8 px"]),
+    (["steps=99999999999999999999999"], ["steps: ", "at most 1,000,000", "got 99,999,999", "lower it"]),
+    (["steps=" + 5000 * "9"], ["steps: ", "at most 4,000 digits", "got more"]),
+    (["canvas_px=20000"], ["canvas_px: ", "at most 8,192", "got 20,000", "lower it"]),
+    (["views.count=10001"], ["views.count: ", "at most 10,000", "got 10,001"]),
+    (["runtime.threads=1000000000000"], ["runtime.threads: ", "at most 1,024", "got 1,000,000,000,000"]),
+    (["runtime.samples_per_batch=100000"], ["runtime.samples_per_batch: ", "at most 65,536", "got 100,000"]),
+    (["runtime.views_per_pass=1000001"], ["runtime.views_per_pass: ", "at most 1,000,000", "got 1,000,001"]),
     (["views.max_shift_px=-1"], ["views.max_shift_px: ", "at least 0", "got -1"]),
     (["views.count=0"], ["views.count: ", "at least 1", "got 0"]),
     (["views.augment=1"], ["views.augment: ", "true or false", "got 1"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_negative_is_nothing_a_text_or_several(negative, expected):
     assert prompts_of({"positive": {"a": "a ring"}, "negative": negative})[0].negative == expected
 
 
-NAMES = "expected a short name of letters, digits and . _ -"
+NAMES = "expected a short name of at most 64 letters, digits and . _ -, a letter or digit first"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +84,8 @@ NAMES = "expected a short name of letters, digits and . _ -"
          "prompts.positive: expected named prompts, got ['a ring']; give each an id and a prompt."),
         ({"positive": [{"id": "007"}]},
          "prompts.positive: missing setting 'prompt'; expected id, prompt. See python run.py --cfg job."),
+        ({"positive": [{"id": "a", "prompt": "a ring"}, {"id": "a", "prompt": "a star"}]},
+         "prompts.positive: the id 'a' occurs more than once; give each prompt its own id."),
         ({"positive": [{"id": 7, "prompt": "a ring"}]}, f"prompts.positive: {NAMES}, got 7; rename it."),
         ({"positive": {"a": ""}}, "prompts.positive.a: expected a text, got ''; write one or remove it."),
         ({"positive": {"a": ["a ring", 7]}}, "prompts.positive.a: expected a text, got 7; write one or remove it."),
@@ -202,6 +205,33 @@ def test_whatever_system_wrote_it(read, name, written):
     assert texts(expected) == [("a red heart",), ("a blue ring",)]
     assert written(text) != text.encode()
     assert read(written(text), name) == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id;prompt;seed\na;a ring, red;42\nb;a star;7\n",
+        "id\tprompt\tseed\na\ta ring, red\t42\nb\ta star\t7\n",
+        'sep=;\nid;prompt;seed\na;"a ring, red";42\nb;a star;7\n',
+        '"sep=,",,\nid,prompt,seed\na,"a ring, red",42\nb,a star,7\n',
+        'id,prompt,seed,,\na,"a ring, red",42,,\nb,a star,7,,\n,,,,\n,,,,\n',
+        'id,prompt,seed\na,"a ring, red",42,,\nb,a star,7,\n',
+        'id,prompt,seed\na,"a ring, red",42.0\nb,a star,7.00\n',
+        "id;prompt;seed\na;a ring, red;42,0\nb;a star;7,0\n",
+        'Id,PROMPT,Seed\na,"a ring, red",42\nb,a star,7\n',
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_csv_as_spreadsheets_write_it(read, content, encoding, end):
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    prompts = read(mark + content.replace("\n", end).encode(encoding))
+    assert [(p.id, p.positive, p.seed) for p in prompts] == [("a", ("a ring, red",), 42), ("b", ("a star",), 7)]
+
+
+def test_a_whole_number_in_json_may_have_a_point(read):
+    (prompt,) = read('{"prompt": "a ring", "seed": 42.0}\n', "prompts.jsonl")
+    assert prompt.seed == 42
 
 
 def test_csv_quotes_commas_and_blanks(read):
@@ -342,10 +372,11 @@ OTHER = "different prompts have the same id; give each prompt its own id."
         ("prompt\n", "prompts.csv: expected at least one prompt, got none; write one."),
         ("\na ring\n", f"prompts.csv, line 1: {COLUMNS}, got none; {IN_THE_FIRST}"),
         ("a ring\na star\n", f"prompts.csv, line 1: {COLUMNS}, got 'a ring'; {IN_THE_FIRST}"),
-        ("prompt;seed\na ring;1\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt;seed'; {IN_THE_FIRST}"),
         ("prompt,colour\na,b\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt', 'colour'; {IN_THE_FIRST}"),
-        ("prompt,Seed\na,1\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt', 'Seed'; {IN_THE_FIRST}"),
-        ("prompt,\na,\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt', ''; {IN_THE_FIRST}"),
+        (",prompt\n,a\n", f"prompts.csv, line 1: {COLUMNS}, got '', 'prompt'; {IN_THE_FIRST}"),
+        ("prompt|seed\na|1\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt|seed'; {IN_THE_FIRST}"),
+        ("sep=;\nprompt;colour\na;b\n", f"prompts.csv, line 2: {COLUMNS}, got 'prompt', 'colour'; {IN_THE_FIRST}"),
+        ("sep=;\nprompt;seed\na;1\nb;x\n", f"prompts.csv, line 4: {SEED}, got 'x'; change it."),
         ("prompt,prompt\na,b\n", f"prompts.csv, line 1: {COLUMNS}, got 'prompt', 'prompt'; {IN_THE_FIRST}"),
         ("id,seed\na,1\n", f"prompts.csv, line 1: {COLUMNS}, got 'id', 'seed'; {IN_THE_FIRST}"),
         ("prompt,seed\na,1\na, b,2\n",
@@ -362,12 +393,12 @@ OTHER = "different prompts have the same id; give each prompt its own id."
         ("prompt\na\0b\n", f"prompts.csv, line 2: expected a text, got 'a\\x00b'; {TEXT}"),
         *[
             (f"prompt,seed\na,1\nb,{seed}\n", f"prompts.csv, line 3: {SEED}, got '{seed}'; change it.")
-            for seed in ("-1", "+1", "1.0", "1_0", "one", "٣", "0x1", "1 2", "9" * 5000)
+            for seed in ("-1", "+1", "1.5", "1.000", "1e3", "1E+15", "1_0", "one", "٣", "0x1", "1 2", "9" * 5000)
         ],
         (f"prompt,seed\na,{2**63}\n", f"prompts.csv, line 2: {SEED}, got {2**63}; change it."),
         ("prompt\na\n\nb\n  \n", f"prompts.csv, lines 3, 5: {NONE}"),
         ("prompt\na\n\n", f"prompts.csv, line 3: {NONE}"),
-        ("prompt,seed\n,1\na,\n , \n\"\n\",2\n,\n", f"prompts.csv, lines 2, 4, 5, 7: {NONE}"),
+        ("prompt,seed\n,1\na,\n , \n\"\n\",2\n,\n", f"prompts.csv, lines 2, 4, 5: {NONE}"),
         ("prompt\n" + "a\n\n" * 10, f"prompts.csv, lines 3, 5, 7, 9, 11, 13, 15, 17, 19, 21: {NONE}"),
         ("prompt\n" + "a\n\n" * 1011, f"prompts.csv, lines 3, 5, 7, 9, 11, 13, 15, 17, 19, 21 and 1001 more: {NONE}"),
         ("id,prompt\nx,a\ny,b\nx,a\nz,c\ny,b\nx,a\n", f"prompts.csv, lines 2, 3, 4, 6, 7: {AGAIN}"),
@@ -407,7 +438,7 @@ def test_wrong_csv_is_told_with_its_lines(told, content, message):
         ('{"prompt": "a", "id": 7}', f"prompts.jsonl, line 1: {NAMES}, got 7; rename it."),
         ('{"prompt": "a", "id": ""}', f"prompts.jsonl, line 1: {NAMES}, got ''; rename it."),
         ('{"prompt": "a", "seed": "7"}', f"prompts.jsonl, line 1: {SEED}, got '7'; change it."),
-        ('{"prompt": "a", "seed": 7.0}', f"prompts.jsonl, line 1: {SEED}, got 7.0; change it."),
+        ('{"prompt": "a", "seed": 7.5}', f"prompts.jsonl, line 1: {SEED}, got 7.5; change it."),
         ('{"prompt": "a", "seed": true}', f"prompts.jsonl, line 1: {SEED}, got True; change it."),
         ('{"prompt": "a", "seed": -1}', f"prompts.jsonl, line 1: {SEED}, got -1; change it."),
         (f'{{"prompt": "a", "seed": {2**63}}}', f"prompts.jsonl, line 1: {SEED}, got {2**63}; change it."),
@@ -454,8 +485,9 @@ def test_another_encoding_is_told_with_its_line(told, bom, end):
     )
 
 
-def test_utf_16_is_told(told):
-    assert told("a ring\n".encode("utf-16"), "prompts.txt").startswith("prompts.txt, line 1: expected UTF-8, got the ")
+def test_a_broken_utf_16_is_told_with_its_line(told):
+    message = "prompts.txt, line 2: expected UTF-16-LE, got the byte 0x72; save the file as UTF-8."
+    assert told(b"\xff\xfe" + "a\n".encode("utf-16-le") + b"r", "prompts.txt") == message
 
 
 @pytest.mark.parametrize("path", ["prompts.tsv", "prompts", "", "prompts.csv.gz", ".csv", None, 7, ["a.csv"]])

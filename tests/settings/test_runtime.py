@@ -10,6 +10,7 @@ import subprocess
 import sys
 from importlib import metadata
 
+import psutil
 import pytest
 import torch
 
@@ -31,6 +32,44 @@ def settings(monkeypatch):
     """Those of a process in which cuBLAS may be deterministic, with changes."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return lambda **changes: dataclasses.replace(SETTINGS, **changes)
+
+
+@pytest.fixture(autouse=True)
+def load(monkeypatch):
+    """Sets how many of four cores others use, 0 at first; otherwise it would depend on the tests' machine."""
+    machine_module._warn_of_load.cache_clear()
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
+    set_load = lambda busy: monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 25 * busy)  # noqa: ARG005, E731
+    set_load(0.0)
+    return set_load
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "busy", "better"),
+    [(4, None, 1.0, 3), (4, None, 3.4, 1), (2, None, 2.6, 1), (4, None, 4.0, 1)],
+)
+def test_a_busy_machine_is_told_once(settings, monkeypatch, load, caplog, cores, threads, busy, better):
+    for module in (machine_module, runtime_module):
+        monkeypatch.setattr(module, "count_cores", lambda: cores)
+    load(busy)
+    for _ in range(2):
+        set_up(settings(threads=threads))
+    (message,) = caplog.messages
+    assert message.startswith(f"Warning: other programs use {busy} of 4 cores, and {cores} threads ")
+    assert message.endswith(f"runtime.threads={better} may be faster.")
+    assert torch.get_num_threads() == cores  # the bytes of an image do not depend on the load
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "busy"),
+    [(4, None, 0.4), (2, None, 2.4), (1, None, 9.0), (4, 4, 9.0)],  # free enough; one thread; chosen by the user
+)
+def test_a_machine_with_free_cores_is_not_told(settings, monkeypatch, load, caplog, cores, threads, busy):
+    for module in (machine_module, runtime_module):
+        monkeypatch.setattr(module, "count_cores", lambda: cores)
+    load(busy)
+    set_up(settings(threads=threads))
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("before", [1, 2, 5])

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from das_ag.errors import UserError
 from das_ag.settings.plan import Plan
+from das_ag.settings.ranges import check_largest
 from das_ag.store.samples import Placement
 
-PUBLISHED_STEPS, PUBLISHED_VIEWS, PUBLISHED_CANVAS_PX = 200, 8, 512
-"""An image of the published experiment; it is made alone."""
-MOST_STEPS, MOST_VIEWS, MOST_SAMPLES, MOST_THREADS = 1_000_000, 10_000, 10_000, 1024
-"""Bounds of a recipe, far beyond any use."""
+PUBLISHED_IMAGES, PUBLISHED_STEPS, PUBLISHED_VIEWS = 36, 200, 8
+"""The published experiment: its images, the steps of each and the views in a step."""
+MOST_LEVEL_BYTES = 10**9
+"""Memory for levels above which a recipe does not run unasked; a published image needs 17 MB."""
 _COPIES = 4
 """Of each level: its pixels, their gradient, and both moments of Adam."""
 
@@ -42,8 +43,9 @@ class Cost:
 
     @property
     def is_large(self) -> bool:
-        """Whether it is more than one image of the published experiment."""
-        return self.images > 1 or self.canvas_px > PUBLISHED_CANVAS_PX
+        """Whether it needs more time or memory than the whole published experiment."""
+        many_views = self.views * self.samples > PUBLISHED_VIEWS * PUBLISHED_IMAGES
+        return self.images > PUBLISHED_IMAGES or many_views or self.level_bytes > MOST_LEVEL_BYTES
 
     def __str__(self) -> str:
         return (
@@ -57,18 +59,10 @@ def cost_of(plan: Plan, placement: Placement) -> Cost:
     """The cost of a plan of one sample.
 
     Raises:
-        UserError: a number is beyond its bound.
+        UserError: the recipe's batch is beyond its bound; `make_plan` checks the other numbers.
     """
     samples, views = placement.samples_per_batch, plan.settings.views.views_in_step
-    bounds = {
-        "steps": (plan.settings.ascent.steps, MOST_STEPS),
-        "views.count": (views, MOST_VIEWS),
-        "runtime.samples_per_batch": (samples, MOST_SAMPLES),
-        "runtime.threads": (plan.runtime.cpu_threads, MOST_THREADS),
-    }
-    for name, (asked, most) in bounds.items():
-        if asked > most:
-            raise UserError(f"{name}: expected at most {most:,} in a recipe, got {asked:,}; use an unmodified recipe.")
+    check_largest("runtime.samples_per_batch", samples)
     pyramid = plan.settings.pyramid
     level_bytes = _COPIES * samples * sum(3 * 4 * side**2 for side in pyramid.sizes_px)
     return Cost(plan.settings.ascent.steps, views, samples, pyramid.canvas_px, level_bytes)

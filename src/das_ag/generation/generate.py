@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, counted, first_line
 from das_ag.generation.batch import Made, Stopped, Watch, guide_of, optimise, texts_of
 from das_ag.generation.checkpoints import Checkpoint
 from das_ag.generation.guide import LoadedGuide
@@ -130,7 +130,7 @@ class _Worker:
             missing = [sample for sample in self._samples if not self._store.is_finished(sample)]
             self._record_failure(missing, str(error))
             return
-        _report_lost_words(self._plan.guide, guide, self._samples)
+        report_lost_words(self._plan.guide, self._samples)
         if self._plan.runtime.deterministic:
             check_steps(self._plan, self._samples[0], guide, self._device)
         self._work_off_batches(guide)
@@ -155,7 +155,7 @@ class _Worker:
     def _report_batches(self, left: int) -> None:
         if left:
             count, seconds = len(self._batches), statistics.mean(self._seconds) * left
-            log.info("%d of %d batches are done, about %s left", count - left, count, clock(seconds))
+            log.info("%d of %d batches done, about %s left", count - left, count, clock(seconds))
 
     def _see_to(self, batch: _Batch, guide: LoadedGuide) -> bool:
         """Makes a batch, unless another process holds its claim; returns whether the batch is done."""
@@ -222,15 +222,16 @@ def _claim_name(batch: _Batch) -> str:
     return batch[0].key[:KEY_LENGTH]
 
 
-def _report_lost_words(choice: GuideChoice, guide: LoadedGuide, samples: Sequence[Sample]) -> None:
-    lost = {text: words for text in texts_of(samples) if (words := guide.lost_words[text])}
+def report_lost_words(choice: GuideChoice, samples: Sequence[Sample]) -> None:
+    """Warns of the words that the guide ignores; of each text once in a process."""
+    lost = {text: words for text in texts_of(samples) if (words := choice.lost_words(text))}
     for text, words in list(lost.items())[:MAX_LINES]:
         near = {word: " or ".join(choice.nearest_words(word)) for word in words}
         _warn_once(text, ", ".join(f"{word} (did you mean {near[word]}?)" if near[word] else word for word in words))
     if len(lost) > MAX_LINES:
-        log.warning("… and words in %d more texts", len(lost) - MAX_LINES)
+        log.warning("… and words in %s", counted(len(lost) - MAX_LINES, "more text"))
 
 
 @functools.cache  # not again in each job of a sweep
 def _warn_once(text: str, words: str) -> None:
-    log.warning("The guide ignores these words in “%s”: %s", text, words)
+    log.warning("Warning: the guide ignores these words in “%s”: %s", text, words)

@@ -19,14 +19,12 @@ class LoadedGuide:
     Attributes:
         functions: the networks as functions for the ascent.
         text_features: L2-normalised features (D,) of each encoded text, by text.
-        lost_words: words that the networks ignore, by encoded text.
     """
 
     def __init__(self, choice: GuideChoice, device: torch.device, dtype: torch.dtype) -> None:
         image_text, rater = choice.load(device, dtype)
         self._choice, self._image_text, self._can_read = choice, image_text, True
         self.text_features: dict[str, Tensor] = {}
-        self.lost_words: dict[str, tuple[str, ...]] = {}
         rate_features = rater.rate_features if choice.rates else None
         self.functions: Guide = Guide(image_text.image_size_px, image_text.encode_images, rate_features, rater.dropout)
         self._published_states: dict[int, Tensor] = {}
@@ -41,7 +39,6 @@ class LoadedGuide:
             if text not in self.text_features:
                 # One at a time, since the last bits would depend on the batch's composition.
                 self.text_features[text] = self._image_text.encode_texts([text])[0]
-                self.lost_words[text] = self._choice.lost_words(text)
 
     def release_texts(self) -> None:
         """Releases the memory of the text tower; the features of encoded texts stay."""

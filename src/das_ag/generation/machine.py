@@ -34,6 +34,8 @@ def memory_bytes(device: torch.device) -> int:
 def set_up(settings: RuntimeSettings) -> None:
     """Applies the runtime settings to this process: number of threads, determinism, memory management."""
     _warn_of_threads(settings.cpu_threads, count_cores())
+    if settings.threads is None:
+        _warn_of_load(settings.cpu_threads)
     if settings.precision == "bfloat16" and choose_device(settings.device).type == "cpu":
         _warn_of_bfloat16()
     # Launchers set OMP_NUM_THREADS themselves, and sums depend on the number of threads that share them.
@@ -54,6 +56,21 @@ def _warn_of_threads(threads: int, cores: int) -> None:
 
 
 @functools.cache
+def _warn_of_load(threads: int) -> None:
+    """Warns if other programs keep the cores busy: threads that wait for each other then cost time."""
+    if threads == 1:
+        return
+    cores = psutil.cpu_count() or 1  # of the whole machine, as the next number
+    busy = psutil.cpu_percent(interval=BUSY_S) / 100 * cores  # the load average would count a run that has just ended
+    if busy > cores - threads + 0.5:
+        # The number is not changed, since the bytes of an image would then depend on other programs.
+        log.warning(
+            "Warning: other programs use %.1f of %d cores, and %d threads that wait for each other may take several "
+            "times as long. runtime.threads=%d may be faster.", busy, cores, threads, max(1, int(cores - busy)),
+        )  # fmt: skip
+
+
+@functools.cache
 def _warn_of_bfloat16() -> None:
     if not has_fast_bfloat16():
         log.warning(
@@ -69,6 +86,8 @@ def has_fast_bfloat16() -> bool:
     return any(known) or not known
 
 
+BUSY_S = 0.2
+"""How long to look at what other programs do."""
 _MALLOC = {-1: 2**31 - 1, -2: 2**26, -3: 2**25}
 """M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD of malloc.h, in bytes; glibc accepts no larger values."""
 

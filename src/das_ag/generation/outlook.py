@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from das_ag.errors import counted
 from das_ag.settings.plan import Plan
 from das_ag.store.samples import Sample
 from das_ag.store.store import Store
@@ -32,11 +33,12 @@ class Outlook:
     seconds: float | None
 
     def __str__(self) -> str:
-        parts = [f"{self.samples:,} samples", f"{self.finished:,} finished", f"{self.missing:,} missing"]
+        parts = [counted(self.samples, "sample"), f"{self.finished:,} finished", f"{self.missing:,} missing"]
         if self.failed:
             parts.append(f"{self.failed:,} of them failed before")
         if self.missing:
-            parts.append("no time estimate yet" if self.seconds is None else f"about {clock(self.seconds)} to go")
+            unknown = "no estimate before the first is finished"
+            parts.append(unknown if self.seconds is None else f"about {clock(self.seconds)} to go")
         return ", ".join(parts)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 from types import TracebackType
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -14,6 +16,8 @@ from das_ag.synthesis.ascent import Iterate
 log = logging.getLogger(__name__)
 LINES = 4
 """Log lines for each batch if there is no terminal."""
+_GONE = (AttributeError, OSError, ValueError)
+"""Errors of a stderr that is missing, gone or closed. Progress must never fail a sample."""
 
 
 class Progress:
@@ -26,9 +30,7 @@ class Progress:
     def __init__(self, steps: int, title: str, done: int = 0) -> None:
         self._steps, self._title, self._before = steps, title, done
         self._started = time.monotonic()
-        self._bar = tqdm(
-            total=steps, desc=title, unit="step", dynamic_ncols=True, disable=not sys.stderr.isatty(), initial=done
-        )
+        self._bar = _bar(steps, title, done)
         if done and self._bar.disable:
             log.info("%s: continues after step %d of %d", title, done, steps)
 
@@ -38,7 +40,10 @@ class Progress:
     def update(self, iterate: Iterate) -> None:
         """Shows the numbers of a step."""
         done = iterate.step + 1
-        self._bar.update()
+        try:
+            self._bar.update()
+        except _GONE:
+            self._close()  # from now on, log lines
         due = done in {max(1, round(self._steps * part / LINES)) for part in range(1, LINES + 1)}
         if not due and (self._bar.disable or done % 5):
             return
@@ -55,4 +60,17 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.close()
+        self._close()
+
+    def _close(self) -> None:
+        with contextlib.suppress(*_GONE):
+            self._bar.close()
+
+
+def _bar(steps: int, title: str, done: int) -> tqdm[NoReturn]:
+    """A bar on stderr; a disabled one if stderr is no terminal."""
+    try:
+        disable = not sys.stderr.isatty()
+        return tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True, disable=disable, initial=done)
+    except _GONE:
+        return tqdm(total=steps, disable=True)

@@ -10,10 +10,11 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from das_ag.errors import UserError, first_line
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
+from das_ag.settings.arguments import check_values, with_list_of_seeds
 
 CONFIGURATION = Path(__file__).parents[3] / "conf"
 
@@ -31,26 +32,28 @@ def compose_config(overrides: Sequence[str]) -> DictConfig:
     check_choices(overrides)
     try:
         with initialize_config_dir(str(CONFIGURATION), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
+            return compose("config", overrides=[with_list_of_seeds(override) for override in overrides])
     except HydraException as error:
         raise UserError(describe(error)) from error
 
 
 def check_choices(overrides: Iterable[str]) -> None:
-    """Checks that each override of a group, such as `models=imagenet`, gives names.
+    """Checks that each override has a name and values, and each override of a group, as `models=imagenet`, names.
 
     Raises:
-        UserError: an override gives a number, a boolean or null.
+        UserError: an override has no name or no values, or gives a number, a boolean or null for a group.
     """
     for override in overrides:
+        if not re.match(r"[+~\s]*[^+~\s=@]", override):
+            raise UserError(_unreadable(override))
+        check_values(override)
         found = _OVERRIDE.fullmatch(override)
         choices = sorted(path.stem for path in (CONFIGURATION / found["group"]).glob("*.yaml")) if found else []
-        if found and choices:
+        if found and (choices or re.match("hydra(/|$)", found["group"])):  # Hydra has groups of its own
+            expected = f"one of {', '.join(choices)}" if choices else "a name"
             for choice in map(str.strip, found["value"].strip("[] ").split(",")):
                 if _NO_NAME.fullmatch(choice):
-                    raise UserError(
-                        f"{found['group']}: expected one of {', '.join(choices)}, got {choice}; choose one of them."
-                    )
+                    raise UserError(f"{found['group']}: expected {expected}, got {choice}; choose one of them.")
 
 
 def describe(error: HydraException) -> str:
@@ -60,17 +63,27 @@ def describe(error: HydraException) -> str:
         group, _, got = error.missing_cfg_file.rpartition("/")
         return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; choose one of them."
     if isinstance(error, OverrideParseException):
-        return (
-            f"cannot read the argument {error.override!r}, expected name=value; put single quotes around the argument, "
-            "and double quotes around each text and each name with letters other than a–z."
-        )
-    if found := re.match(r"Ambiguous value for argument '(.*?)=(.*)'$", text):
-        return f"{found[1]}: expected one value, got {found[2]!r}; add -m to run all of them."
+        return _unreadable(error.override)
+    if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)=(.*)'", text):
+        return _one_value(found[1], found[2])
     if found := re.match(r"Could not override '(.*)'", text):
         # An override may set several keys, as in prompts.positive={mine: …}; the cause names the unknown key.
         got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
         return f"unknown setting {got!r}. {_advice(got)}See python run.py --help."
     return f"{text.rstrip('.')}; see python run.py --help."
+
+
+def _one_value(name: str, got: str) -> str:
+    if re.fullmatch(r"[^\[(]*", got) and isinstance(OmegaConf.select(compose_config([]), name), ListConfig):
+        return f"{name}: expected values in brackets, got {got!r}; write '{name}=[{got}]'."
+    return f"{name}: expected one value, got {got!r}; add -m to run all of them."
+
+
+def _unreadable(override: str | None) -> str:
+    return (
+        f"cannot read the argument {override!r}, expected name=value; put single quotes around the argument, and "
+        "double quotes around each text and each name with letters other than a–z."
+    )
 
 
 def _advice(unknown: str) -> str:

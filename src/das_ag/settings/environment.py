@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import functools
 import io
 import os
 import sys
@@ -19,14 +21,50 @@ _DETERMINISTIC = (":4096:8", ":16:8")
 
 def prepare() -> None:
     """Reads `.env`, then sets the other variables that are needed early; existing variables keep their values."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console without “↑” shows “?” instead of failing
-    load_dotenv(DOTENV)
+    if DOTENV.is_file():
+        load_dotenv(stream=io.StringIO(_dotenv()))
     # cuBLAS reads this variable only once, when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
     # Under `uv run`, Ray would copy the working folder to every worker, and install packages there.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+
+def _open_closed_streams() -> None:
+    """Opens the null device for each closed standard stream, as after `2>&-`.
+
+    Otherwise the next file that the program opens would get the stream's number, and C libraries would write into it.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open until the end
+
+
+def _dotenv() -> str:
+    """The text of `.env`; empty if it cannot be read. It ends no command: --help must work without it."""
+    try:
+        data = DOTENV.read_bytes()
+    except OSError as error:
+        _warn(f"{DOTENV}: cannot read this file (“{error.strerror}”), so it is ignored; change its permissions.")
+        return ""
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        _warn(f"{DOTENV}: expected UTF-8, so this file is read as Latin-1; save it as UTF-8.")
+        text = data.decode("latin-1")
+    return text.replace("\0", "")  # a variable cannot hold it; UTF-16 without its mark has it between the letters
+
+
+@functools.cache  # once per process: each job calls `prepare`
+def _warn(sentence: str) -> None:
+    print(f"Warning: {sentence}", file=sys.stderr)
 
 
 def check_determinism() -> None:

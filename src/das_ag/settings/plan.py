@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from das_ag.models.precision import dtype_of
 from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
-from das_ag.settings.prompts import Prompt, prompts_of
+from das_ag.settings.prompts import SHORT_NAME, Prompt, prompts_of
 from das_ag.settings.ranges import check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 from das_ag.settings.typed import build, check_names, convert
@@ -148,7 +149,7 @@ def output_folder(name: object) -> Path:
         UserError: the name contains other characters, which could lead outside of outputs/.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"name: expected only letters, digits and . _ -, got {name!r}; change name=.")
+        raise UserError(f"name: expected {SHORT_NAME}, got {name!r}; change name=.")
     return OUTPUTS / name
 
 
@@ -159,7 +160,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]
     if not isinstance(method["name"], str) or not NAME.fullmatch(method["name"]):
-        raise UserError(f"method.name: expected a short name, got {method['name']!r}; choose a method, see --help.")
+        raise UserError(f"method.name: expected {SHORT_NAME}, got {method['name']!r}; choose a method, see --help.")
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
     guide = choose_guide(values["models"])
     evaluators = choose_evaluators(values["evaluator"])
@@ -176,12 +177,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
     for option in ("published_figures", "dry_run"):
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
-    left_px = settings.pyramid.canvas_px - 2 * settings.border_px
-    if left_px < LEAST_PX:
-        raise UserError(
-            f"views.max_shift_px: {settings.border_px} px on each side of a canvas of {settings.pyramid.canvas_px} px "
-            f"leave less than {LEAST_PX} px for the image; lower it or raise canvas_px."
-        )
+    _check_border(settings.pyramid.canvas_px, settings.border_px)
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
@@ -211,6 +207,16 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
     )
+
+
+def _check_border(canvas_px: int, border_px: int) -> None:
+    """Checks that the border leaves at least half of the canvas, and `LEAST_PX`; a smaller image is a mistake."""
+    left_px, least_px = canvas_px - 2 * border_px, max(LEAST_PX, canvas_px // 2)
+    if left_px < least_px:
+        raise UserError(
+            f"views.max_shift_px: {border_px} px on each side of a canvas of {canvas_px} px leave an image of "
+            f"{max(left_px, 0)} px, expected at least {least_px} px; lower it or raise canvas_px."
+        )
 
 
 def _objective(values: object, sign: object) -> ObjectiveSettings:
@@ -266,17 +272,16 @@ def _shard(shard: object, shards: object) -> tuple[int, int]:
     return shard, shards
 
 
-def _seeds(seeds: object) -> list[int]:
-    if not isinstance(seeds, list) or not seeds:
-        raise UserError(
-            f"seeds: expected at least one whole number in brackets, got {seeds!r}; write for instance 'seeds=[42]'."
-        )
+def _seeds(given: object) -> list[int]:
+    seeds: list[Any] = given if isinstance(given, list) else [given]  # in a job of `-m seeds=1,2,3`, one number
+    if not seeds:
+        raise UserError("seeds: expected at least one whole number, got none; write for instance seeds=42.")
     for seed in seeds:
         if not is_seed(seed):
             raise UserError(
-                f"seeds: expected whole numbers from 0 to 2**63 - 1, got {seed!r}; write for instance 'seeds=[1,2,3]'."
+                f"seeds: expected whole numbers from 0 to 2**63 - 1, got {seed!r}; write for instance seeds=1,2,3."
             )
-    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    repeated = sorted(seed for seed, times in Counter(seeds).items() if times > 1)
     if repeated:
         raise UserError(
             f"seeds: expected each seed once, got {', '.join(map(str, repeated))} more than once; remove the repeats."

@@ -16,6 +16,21 @@ from das_ag.synthesis.views import ViewSettings
 
 MAX_LEARNING_RATE = 1000.0
 """Far beyond any use; float32 overflows beyond 1e38."""
+LARGEST = {
+    "steps": 1_000_000, "canvas_px": MOST_CANVAS_PX, "views.count": 10_000, "runtime.threads": 1024,
+    "runtime.samples_per_batch": 65_536, "runtime.views_per_pass": 1_000_000,
+}  # fmt: skip
+"""Largest values, far beyond any use; a larger one would never end, or need more memory than any machine has."""
+
+
+def check_largest(name: str, value: int) -> None:
+    """Checks that a setting does not exceed its value in `LARGEST`.
+
+    Raises:
+        UserError: it does.
+    """
+    if value > LARGEST[name]:
+        raise UserError(f"{name}: expected at most {LARGEST[name]:,}, got {value:,}; lower it.")
 
 
 @singledispatch
@@ -35,8 +50,9 @@ def _(s: PyramidSettings) -> None:
         got = getattr(s, name)
         if got not in allowed:
             raise UserError(f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them.")
-    if not 1 <= s.canvas_px <= MOST_CANVAS_PX:
-        raise UserError(f"pyramid.canvas_px: expected from 1 to {MOST_CANVAS_PX}, got {s.canvas_px}; change it.")
+    check_largest("canvas_px", s.canvas_px)
+    if s.canvas_px < 1:
+        raise UserError(f"pyramid.canvas_px: expected at least 1, got {s.canvas_px}; raise it.")
     if not 1 <= s.max_level_px <= s.canvas_px:
         raise UserError(
             f"pyramid.max_level_px: expected from 1 to the canvas size {s.canvas_px}, got {s.max_level_px}; lower it "
@@ -49,6 +65,7 @@ def _(s: PyramidSettings) -> None:
 
 @check_ranges.register
 def _(s: ViewSettings) -> None:
+    check_largest("views.count", s.count)
     if s.count < 1:
         raise UserError(f"views.count: expected at least 1, got {s.count}; the published value is 8.")
     if s.max_shift_px < 0:
@@ -81,6 +98,7 @@ def _(s: ObjectiveSettings) -> None:
 
 @check_ranges.register
 def _(s: AscentSettings) -> None:
+    check_largest("steps", s.steps)
     if s.steps < 1:
         raise UserError(f"steps: expected at least 1, got {s.steps}; the published value is 200.")
     if not 0 < s.learning_rate <= MAX_LEARNING_RATE:  # NaN fails too

@@ -12,6 +12,7 @@ from loky import cpu_count
 from das_ag.errors import UserError
 from das_ag.models.precision import dtype_of
 from das_ag.settings.environment import check_determinism
+from das_ag.settings.ranges import check_largest
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -43,6 +44,8 @@ class RuntimeSettings:
             raise UserError(
                 f"runtime.device: expected one of {', '.join(DEVICES)}, got {self.device!r}; choose one of them."
             )
+        for name in ("threads", "samples_per_batch", "views_per_pass"):
+            check_largest(f"runtime.{name}", getattr(self, name) or 0)
         if self.samples_per_batch < 1:
             raise UserError(
                 f"runtime.samples_per_batch: expected at least 1, got {self.samples_per_batch}; "

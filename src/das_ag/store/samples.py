@@ -87,7 +87,11 @@ class Sample:
 
     @functools.cached_property
     def key(self) -> str:
-        """SHA-256 of everything that determines the image, hexadecimal."""
+        """SHA-256 of what was requested, hexadecimal: method, texts, seed, settings, checksums of the weights.
+
+        It does not cover how the image was computed, which may change its last bits: device, threads, versions of the
+        packages, and the sample's place in its batch (`Placement`). The provenance records those.
+        """
         identity = self.identity()
         if self.settings.get("revision", 0) >= FROM_TEXTS_ALONE:
             del identity["prompt_id"]

@@ -1,1 +1,1 @@
-"""Launchers of this project, where Hydra looks for such; imported by Hydra alone."""
+"""Launchers and a sweeper of this project, where Hydra looks for such; imported by Hydra alone."""

@@ -1,0 +1,114 @@
+"""Arranges and checks the arguments of run.py before Hydra reads them."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from antlr4 import CommonTokenStream, InputStream
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
+from hydra.grammar.gen.OverrideParser import OverrideParser
+
+from das_ag.errors import UserError
+
+MAX_VALUES = 100_000
+"""Largest number of values of a sweep, as in `seeds=range(0,100)`; Hydra would collect any number without an end."""
+_COMMANDS = {"multirun": "-m", "cfg": "--cfg", "info": "--info", "shell_completion": "--shell-completion"}
+
+
+def arrange(arguments: Sequence[str]) -> list[str]:
+    """The arguments with all overrides before all flags, since Hydra reads no overrides after a flag in the middle.
+
+    Raises:
+        UserError: a flag is unknown, lacks its value, or cannot stand beside another flag.
+    """
+    parser = get_args_parser()
+    parser.error = _complain  # type: ignore[method-assign]
+    found, left = parser.parse_known_intermixed_args(list(arguments))
+    if left:
+        raise UserError(f"unknown flag {left[0]!r}; see python run.py --help and --hydra-help.")
+    _check_flags(found)
+    overrides = found.overrides if found.multirun else [with_list_of_seeds(override) for override in found.overrides]
+    return [*overrides, *(argument for argument in arguments if argument not in found.overrides)]
+
+
+def _complain(message: str) -> NoReturn:
+    raise UserError(f"{message}; see python run.py --hydra-help.")
+
+
+def _check_flags(found: argparse.Namespace) -> None:
+    given = [flag for name, flag in _COMMANDS.items() if getattr(found, name)]
+    if len(given) > 1:
+        raise UserError(
+            f"{' and '.join(given)}: expected only one of these flags; leave out {given[0]}, and give each setting "
+            "one value."
+        )
+    if found.experimental_rerun:
+        raise UserError("--experimental-rerun: das-ag keeps no such files; start the same command again.")
+    if found.resolve and not (found.cfg or found.help):
+        raise UserError("--resolve: expected --cfg beside it; add --cfg job.")
+
+
+def check_values(override: str) -> None:
+    """Checks what Hydra does not check: endless numbers, and values in braces, as in `prompts.positive={mine: …}`.
+
+    Raises:
+        UserError: a number has too many digits; a range has more than `MAX_VALUES`; braces are empty, which Hydra would
+            ignore; or they have a name twice, of which Hydra would keep one.
+    """
+    setting, _, value = override.partition("=")
+    if re.search(r"\d{4000}", value.replace("_", "")):  # Python converts no more than 4,300
+        raise UserError(f"{setting}: expected numbers of at most 4,000 digits, got more; shorten them.")
+    if re.fullmatch(r"\s*\{\s*\}\s*", value) and not setting.startswith("+"):
+        raise UserError(f"{setting}: expected values in the braces, got none; leave this argument out.")
+    if "range(" in value:
+        _swept_values(override)
+    if value.count(":") > 1 and (repeated := _repeated_name(override)):
+        raise UserError(f"{setting.strip('+')}: the name {repeated!r} occurs more than once; give each its own name.")
+
+
+def _repeated_name(override: str) -> str | None:
+    """A name that occurs twice within the same braces; None if there is none, or if Hydra cannot read the override."""
+    lexer = OverrideLexer(InputStream(override))
+    parser = OverrideParser(CommonTokenStream(lexer))
+    for part in (lexer, parser):
+        part.removeErrorListeners()
+    waiting = [parser.override()]
+    while waiting:
+        node = waiting.pop()
+        waiting.extend(node.getChildren() if node.getChildCount() else ())
+        if isinstance(node, OverrideParser.DictContainerContext):
+            names = Counter(pair.dictKey().getText().strip() for pair in node.dictKeyValuePair() if pair.dictKey())
+            if repeated := [name for name, times in names.items() if times > 1]:
+                return repeated[0]
+    return None
+
+
+def with_list_of_seeds(override: str) -> str:
+    """`seeds=1,2,3` and `seeds=range(1,4)` with the list `[1,2,3]`; any other override unchanged.
+
+    Raises:
+        UserError: there are more than `MAX_VALUES`.
+    """
+    values = _swept_values(override) if re.match(r"\+*seeds=", override) else []
+    are_simple = bool(values) and not any(isinstance(value, list | dict) for value in values)
+    return f"seeds=[{','.join(map(str, values))}]" if are_simple else override
+
+
+def _swept_values(override: str) -> list[Any]:
+    """The values that a sweep would run one by one; none if the override is no sweep, or if Hydra cannot read it."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        values = list(itertools.islice(parsed.sweep_iterator(), MAX_VALUES + 1)) if parsed.is_sweep_override() else []
+    except HydraException:
+        return []  # Hydra reports the error later
+    if len(values) > MAX_VALUES:
+        raise UserError(f"{parsed.key_or_group}: expected at most {MAX_VALUES:,} values, got more; shorten the range.")
+    return values
