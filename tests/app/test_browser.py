@@ -100,8 +100,8 @@ def test_from_a_prompt_to_a_history(visit, server, tmp_path):
 
     set_steps(page, 12)
     button(page, "Generate").click()
-    page.get_by_role("heading", name="Result").wait_for()
     pictures = page.get_by_role("img", name=re.compile("^Image by DAS"))
+    pictures.nth(2).wait_for()  # the images appear after their heading
     assert pictures.count() == 3
     assert (
         pictures.evaluate_all("all => Promise.all(all.map(one => one.decode().then(() => one.naturalWidth)))")
