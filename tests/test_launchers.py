@@ -306,7 +306,7 @@ def test_a_launcher_without_its_package_names_the_remedy(tmp_path):
 
 
 def test_slurm_without_its_commands_is_told(run_server, settings, tmp_path):
-    pytest.importorskip("submitit")
+    pytest.importorskip("submitit", reason="needs the extra cluster")
     launcher = ("hydra/launcher=submitit_slurm", "steps=1")
     run = run_server.start(tmp_path, "-m", "method=das", *settings, *launcher, PATH=str(tmp_path))
     assert run.wait() == 1

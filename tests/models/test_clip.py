@@ -8,6 +8,7 @@ import torch
 from reference import GEISHA, NEGATIVE, save_small_clip, small_clip
 from safetensors.torch import save_file
 from torch.nn import functional as F
+from trap import Trap
 
 from das_ag.errors import UserError
 from das_ag.models.clip import (
@@ -278,24 +279,6 @@ def as_openai_publishes(path):
     return network
 
 
-class WritesFile(torch.nn.Module):
-    """Writes a file whenever torch loads the archive that holds it."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = str(path)
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.path, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[str, bool]):
-        self.path = state[0]
-        self.training = state[1]
-        torch.save(torch.zeros(1), self.path)
-
-
 class Bare(torch.nn.Module):
     """Another module's weights and children without its program, which torch.jit.script cannot read."""
 
@@ -329,7 +312,7 @@ def test_a_torchscript_archive_gives_the_same_model(tmp_path, path, model, made_
 
 def test_no_code_of_a_torchscript_archive_runs(tmp_path, path, model):
     network, written = Bare(as_openai_publishes(path)), tmp_path / "written"
-    network.add_module("trap", WritesFile(written))
+    network.add_module("trap", Trap(written))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.script(network), tmp_path / "clip.pt")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import nn
+from trap import Trap
 
 from das_ag.errors import UserError
 from das_ag.models.torchscript import is_archive, read_tensors
@@ -45,24 +46,6 @@ class Pair(nn.Module):
     def __init__(self, one, other):
         super().__init__()
         self.one, self.other = one, other
-
-
-class Trap(nn.Module):
-    """Writes a file where its archive is loaded by torch."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = str(path)
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.path, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[str, bool]):
-        self.path = state[0]
-        self.training = state[1]
-        torch.save(torch.zeros(1), self.path)
 
 
 def save(module, path):

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import struct
 import zipfile
 import zlib
@@ -125,10 +126,8 @@ def test_a_value_of_another_type_is_named_and_the_sample_left_out(store, name):
     assert sentence.endswith("; delete the folder and run again.")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_no_file_to_wait_for(store):
-    os = pytest.importorskip("os")
-    if not hasattr(os, "mkfifo"):
-        pytest.skip("needs named pipes")
     (folder_of(store) / "sample.json").unlink()
     os.mkfifo(folder_of(store) / "sample.json")
     (sentence,) = told_of(store)

@@ -19,7 +19,7 @@ from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
 from das_ag.settings.prompts import SHORT_NAME, Prompt, prompts_of
-from das_ag.settings.ranges import check_ranges
+from das_ag.settings.ranges import check_border, check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 from das_ag.settings.typed import build, check_names, convert
 from das_ag.store.samples import Sample, without_later, without_weight
@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 
 OUTPUTS = Path("outputs")
 RANDOMNESS = ("per_sample", "published")
-LEAST_PX = 8
-"""Smallest side of an image; a smaller one is probably a mistake, and cannot be scored."""
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
     "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
@@ -177,7 +175,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
     for option in ("published_figures", "dry_run"):
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
-    _check_border(settings.pyramid.canvas_px, settings.border_px)
+    check_border(settings.pyramid.canvas_px, settings.border_px)
     prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
@@ -207,16 +205,6 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
     )
-
-
-def _check_border(canvas_px: int, border_px: int) -> None:
-    """Checks that the border leaves at least half of the canvas, and `LEAST_PX`; a smaller image is a mistake."""
-    left_px, least_px = canvas_px - 2 * border_px, max(LEAST_PX, canvas_px // 2)
-    if left_px < least_px:
-        raise UserError(
-            f"views.max_shift_px: {border_px} px on each side of a canvas of {canvas_px} px leave an image of "
-            f"{max(left_px, 0)} px, expected at least {least_px} px; lower it or raise canvas_px."
-        )
 
 
 def _objective(values: object, sign: object) -> ObjectiveSettings:

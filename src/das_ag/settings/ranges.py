@@ -14,6 +14,8 @@ from das_ag.synthesis.resize import INTERPOLATIONS
 from das_ag.synthesis.schedules import KINDS, Schedule
 from das_ag.synthesis.views import ViewSettings
 
+LEAST_PX = 8
+"""Smallest side of an image; a smaller one is probably a mistake, and cannot be scored."""
 MAX_LEARNING_RATE = 1000.0
 """Far beyond any use; float32 overflows beyond 1e38."""
 LARGEST = {
@@ -31,6 +33,20 @@ def check_largest(name: str, value: int) -> None:
     """
     if value > LARGEST[name]:
         raise UserError(f"{name}: expected at most {LARGEST[name]:,}, got {value:,}; lower it.")
+
+
+def check_border(canvas_px: int, border_px: int) -> None:
+    """Checks that the border leaves at least half of the canvas, and `LEAST_PX`; a smaller image is a mistake.
+
+    Raises:
+        UserError: it leaves less.
+    """
+    left_px, least_px = canvas_px - 2 * border_px, max(LEAST_PX, canvas_px // 2)
+    if left_px < least_px:
+        raise UserError(
+            f"views.max_shift_px: {border_px} px on each side of a canvas of {canvas_px} px leave an image of "
+            f"{max(left_px, 0)} px, expected at least {least_px} px; lower it or raise canvas_px."
+        )
 
 
 @singledispatch
