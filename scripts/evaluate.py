@@ -24,7 +24,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, counted
 from das_ag.settings import environment
 
 environment.prepare()
@@ -140,7 +140,7 @@ def evaluate_pictures(arguments: argparse.Namespace, evaluators: Evaluators, dev
         scores, unreadable = score_pictures(pictures, evaluators, device, **options)
         if len(scores):
             print(scores.to_string(index=False, float_format="%.3f"))
-    number = f"{len(scores)} picture{'' if len(scores) == 1 else 's'} scored"
+    number = f"{counted(len(scores), 'picture')} scored"
     print(f"{number}: {printable(path)}" if path else number)
     for choice in evaluators.values():
         print(f"{choice.title}: {choice.meaning}".removesuffix(": "))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, counted
 from das_ag.evaluation.decode import printable, suffixes
 from das_ag.store.store import Store
 
@@ -57,22 +57,21 @@ class _Search:
         if self.system:
             yield f"Skipped {_count(self.system, 'hidden or system entry', 'hidden or system entries')}."
         if self.experiments:
-            counted = _count(self.experiments, "experiment", "experiments")
-            yield f"Skipped {counted}; use a separate command for experiments."
+            listed = _count(self.experiments, "experiment", "experiments")
+            yield f"Skipped {listed}; use a separate command for experiments."
         if self.links:
-            counted = _count(self.links, "link to a folder", "links to folders")
-            yield f"Did not follow {counted}; give the folder as an argument."
+            listed = _count(self.links, "link to a folder", "links to folders")
+            yield f"Did not follow {listed}; give the folder as an argument."
         if self.others:
             kinds = ", ".join(f"{number} {suffix}" for suffix, number in self.others.most_common(_EXAMPLES))
             more = ", …" if len(self.others) > _EXAMPLES else ""
-            number = self.others.total()
-            yield f"Ignored {number} other file{'s' if number > 1 else ''} by the ending of the name ({kinds}{more})."
+            yield f"Ignored {counted(self.others.total(), 'other file')} by the ending of the name ({kinds}{more})."
 
     def complaints(self) -> Iterator[str]:
         """A sentence for each thing that should be scored and cannot be."""
         if self.unread:
-            counted = _count(self.unread, "picture", "pictures")
-            yield f"Cannot read the format of {counted}; save a copy as PNG or JPEG."
+            listed = _count(self.unread, "picture", "pictures")
+            yield f"Cannot read the format of {listed}; save a copy as PNG or JPEG."
         for error in self.errors:
             yield f"{printable(error.filename)}: cannot read this folder ({error.strerror}); fix its permissions."
 
@@ -170,4 +169,4 @@ def _count(paths: Sequence[Path], one: str, several: str) -> str:
     """The number of paths with some of their names."""
     names = list(dict.fromkeys(sorted(printable(path.name) for path in paths)))
     examples = ", ".join(names[:_EXAMPLES]) + (", …" if len(names) > _EXAMPLES else "")
-    return f"{len(paths)} {one if len(paths) == 1 else several} ({examples})"
+    return f"{counted(len(paths), one, several)} ({examples})"

@@ -18,12 +18,12 @@ from das_ag.models.precision import dtype_of
 from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
-from das_ag.settings.prompts import SHORT_NAME, Prompt, prompts_of
+from das_ag.settings.prompts import Prompt, prompts_of
 from das_ag.settings.ranges import check_border, check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 from das_ag.settings.typed import build, check_names, convert
 from das_ag.store.samples import Sample, without_later, without_weight
-from das_ag.store.schema import NAME, is_seed
+from das_ag.store.schema import SHORT_NAME, is_seed
 from das_ag.synthesis.ascent import REVISION
 from das_ag.synthesis.objective import ObjectiveSettings
 from das_ag.synthesis.optimiser import AscentSettings
@@ -146,9 +146,9 @@ def output_folder(name: object) -> Path:
     Raises:
         UserError: the name contains other characters, which could lead outside of outputs/.
     """
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"name: expected {SHORT_NAME}, got {name!r}; change name=.")
-    return OUTPUTS / name
+    if not SHORT_NAME.fits(name):
+        raise UserError(f"name: expected {SHORT_NAME.words}, got {name!r}; change name=.")
+    return OUTPUTS / str(name)
 
 
 def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
@@ -157,8 +157,10 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
     runtime = choose_runtime(values["runtime"])
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
     method = values["method"]
-    if not isinstance(method["name"], str) or not NAME.fullmatch(method["name"]):
-        raise UserError(f"method.name: expected {SHORT_NAME}, got {method['name']!r}; choose a method, see --help.")
+    if not SHORT_NAME.fits(method["name"]):
+        raise UserError(
+            f"method.name: expected {SHORT_NAME.words}, got {method['name']!r}; choose a method, see --help."
+        )
     ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
     guide = choose_guide(values["models"])
     evaluators = choose_evaluators(values["evaluator"])

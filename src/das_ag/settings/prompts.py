@@ -14,10 +14,7 @@ from typing import Any
 from das_ag.errors import UserError
 from das_ag.settings.prompt_files import READERS, content_of, place_in
 from das_ag.settings.typed import check_names
-from das_ag.store.schema import NAME, is_seed
-
-SHORT_NAME = "a short name of at most 64 letters, digits and . _ -, a letter or digit first"
-"""`NAME` in words, for messages."""
+from das_ag.store.schema import SHORT_NAME, is_seed
 
 _NEGATIVE = "prompts.negative"
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
@@ -92,9 +89,9 @@ def _listed(positive: list[object]) -> Iterator[tuple[object, object]]:
 
 
 def _short_name(name: object, where: str) -> str:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise UserError(f"{where}: expected {SHORT_NAME}, got {name!r}; rename it.")
-    return name
+    if not SHORT_NAME.fits(name):
+        raise UserError(f"{where}: expected {SHORT_NAME.words}, got {name!r}; rename it.")
+    return str(name)
 
 
 def _texts(value: object, where: str) -> tuple[str, ...]:

@@ -73,7 +73,8 @@ TEXT = Kind("a text", lambda value: isinstance(value, str) and "\0" not in value
 TEXTS = Kind("a list of texts", _is_texts)
 TEXTS_BY_NAME = Kind("a group of texts", _is_texts_by_name)
 SHORT_NAME = Kind(
-    "a short name of letters, digits and . _ -", lambda value: isinstance(value, str) and bool(NAME.fullmatch(value))
+    "a short name of at most 64 letters, digits and . _ -, a letter or digit first",
+    lambda value: isinstance(value, str) and NAME.fullmatch(value) is not None,
 )
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 NUMBER = Kind("a finite number", is_number)
