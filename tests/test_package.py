@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from importlib import metadata
 import zipfile
+from importlib import metadata
 
 import pytest
 from reference import ROOT
