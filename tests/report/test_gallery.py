@@ -327,7 +327,7 @@ def test_a_sweep_shows_each_setting_in_a_section_with_its_own_means(tmp_path, sa
     assert page.locator(".card .label:visible").all_inner_texts() == ["steps 20", "steps 20", "steps 100", "steps 100"]
     page.locator(".card").first.click()
     assert page.locator("#siblings button").all_inner_texts() == [
-        "DAS steps 20 5.00", "DAS-AG steps 20 6.00", "DAS steps 100 7.00", "DAS-AG steps 100 8.00"
+        "DAS, steps 20: 5.00", "DAS-AG, steps 20: 6.00", "DAS, steps 100: 7.00", "DAS-AG, steps 100: 8.00"
     ]  # fmt: skip
 
 
@@ -409,7 +409,6 @@ def test_a_gallery_of_several_stores_links_their_images(store, tmp_path, sample_
         put(other, sample_of(seed=seed), 8.0, image=noise(seed, 48))
     parts = [score_table(s.records()[0], "tiny").assign(experiment=name) for s, name in ((store, "b"), (other, "a"))]
     root = tmp_path / "both"
-    root.mkdir()
     stores = {"b": store.root, "a": other.root}
     assert write_gallery(root, pd.concat(parts, ignore_index=True), "Tiny judge", stores=stores) == []
     content = content_of(root / "index.html")

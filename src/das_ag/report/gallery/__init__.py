@@ -57,6 +57,7 @@ def write_gallery(
         if not content["samples"]:
             raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
         told = content.pop("told")
+        root.mkdir(parents=True, exist_ok=True)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
         unfinished = own_file(root, path.with_name(f".unfinished-{os.getpid()}-{path.name}"))

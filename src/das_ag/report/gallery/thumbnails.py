@@ -42,7 +42,7 @@ def make_picture(root: Path, store: Store, record: Record) -> Picture:
     path = root / FOLDER / f"{record.image_sha256[:20]}.jpg"
     check_inside(root, path)
     if not path.is_file():  # the checksum in its name says that it is of this image
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         small = Image.fromarray(pixels)
         small.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
         unfinished = own_file(root, path.with_name(f".unfinished-{path.name}"))

@@ -85,7 +85,7 @@ function writeSiblings(sample) {
         "button",
         { type: "button" },
         make("img", { src: other.thumbnail, alt: "" }),
-        [method.name, worded(other), written(SCORE, score(other))].filter(Boolean).join(" "),
+        `${[method.name, worded(other)].filter(Boolean).join(", ")}: ${written(SCORE, score(other))}`,
       );
       button.style.setProperty("--method", method.colour);
       if (other === sample) button.setAttribute("aria-current", "true");
