@@ -403,6 +403,16 @@ def test_what_stands_below_the_pictures_is_folded_and_printed(store, visit):
     assert page.locator("#more details[open]").count() == 1
 
 
+def test_the_first_line_leads_to_what_is_left_out(store, sample_of, visit):
+    (store.root / sample_of(seed=1).folder / "image.png").write_bytes(b"")
+    write_gallery(store.root, score_table(store.records()[0], "tiny"), "Tiny judge")
+    page = visit(store.root / "index.html")
+    page.click("#lead a")
+    page.locator("#left-out li").wait_for()
+    assert "the image is missing or damaged" in page.locator("#left-out li").inner_text()
+    assert page.locator("#viewer").is_hidden()
+
+
 def test_a_gallery_of_several_stores_links_their_images(store, tmp_path, sample_of, put, visit):
     other = Store(tmp_path / "deep" / "other one")
     for seed in (1, 3):

@@ -48,8 +48,8 @@ function writeMasthead() {
     `${plural(samples.length, "image")} made from text alone by Direct Ascent Synthesis` +
     (scored ? `, scored from ${LOWEST} to ${HIGHEST} by ${content.evaluator}` : "") +
     (scored && content.guided ? ", which ALSO GUIDED some of them." : ".");
-  if (content.left_out.length)
-    $("lead").append(" ", make("a", { href: "#left-out", textContent: `${content.left_out.length} left out.` }));
+  const textContent = `${content.left_out.length} left out or incomplete.`;
+  if (content.left_out.length) $("lead").append(" ", make("a", { href: "#left-out", textContent }));
 }
 
 function writeBackground() {
