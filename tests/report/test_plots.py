@@ -17,12 +17,14 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.generation.generate import generate
+from das_ag.methods import methods_of
 from das_ag.report import method_summary, score_table
 from das_ag.report.plots import (
     fidelity_figure,
     fooling_figure,
     images_figure,
     pyramid_figure,
+    response_figure,
     save,
     scores_figure,
     trajectories_figure,
@@ -30,6 +32,7 @@ from das_ag.report.plots import (
 )
 from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
 from das_ag.report.plots.resize import widen
+from das_ag.report.plots.response import swept_number
 from das_ag.report.plots.style import groups_of
 from das_ag.report.traces import COLUMNS, trace_table
 from das_ag.store.store import Store
@@ -37,6 +40,7 @@ from das_ag.synthesis.resize import resize
 
 VECTOR = ("scores", "fidelity", "guide", "trajectories")
 METHODS = ("das", "das_ag", "das_rag")
+LOOKS = methods_of(METHODS)
 
 
 def table(n=3, methods=METHODS, settings=("",), prompts=("heart",)):
@@ -139,15 +143,116 @@ def test_settings_are_never_joined_with_each_other():
     assert sorted(round(float(line[:, 0].mean())) for line in lines_of(axes)) == [1, 1, 4, 4]
 
 
-def test_one_image_of_das_is_joined_with_all_that_weigh_the_score_otherwise():
+def test_lines_never_run_from_value_to_value_of_a_sweep():
     weights = tuple(f"objective.aesthetic.end={end}" for end in (1.0, 10.0))
-    (axes,) = scores_figure(pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights)]), "judge").axes
-    lines = lines_of(axes)
-    assert [[round(x) for x, _ in line] for line in lines] == [[0, 1, 2], [0, 1, 2]]
-    one_more = table(1, ("das_ag",), ("objective.aesthetic.end=5.0",))
-    scores = pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights), one_more])
-    (axes,) = scores_figure(scores, "judge").axes
-    assert [[round(x) for x, _ in line] for line in lines_of(axes)] == [[0, 1, 2, 3], [0, 1, 3]]
+    das = table(2, ("das",))
+    (axes,) = scores_figure(pd.concat([das, table(2, ("das_ag",), weights)]), "judge").axes
+    assert lines_of(axes) == []
+    (axes,) = scores_figure(pd.concat([das, table(2, ("das_ag",), weights[:1])]), "judge").axes
+    assert [[round(x) for x, _ in line] for line in lines_of(axes)] == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        (["", "objective.aesthetic.end=2.0", "objective.aesthetic.end=5.0"], "objective.aesthetic.end"),
+        (["steps=20, views.count=1", "steps=100, views.count=1", "steps=100, views.count=2"], "steps"),
+        (["steps=20, views.count=1", "steps=20, views.count=2", "steps=20, views.count=3"], "views.count"),
+        (["steps=20, views.count=1", "steps=100, views.count=2"], ""),  # they vary together, so neither has a curve
+        (["precision=float32", "precision=bfloat16"], ""),
+        (["betas=[0.5, 0.9]", "betas=[0.1, 0.9]"], ""),
+        (["l1=0.5", "l1=–"], ""),
+        (["l1=0.5", "l1=nan"], ""),
+        (["", ""], ""),
+        ([], ""),
+    ],
+)
+def test_the_number_of_a_sweep_is_found(labels, name):
+    assert swept_number(labels) == name
+
+
+def curves_of(axes):
+    """(x, y) of each curve by colour, and the height of each horizontal line; the legend's lines are empty."""
+    lines = [line for line in axes.get_lines() if len(line.get_xdata())]
+    return {line.get_color(): np.asarray(line.get_xydata()).round(9).tolist() for line in lines}
+
+
+def test_a_sweep_has_a_curve_for_each_method_and_das_a_horizontal_line():
+    weights = (2.0, 5.0, 8.0)
+    labels = tuple(f"objective.aesthetic.end={weight}" for weight in weights)
+    scores = pd.concat([table(2, ("das",), prompts="abc"), table(2, ("das_ag", "das_rag"), labels, "abc")])
+    figure = response_figure(scores, "the judge")
+    expected = method_summary(scores).set_index(["method", "settings"])
+    for axes, column in zip(figure.axes, ("aesthetic_score", "clip_positive"), strict=True):
+        means = scores.groupby(["method", "settings"])[column].mean()
+        curves = curves_of(axes)
+        assert [y for _, y in curves[LOOKS[0].colour]] == pytest.approx([means["das", ""]] * 2)
+        for method in LOOKS[1:]:
+            y = [means[method.name, label] for label in labels]
+            np.testing.assert_allclose(curves[method.colour], np.column_stack([weights, y]))
+        assert axes.get_xscale() == "linear"
+    upper, lower = figure.axes
+    band = next(c for c in upper.collections if to_rgb(c.get_facecolor()[0][:3]) == to_rgb(LOOKS[1].colour))
+    outline = band.get_paths()[0].vertices
+    at_five = outline[outline[:, 0] == 5.0, 1]
+    row = expected.loc[("das_ag", labels[1])]
+    assert [at_five.min(), at_five.max()] == pytest.approx([row["low"], row["high"]])
+    assert legend_of(upper) == ["DAS, which ignores it", "DAS-AG", "DAS-rAG"]
+    assert lower.get_xlabel() == "objective.aesthetic.end"
+    assert "n = 6" in words_of(figure)
+    assert "interval of the mean over prompts" in words_of(figure)
+
+
+def test_a_second_number_has_a_panel_for_each_value():
+    both = tuple(f"objective.aesthetic.end={end}, steps={steps}" for end in (10.0, 9.0) for steps in (5, 20, 100))
+    scores = pd.concat([table(1, ("das",), ("steps=5", "steps=20", "steps=100")), table(1, ("das_ag",), both)])
+    figure = response_figure(scores, "judge")
+    *_, left, right = figure.axes
+    assert [axes.get_xlabel() for axes in (left, right)] == [
+        "steps\nobjective.aesthetic.end=9.0", "steps\nobjective.aesthetic.end=10.0",
+    ]  # fmt: skip
+    das, das_ag = LOOKS[0].colour, LOOKS[1].colour
+    assert curves_of(left)[das] == curves_of(right)[das]
+    assert curves_of(left)[das_ag] != curves_of(right)[das_ag]
+    assert "Bands" not in words_of(figure)  # one image has no interval
+    many = tuple(f"steps={steps}, views.count={views}" for steps in (5, 6) for views in range(7))
+    figure = response_figure(table(1, ("das",), many), "judge")
+    assert len(figure.axes) == 2 * 2  # views.count takes more values than steps
+    ten = tuple(f"steps={steps}, views.count={views}" for steps in range(9) for views in range(7))
+    assert "Panels not shown: 2." in words_of(response_figure(table(1, ("das",), ten), "judge"))
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "shown"),
+    [
+        (("1.0", "10.0", "100.0"), "log", ["1", "10", "100"]),
+        (("0.0", "0.01", "1.0"), "symlog", ["0", "0.01", "1"]),
+        (("20", "100"), "linear", None),
+        (("-100.0", "1.0"), "linear", None),
+        (("0", "5"), "linear", None),
+    ],
+)
+def test_values_that_span_decades_have_a_logarithmic_axis(values, scale, shown):
+    axes = response_figure(table(1, settings=tuple(f"l1={value}" for value in values)), "judge").axes[-1]
+    assert axes.get_xscale() == scale
+    if shown:
+        assert [label.get_text() for label in axes.get_xticklabels()] == shown
+
+
+def test_the_response_is_among_the_plots_of_a_sweep(tmp_path, sample_of, put):
+    store = Store(tmp_path / "store")
+    for steps in (5, 20, 100):
+        put(store, sample_of(steps=steps), 6.0)
+    assert plot(store, tmp_path / "plots") == []
+    assert {"response.png", "response.svg"} <= {path.name for path in (tmp_path / "plots").iterdir()}
+
+
+def test_what_is_no_sweep_over_a_number_has_no_response(store_of_two_texts):
+    assert response_figure(table(2), "judge") is None
+    assert response_figure(table(1, settings=("precision=float32", "precision=bfloat16")), "judge") is None
+    assert response_figure(score_table(store_of_two_texts.records()[0], "tiny"), "judge") is None
+    unscored = table(1, settings=("l1=1", "l1=2")).assign(aesthetic_score=np.nan)
+    assert response_figure(unscored, "judge") is None
 
 
 def test_images_of_different_texts_are_never_joined(store_of_two_texts):

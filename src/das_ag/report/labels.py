@@ -57,6 +57,11 @@ def divide(label: str) -> tuple[str, str]:
     return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
 
 
+def without(label: str, name: str) -> str:
+    """The label without one of its settings."""
+    return _joined(pair for pair in pairs_of(label) if pair[0] != name)
+
+
 def natural(text: str) -> tuple[list[str | float], str]:
     """Sort key for natural order: steps=20 comes before steps=100."""
     parts: list[str | float] = list(_NUMBERS.split(text))

@@ -161,7 +161,7 @@ def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str
     if not means:
         return []
     several = [prompts for prompts, _ in [*means, *tests] if prompts > 1]
-    drawn = f" over {_span(several)} prompts, each drawn with all its seeds" if several else ""
+    drawn = f" over {span(several)} prompts, each drawn with all its seeds" if several else ""
     exchanged = ", which exchanges the methods of whole prompts" if several else ""
     text = f"95 % intervals: percentile bootstrap of the mean{drawn} ({RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED})."
     text += f" p: two-sided paired permutation test{exchanged}." if tests else ""
@@ -181,7 +181,8 @@ def _drawn(prompts: int, n: int) -> tuple[int, str]:
     return (prompts, "prompts") if prompts > 1 else (n, "seeds")
 
 
-def _span(counts: Sequence[int]) -> str:
+def span(counts: Sequence[int]) -> str:
+    """Least and most of these numbers in words."""
     return f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(min(counts))
 
 

@@ -4,6 +4,7 @@ import das_ag.report.plots.start  # noqa: F401  before all others, which import 
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
+from das_ag.report.plots.response import response_figure
 from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
 from das_ag.report.plots.trajectories import trajectories_figure
@@ -14,6 +15,7 @@ __all__ = [
     "fooling_figure",
     "images_figure",
     "pyramid_figure",
+    "response_figure",
     "save",
     "scores_figure",
     "trajectories_figure",

@@ -18,6 +18,7 @@ from das_ag.report.labels import shortened
 from das_ag.report.plots.images import images_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
+from das_ag.report.plots.response import response_figure
 from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
 from das_ag.report.plots.text import characters_of, missing_characters
@@ -63,6 +64,7 @@ def write_plots(
 
     figures: dict[str, Callable[[], Figure | None]] = {
         "scores": lambda: scores_figure(scores, evaluator_title),
+        "response": lambda: response_figure(scores, evaluator_title),
         "fidelity": lambda: fidelity_figure(scores, evaluator_title),
         "guide": lambda: fooling_figure(scores, evaluator_title),
         "trajectories": lambda: trajectories_figure(traces),
