@@ -27,6 +27,7 @@ from das_ag.report.plots import (
     response_figure,
     save,
     scores_figure,
+    seeds_figure,
     trajectories_figure,
     write_plots,
 )
@@ -474,6 +475,36 @@ def test_a_sheet_of_many_prompts_says_what_it_leaves_out():
     assert [axes.get_title() for axes in figure.axes[:6]] == [
         f"{method}\nsteps={steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
+
+
+def test_all_seeds_of_a_prompt_and_method_stand_in_a_row_and_the_best_is_framed():
+    scores = table(3, ("das", "das_ag"), prompts=("heart", "star"))
+    scores["seed"] += scores["prompt_id"].map({"heart": 5, "star": 90})
+    scores.loc[scores["image"] == "1.png", "aesthetic_score"] = np.nan
+    scores = scores[scores["image"] != "8.png"]  # the last of DAS-AG and heart
+    shown = []
+    grid = np.array(seeds_figure(scores, lambda path: shown.append(path) or grey(path)).axes).reshape(4, 3)
+    labels = ["a red heart\nDAS", "a red heart\nDAS-AG", "a red star\nDAS", "a red star\nDAS-AG"]
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == labels
+    assert [path.removesuffix(".png") for path in shown] == ["0", "1", "2", "6", "7", "3", "4", "5", "9", "10", "11"]
+    value = scores.set_index("image")["aesthetic_score"]
+    assert [axes.get_xlabel() for axes in grid[0]] == [
+        f"seed 5: {value['0.png']:.2f}", "seed 6: not scored", f"seed 7: {value['2.png']:.2f}",
+    ]  # fmt: skip
+    assert [axes.get_xlabel().split(":")[0] for axes in grid[1]] == ["seed 5", "seed 6", ""]
+    assert [axes.spines["left"].get_visible() for axes in grid[0]] == [
+        value["0.png"] > value["2.png"], False, value["0.png"] < value["2.png"],
+    ]  # fmt: skip
+
+
+def test_the_sheet_of_seeds_says_what_it_leaves_out_and_is_missing_without_a_choice(store_of_two_texts):
+    figure = seeds_figure(table(13, prompts=tuple("abcdef")), grey)
+    assert len(figure.axes) == 16 * 12
+    assert "Rows not shown: 2. Seeds not shown: 1." in words_of(figure)
+    assert "not shown" not in words_of(seeds_figure(table(2), grey))
+    assert seeds_figure(table(1, settings=("steps=1", "steps=2")), grey) is None
+    assert seeds_figure(score_table(store_of_two_texts.records()[0], "tiny"), grey) is None
+    assert seeds_figure(table(1).iloc[:0], grey) is None
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])

@@ -146,7 +146,10 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
     warning = [tables.warning(title)] if guided else []
     text = [*warning, tables.markdown(results), *sentences]
     if len(several) == 1:
-        text += ["## By prompt", tables.markdown(tables.set_prompts(tables.prompt_results(scores)))]
+        by_prompt = tables.prompt_results(scores)
+        text += ["## By prompt", tables.markdown(tables.set_prompts(by_prompt))]
+        if by_prompt["best"].notna().any() and (by_prompt["n"] > 1).any():
+            text += ["## Best seeds", tables.markdown(tables.set_best(by_prompt)), tables.about_best(by_prompt)]
     folder.mkdir(parents=True, exist_ok=True)
     written = "\n\n".join(text) + "\n"
     markdown, latex, numbers = (own_file(folder, folder / f"table.{suffix}") for suffix in ("md", "tex", "csv"))

@@ -1,7 +1,7 @@
 """Figures of a store. Each function returns a matplotlib Figure for a paper or notebook."""
 
 import das_ag.report.plots.start  # noqa: F401  before all others, which import matplotlib
-from das_ag.report.plots.images import images_figure
+from das_ag.report.plots.images import images_figure, seeds_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
 from das_ag.report.plots.response import response_figure
@@ -18,6 +18,7 @@ __all__ = [
     "response_figure",
     "save",
     "scores_figure",
+    "seeds_figure",
     "trajectories_figure",
     "write_plots",
 ]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from das_ag.errors import UserError, first_line
 from das_ag.methods import method_of
 from das_ag.report.labels import shortened
-from das_ag.report.plots.images import images_figure
+from das_ag.report.plots.images import images_figure, seeds_figure
 from das_ag.report.plots.pyramid import pyramid_figure
 from das_ag.report.plots.relations import fidelity_figure, fooling_figure
 from das_ag.report.plots.response import response_figure
@@ -69,6 +69,7 @@ def write_plots(
         "guide": lambda: fooling_figure(scores, evaluator_title),
         "trajectories": lambda: trajectories_figure(traces),
         "images": lambda: images_figure(scores, read),
+        "seeds": lambda: seeds_figure(scores, read),
         "pyramid": lambda: _first_pyramid(store, records, told),
     }
     failed = [_write(make, folder / name) for name, make in figures.items()]
