@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
-import importlib.util
 import io
 import json
 import shutil
-import sys
 from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, configuration, given, settings
 from hypothesis import strategies as st
-from reference import ROOT
 
+from das_ag import cli
 from das_ag.demo.archive import entries
 from das_ag.errors import UserError
 from das_ag.generation.generate import generate
@@ -108,19 +106,11 @@ def contents(folder):
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
-def script_of(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def status_of(script, *arguments):
-    """Exit status and stderr of a script, in this process; a traceback is raised."""
+def status_of(*arguments):
+    """Exit status and stderr of a command, in this process; a traceback is raised."""
     said = io.StringIO()
-    argv = mock.patch.object(sys, "argv", ["script", *map(str, arguments)])
-    with argv, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-        return script.main(), said.getvalue()
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+        return cli.main(list(map(str, arguments))), said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +132,12 @@ def made(plan, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def scripts(tmp_path_factory):
+def own_folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "DOTENV", tmp_path_factory.mktemp("no") / "no.env")
         patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # which would else be set for good
         patch.chdir(tmp_path_factory.mktemp("work"))
-        yield {name: script_of(name) for name in ("regenerate", "make_table")}
+        yield
 
 
 def read_all(store):
@@ -168,7 +158,7 @@ def read_all(store):
 
 @settings(FUZZ, max_examples=40)
 @given(st.data())
-def test_a_store_with_arbitrary_values_is_read_without_a_traceback(made, scripts, tmp_path, data):
+def test_a_store_with_arbitrary_values_is_read_without_a_traceback(made, own_folder, tmp_path, data):
     folder = tmp_path / "store"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(made.root, folder)
@@ -186,7 +176,7 @@ def test_a_store_with_arbitrary_values_is_read_without_a_traceback(made, scripts
     left_out = read_all(Store(folder))
     assert contents(folder) == before
     if left_out:
-        status, said = status_of(scripts["make_table"], folder)
+        status, said = status_of("table", folder)
         assert status == 1
         assert left_out[0] in said
         assert {path: data for path, data in contents(folder).items() if not path.name.startswith("table.")} == before
@@ -228,7 +218,7 @@ def test_arguments_with_arbitrary_texts_are_told(tiny, name, text):
 
 @settings(FUZZ, max_examples=50)
 @given(st.data())
-def test_a_recipe_with_arbitrary_values_is_told(made, scripts, tmp_path, data):
+def test_a_recipe_with_arbitrary_values_is_told(made, own_folder, tmp_path, data):
     from das_ag.generation.recipe import read_recipe, text_of
 
     image = made.root / made.records()[0][0].image
@@ -239,7 +229,7 @@ def test_a_recipe_with_arbitrary_values_is_told(made, scripts, tmp_path, data):
     before = contents(tmp_path)
     again = tmp_path / "again.png"
     with mock.patch.object(sys, "stdin", None):
-        status, said = status_of(scripts["regenerate"], path, "runtime.device=cpu", "--to", again)
+        status, said = status_of("regenerate", path, "runtime.device=cpu", "--to", again)
     assert status in (1, 2)  # the picture is not the one of any recipe
     assert (status == 2) == (not again.exists())
     assert (status == 2) == bool(said)

@@ -22,6 +22,8 @@ ALLOWED = {
     "sweep": ("settings", "store", "generation", "evaluation", "report"),
     "demo": ("demo", "methods", "settings", "store", "models.registry", "models.precision", "generation", "evaluation",
              "report", "synthesis"),
+    "commands": ("commands", "settings", "store", "generation", "evaluation", "report", "models", "benchmark", "sweep"),
+    "cli": ("settings.environment",),
     "benchmark": ("benchmark", "settings", "store", "generation", "synthesis", "models", "report"),
     "methods": (),
     "errors": (),
@@ -31,9 +33,15 @@ ALLOWED = {
 
 # Packages that only some modules may import; a folder stands for all within.
 ONLY_IN = {
-    "hydra": ("run", "das_ag.settings.arguments", "das_ag.settings.configuration", "das_ag.sweep", "hydra_plugins"),
+    "hydra": (
+        "das_ag.commands.run",
+        "das_ag.settings.arguments",
+        "das_ag.settings.configuration",
+        "das_ag.sweep",
+        "hydra_plugins",
+    ),
     "omegaconf": (
-        "run",
+        "das_ag.commands.run",
         "das_ag.settings.configuration",
         "das_ag.settings.plan",
         "das_ag.settings.choices",
@@ -58,7 +66,7 @@ ONLY_IN = {
 }
 # Of those, packages that most runs do not need: imported where they are used, inside a function.
 LATE = ("clip", "transformers", "aesthetic_predictor_v2_5", "huggingface_hub", "flash_attn", "timm")
-BY_NAME = ("das_ag.settings.choices",)
+BY_NAME = ("das_ag.settings.choices", "das_ag.cli")
 """Modules that may import what a configuration names."""
 NEVER = {
     "das_ag.report": ("torch",),
@@ -211,7 +219,7 @@ CLEAN = {
     "src/das_ag/sweep.py": "def finish():\n    from das_ag.report import write_report\n",
     "src/das_ag/settings/choices.py": "import importlib\nimportlib.import_module(name)\n",
     "src/das_ag/settings/environment.py": "import os\n",
-    "run.py": "import hydra\nfrom das_ag import sweep\n",
+    "src/das_ag/commands/run.py": "import hydra\nfrom das_ag import sweep\n",
     "scripts/evaluate.py": "from das_ag.evaluation import evaluate\n",
 }
 
@@ -239,7 +247,7 @@ BROKEN = [
     ("src/das_ag/report/plots.py", "from das_ag.generation import guide", "report may import"),
     ("src/das_ag/report/plots.py", "from das_ag.models import classifier", "report may import"),
     ("src/das_ag/report/plots.py", "def f():\n    import torch", "never there"),
-    ("src/das_ag/report/plots.py", "import hydra", "only run, das_ag.settings.arguments"),
+    ("src/das_ag/report/plots.py", "import hydra", "only das_ag.commands.run, das_ag.settings.arguments"),
     ("src/das_ag/settings/plan.py", "from das_ag.report import write_report", "settings may import"),
     ("src/das_ag/settings/plan.py", "from das_ag.training import train", "settings may import"),
     ("src/das_ag/settings/plan.py", "import matplotlib.pyplot", "only das_ag.report, train_quality_head may"),
@@ -247,11 +255,11 @@ BROKEN = [
     (
         "src/das_ag/generation/generate.py",
         "from omegaconf import OmegaConf",
-        "only run, das_ag.settings.configuration",
+        "only das_ag.commands.run, das_ag.settings.configuration",
     ),
     ("src/das_ag/settings/environment.py", "from torch import cuda", "never there"),
     ("src/das_ag/errors.py", "from das_ag.models import clip", "errors may import"),
-    ("scripts/evaluate.py", "from hydra import compose", "only run, das_ag.settings.arguments"),
+    ("scripts/evaluate.py", "from hydra import compose", "only das_ag.commands.run, das_ag.settings.arguments"),
     ("scripts/evaluate.py", "import streamlit as st", "only das_ag.demo may"),
     ("run.py", "import matplotlib", "only das_ag.report, train_quality_head may"),
 ]

@@ -103,7 +103,7 @@ def test_the_answer_is_that_of_clips_own_functions(tmp_path, monkeypatch):
 def test_openais_example_where_the_real_weights_are():
     answer = known_answer()
     if answer is None:
-        pytest.skip("needs ViT-B/32 and CLIP.png: python scripts/check_models.py --download")
+        pytest.skip("needs ViT-B/32 and CLIP.png: das-ag check --download")
     assert is_known_answer(answer)
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_there(tmp_path):
     done = check(tmp_path, "--no-estimate")
     assert done.returncode == 1, done.stderr
     assert done.stdout.count(": missing") == 4
-    assert "run python scripts/check_models.py --download, or point CLIP_MODEL_PATH to it" in done.stdout
+    assert "run das-ag check --download, or point CLIP_MODEL_PATH to it" in done.stdout
     assert re.findall(r"  size     (.*)", done.stdout) == ["932.8 MB", "3.7 MB", "3,512.0 MB", "2.6 MB"]
     names = "CLIP ViT-L/14, LAION aesthetic head, SigLIP, Aesthetic Predictor v2.5 head"
     assert f"\nMissing or unusable: {names}; 4,451.1 MB in total\n" in done.stdout

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from das_ag import cli
 from das_ag.errors import UserError
 from das_ag.generation.batch import Made
 from das_ag.generation.generate import generate
@@ -247,18 +246,13 @@ def test_a_difference_is_said_in_a_few_words():
 
 @pytest.fixture
 def script(monkeypatch, tmp_path, capsys):
-    """Runs scripts/regenerate.py in this process and a folder of its own: exit status, stdout, stderr."""
+    """Runs das-ag regenerate in this process and a folder of its own: exit status, stdout, stderr."""
     monkeypatch.setattr(environment, "DOTENV", tmp_path / "no.env")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # which would else be set for good
-    program = Path(__file__).parents[2] / "scripts" / "regenerate.py"
-    spec = importlib.util.spec_from_file_location("regenerate_script", program)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["regenerate.py", *map(str, arguments)])
-        status = module.main()
+        status = cli.main(["regenerate", *map(str, arguments)])
         return status, *capsys.readouterr()
 
     return run

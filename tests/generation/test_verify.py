@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -18,6 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
+from das_ag import cli
+from das_ag.commands import verify as verify_command
 from das_ag.errors import UserError
 from das_ag.generation import verify as verify_module
 from das_ag.generation.generate import generate
@@ -279,20 +280,15 @@ def test_it_is_made_on_the_kind_of_device_that_made_it(store, monkeypatch, recor
 
 @pytest.fixture
 def script(monkeypatch, tmp_path, capsys):
-    """Runs scripts/verify.py in this process: exit status, lines of stdout, stderr."""
+    """Runs das-ag verify in this process: exit status, lines of stdout, stderr."""
     monkeypatch.setattr(environment, "DOTENV", tmp_path / "no.env")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # which would else be set for good
-    spec = importlib.util.spec_from_file_location("verify_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["verify.py", *map(str, arguments)])
-        status = module.main()
+        status = cli.main(["verify", *map(str, arguments)])
         out, err = capsys.readouterr()
         return status, out.splitlines(), err
 
-    run.module = module
     return run
 
 
@@ -386,7 +382,7 @@ def test_the_script_draws_as_many_as_it_is_told(script, made, monkeypatch):
         seen.append((record.sample.prompt_id, overrides))
         return Verdict(record.sample.name, True, SAME, [])
 
-    monkeypatch.setattr(script.module, "verify", verify)
+    monkeypatch.setattr(verify_command, "verify", verify)
     draws = set()
     for draw in range(8):
         for _ in range(2):

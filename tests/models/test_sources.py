@@ -194,7 +194,7 @@ def test_a_file_that_is_there_is_not_downloaded(variable):
 def test_a_file_that_can_be_downloaded_is_missing(variable):
     file = FILES[variable](None)
     assert message_of(file.digest) == (
-        f"{file.what}: expected a file at {file.path}, found none; run python scripts/check_models.py --download, or "
+        f"{file.what}: expected a file at {file.path}, found none; run das-ag check --download, or "
         f"point {variable} to it."
     )
 
@@ -276,8 +276,8 @@ def test_a_folder_that_is_not_in_the_hubs_cache(monkeypatch, path):
     assert siglip.find() is None
     assert message_of(siglip.folder) == message_of(siglip.digest)
     assert message_of(siglip.folder) == (
-        f"SigLIP: expected model.safetensors in the Hugging Face hub's cache ({SIGLIP}), found none; run python "
-        "scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to a folder with config.json "
+        f"SigLIP: expected model.safetensors in the Hugging Face hub's cache ({SIGLIP}), found none; run "
+        "das-ag check --download, or point SIGLIP_MODEL_PATH to a folder with config.json "
         "and model.safetensors."
     )
 
@@ -422,4 +422,4 @@ def test_a_file_without_a_variable_has_one_place(monkeypatch):
     monkeypatch.setattr(sources, "download", lambda *_, remedy, **__: asked.append(remedy))
     file.fetch()
     assert asked == [f"put a copy at {file.path}"]
-    assert file.remedy == f"run python scripts/check_models.py --download, or put it at {file.path}"
+    assert file.remedy == f"run das-ag check --download, or put it at {file.path}"

@@ -1,7 +1,6 @@
 """What texts mean. Indices are ImageNet's, as every list of its 1,000 classes has them."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from das_ag import cli
 from das_ag.models import word_tables, words
 from das_ag.models.word_tables import FILLERS
 from das_ag.models.words import (
@@ -536,17 +536,13 @@ def test_what_is_returned_cannot_be_changed():
 
 @pytest.fixture
 def script(monkeypatch, tmp_path, capsys):
-    """Runs scripts/list_words.py in this process, 80 characters wide: exit status, stdout."""
+    """Runs das-ag list words in this process, 80 characters wide: exit status, stdout."""
     monkeypatch.setattr(environment, "DOTENV", tmp_path / "no.env")
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # which would else be set for good
     monkeypatch.setenv("COLUMNS", "80")
-    spec = importlib.util.spec_from_file_location("list_words_script", ROOT / "scripts" / "list_words.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["list_words.py", *arguments])
-        return module.main(), capsys.readouterr().out
+        return cli.main(["list", "words", *arguments]), capsys.readouterr().out
 
     return run
 
@@ -610,7 +606,7 @@ def test_the_script_says_what_a_word_means(script, arguments, line):
 
 def test_the_script_names_the_nearest_where_it_finds_none(script):
     assert script("buterfly") == (1, 'No name contains "buterfly". Similar names: butterfly.\n')
-    assert script("zzzzqqq") == (1, 'No name contains "zzzzqqq". Run the script without a word to list all names.\n')
+    assert script("zzzzqqq") == (1, 'No name contains "zzzzqqq". Leave the word out to list all names.\n')
 
 
 def test_a_reader_who_leaves_ends_the_script_in_silence(script, monkeypatch, capsys):

@@ -69,7 +69,7 @@ PRESETS = {
 }
 """Presets by name; the page starts with the first."""
 
-CHECK = "uv run --extra paper python scripts/check_models.py"
+CHECK = "uv run --extra paper das-ag check"
 """The command that reports missing weights."""
 
 _composing = threading.Lock()
@@ -106,7 +106,7 @@ def look_up(values: Mapping[str, Any], name: str) -> Any:
 
 
 def why_not(name: str) -> str | None:
-    """A sentence on why a preset cannot run here, as in scripts/check_models.py; None if it can.
+    """A sentence on why a preset cannot run here, as in das-ag check; None if it can.
 
     Looks for files and makes no network requests.
     """

@@ -120,7 +120,7 @@ def _load_siglip(folder: Path, attention: str) -> Any:
     except Exception as error:  # transformers raises many types of errors for an unusable folder
         raise UserError(
             f"SigLIP: transformers cannot load the checkpoint in {folder} (“{first_line(error)}”); download it again "
-            "with scripts/check_models.py --download, or point SIGLIP_MODEL_PATH to another copy."
+            "with das-ag check --download, or point SIGLIP_MODEL_PATH to another copy."
         ) from error
     _check_siglip(model, info["missing_keys"], folder)
     return model

@@ -39,7 +39,7 @@ class HubFolder:
     @property
     def remedy(self) -> str:
         """What to do if the folder is missing or wrong."""
-        fetch = "" if self.given else "run python scripts/check_models.py --download, or "
+        fetch = "" if self.given else "run das-ag check --download, or "
         return f"{fetch}point {self.variable} to a folder with {' and '.join(HUB_FILES)}"
 
     def is_there(self) -> bool:

@@ -52,7 +52,7 @@ class WeightFile:
     @property
     def remedy(self) -> str:
         """What to do if the file is missing or wrong."""
-        fetch = "" if self.given or self.url is None else "run python scripts/check_models.py --download, or "
+        fetch = "" if self.given or self.url is None else "run das-ag check --download, or "
         return f"{fetch}point {self.variable} to it" if self.variable else f"{fetch}put it at {self.path}"
 
     def is_there(self) -> bool:

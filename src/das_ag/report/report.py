@@ -69,7 +69,7 @@ def _without_scores(root: Path, got: str, samples: int) -> str:
     if samples or Store.is_store(root):
         return (
             f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
-            f"python scripts/evaluate.py {root}."
+            f"das-ag score {root}."
         )
     near = [Path("outputs") / root.name, *root.parents, *sorted(root.glob("*")), *sorted(root.glob("outputs/*"))]
     found = [str(path) for path in near if Store.is_store(path)][:5]
@@ -168,7 +168,7 @@ def _check_evaluators(several: Sequence[Scored]) -> None:
     remedy = (
         f"choose one with --evaluator {sorted(common)[0]}"
         if common
-        else "score each experiment with the same one: python scripts/evaluate.py FOLDER evaluator=NAME"
+        else "score each experiment with the same one: das-ag score FOLDER evaluator=NAME"
     )
     raise UserError(f"evaluator: expected the same evaluator for all experiments, got {got}; {remedy}.")
 

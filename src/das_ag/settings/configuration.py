@@ -16,7 +16,9 @@ from das_ag.errors import UserError, first_line
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.arguments import check_values, with_list_of_seeds
 
-CONFIGURATION = Path(__file__).parents[3] / "conf"
+_PACKAGE = Path(__file__).parents[1]
+CONFIGURATION = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
+"""The folder conf/: inside the package if it was installed from a wheel, else at the top of the repository."""
 
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)

@@ -14,8 +14,9 @@ from dotenv import load_dotenv
 from das_ag.errors import UserError
 
 CUBLAS_WORKSPACE_CONFIG = ":4096:8"
-DOTENV = Path(__file__).parents[3] / ".env"
-"""A file in which the user may set the paths of weights; .env.example lists them."""
+_CLONE = Path(__file__).parents[3]
+DOTENV = _CLONE / ".env" if (_CLONE / "pyproject.toml").is_file() else Path(".env")
+"""Where the user may set the paths of weights: in the clone, or in the working folder if a wheel was installed."""
 _DETERMINISTIC = (":4096:8", ":16:8")
 
 

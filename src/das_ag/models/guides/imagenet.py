@@ -36,7 +36,7 @@ class ImagenetChoice(GuideChoice):
     head: str | None
 
     places: ClassVar = ("checkpoint", "head")
-    advice: ClassVar = "choose words that python scripts/list_words.py lists"
+    advice: ClassVar = "choose words that das-ag list words lists"
 
     @property
     def rates(self) -> bool:

@@ -1,0 +1,85 @@
+"""The console script das-ag. run.py and scripts/ call the same functions."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from das_ag.errors import UserError, first_line
+from das_ag.settings import environment
+
+COMMANDS = {
+    "run": "make images, score them, write table, plots and gallery",
+    "score": "score experiments, or pictures of any origin",
+    "table": "write the results table of an experiment, or compare several",
+    "plot": "draw the figures of an experiment",
+    "gallery": "write a page with all images of an experiment",
+    "check": "say whether the weights are here, and how long the published experiment takes",
+    "verify": "make finished samples again and compare them byte by byte",
+    "regenerate": "make an image again from its PNG alone",
+    "demo": "open the demo, a page for the browser",
+    "list": "list methods, prompts, models, evaluators or the words that the default guide knows",
+}
+"""Each is a module of `das_ag.commands`."""
+_NO_MEMORY = "not enough memory; close other programs, or raise the limit on memory."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    environment.prepare()  # before anything imports torch
+    logging.raiseExceptions = False  # ignore a closed stdout, for instance of `| head`
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if "--version" in (name, *arguments):
+        print(f"das-ag {metadata.version('das-ag')}")
+    elif name in ("-h", "--help"):
+        print(_help())
+    elif name in COMMANDS:
+        return _run(name, arguments)
+    else:
+        print(f"Error: unknown command {name!r}; choose one of {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """Runs a command, with one sentence instead of a traceback for what a person can put right."""
+    try:
+        status: int = importlib.import_module(f"das_ag.commands.{name}").main(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader, for instance head, has closed the pipe. This prevents a second error when Python closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+    except MemoryError:
+        print(f"Error: {_NO_MEMORY}", file=sys.stderr)
+    except ImportError as error:
+        if not _is_about_memory(error):
+            raise
+        print(f"Error: {_NO_MEMORY} ({first_line(error)})", file=sys.stderr)
+    return 1
+
+
+def _is_about_memory(error: ImportError) -> bool:
+    """Whether the system could not map a library into memory, as under `ulimit -v`."""
+    return any(text in str(error) for text in ("failed to map segment", "cannot allocate memory"))
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {purpose}" for name, purpose in COMMANDS.items()]
+    return "\n".join([
+        "usage: das-ag COMMAND …", "",
+        "Images from a text by Direct Ascent Synthesis, with scores, tables and plots.", "",
+        *lines, "",
+        "das-ag COMMAND --help shows a command's arguments; das-ag --version shows the version.",
+    ])  # fmt: skip

@@ -1,0 +1,1 @@
+"""The commands of das-ag, one module for each; `das_ag.cli` finds them."""

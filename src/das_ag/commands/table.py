@@ -1,0 +1,30 @@
+"""Writes the results table of an experiment: table.md, table.csv, table.tex.
+
+das-ag table outputs/wonders
+das-ag table outputs/a outputs/b --to outputs/comparison     # a column for the experiment
+
+The same evaluator must have scored all experiments. If there are several evaluators, --evaluator chooses one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from das_ag.commands.arguments import command_parser, complain
+from das_ag.report import read_scores, write_tables
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prints the table and writes it; returns 1 if a sample was left out."""
+    parser = command_parser("table", __doc__)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of experiments")
+    parser.add_argument("--evaluator", help="evaluator whose scores to use; default: the one that scored most samples")
+    parser.add_argument("--to", type=Path, help="folder for the files; default: the folder of the only experiment")
+    arguments = parser.parse_args(argv)
+    folders = list({folder.resolve(): folder for folder in arguments.folders}.values())
+    if arguments.to is None and len(folders) > 1:
+        parser.error("several experiments need a folder for their common table; add --to FOLDER")
+    several = [read_scores(folder, arguments.evaluator) for folder in folders]
+    print(write_tables(several, arguments.to or folders[0]))
+    return complain(sentence for scored in several for sentence in scored.left_out)
