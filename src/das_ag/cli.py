@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
@@ -25,6 +26,9 @@ COMMANDS = {
     "list": "list methods, prompts, models, evaluators or the words that the default guide knows",
 }
 """Each is a module of `das_ag.commands`."""
+_SCRIPTS = {"evaluate": "score", "make_table": "table", "plot_scores": "plot", "make_gallery": "gallery",
+            "check_models": "check", "list_words": "list words"}  # fmt: skip
+"""Commands by the names of their files in scripts/, which are older."""
 _NO_MEMORY = "not enough memory; close other programs, or raise the limit on memory."
 
 
@@ -40,9 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif name in COMMANDS:
         return _run(name, arguments)
     else:
-        print(f"Error: unknown command {name!r}; choose one of {', '.join(COMMANDS)}.", file=sys.stderr)
+        print(f"Error: unknown command {name!r}. {_advice(name)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _advice(name: str) -> str:
+    if name in _SCRIPTS:
+        return f"Its name is das-ag {_SCRIPTS[name]}."
+    if name == "-m" or "=" in name:
+        return "Did you mean das-ag run …?"
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Choose one of {', '.join(COMMANDS)}."
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
@@ -83,3 +96,7 @@ def _help() -> str:
         *lines, "",
         "das-ag COMMAND --help shows a command's arguments; das-ag --version shows the version.",
     ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,6 +22,14 @@ _REWARD, _SIGN = "objective.aesthetic", "objective.aesthetic_sign"
 LONGEST_TEXT = 40
 """Characters of a prompt in a label; scores.csv holds the whole prompt."""
 
+_WORDS = {
+    "objective.aesthetic.end": "aesthetic weight",
+    "objective.clip": "similarity weight",
+    "views.count": "views",
+    "models.name": "model",
+}
+"""Words for settings whose own names say too little."""
+
 _OPTIONS = {place: option for option, place in PLACES.items()}
 _NONE, _ABSENT = "none", "–"
 _NUMBERS = re.compile(r"((?<![\w.])-\d+(?:\.\d+)?(?:e[+-]?\d+)?|\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
@@ -73,6 +81,20 @@ def divide_reward(label: str) -> tuple[str, str]:
     """The part of a label that DAS with the same settings shares, and the aesthetic weight."""
     pairs = pairs_of(label)
     return _joined(p for p in pairs if not _is_reward(p[0])), _joined(p for p in pairs if _is_reward(p[0]))
+
+
+def in_words(label: str) -> str:
+    """A label as short words, for instance "steps 20, aesthetic weight 5"; it cannot be parsed again."""
+    return ", ".join(_words(name, value) for name, value in pairs_of(label))
+
+
+def _words(name: str, value: str) -> str:
+    words = _WORDS.get(name) or re.sub(r"^(?:views|pyramid|weights|models|runtime)\.", "", name)
+    if words.startswith("objective."):  # the weight of a term, or a part of its schedule
+        words = words.removeprefix("objective.") + ("" if words.count(".") > 1 else " weight")
+    unit = " px" if words.endswith("_px") else ""
+    plain = re.sub(r"(\d)\.0(?![\d.])", r"\1", value) if not value.startswith('"') else value
+    return f"{re.sub('[._]', ' ', words.removesuffix('_px'))} {plain}{unit}".strip()
 
 
 def settings_order(label: str) -> tuple[object, ...]:

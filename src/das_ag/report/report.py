@@ -108,7 +108,7 @@ def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, l
     except (OSError, UserError) as error:
         told.append(str(error) if isinstance(error, UserError) else _unwritable(root / "plots", "figures", error))
     try:
-        write_gallery(root, scored.scores, scored.title, table)
+        told += write_gallery(root, scored.scores, scored.title, table)
     except UserError as error:
         told.append(str(error))
     return table, list(dict.fromkeys(told))
