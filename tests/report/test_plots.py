@@ -139,7 +139,7 @@ def test_pairs_are_joined_where_every_method_has_one():
 def test_settings_are_never_joined_with_each_other():
     (axes,) = scores_figure(table(2, settings=("steps=1", "steps=2")), "judge").axes
     assert [label.get_text() for label in axes.get_xticklabels()] == [
-        f"{method}\nsteps={steps}\nn = 2" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
+        f"{method}\nsteps {steps}\nn = 2" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
     assert sorted(round(float(line[:, 0].mean())) for line in lines_of(axes)) == [1, 1, 4, 4]
 
@@ -210,7 +210,7 @@ def test_a_second_number_has_a_panel_for_each_value():
     figure = response_figure(scores, "judge")
     *_, left, right = figure.axes
     assert [axes.get_xlabel() for axes in (left, right)] == [
-        "steps\nobjective.aesthetic.end=9.0", "steps\nobjective.aesthetic.end=10.0",
+        "steps\naesthetic weight 9", "steps\naesthetic weight 10",
     ]  # fmt: skip
     das, das_ag = LOOKS[0].colour, LOOKS[1].colour
     assert curves_of(left)[das] == curves_of(right)[das]
@@ -264,25 +264,30 @@ def test_images_of_different_texts_are_never_joined(store_of_two_texts):
     assert sorted(y for _, y in line) == [5.0, 5.25]
 
 
-def test_a_setting_that_is_a_list_stays_in_one_piece():
-    label = 'ascent.betas=[0.5, 0.9], ascent.steps=3, prompt="a heart, seed=7", negative=none'
+def test_labels_are_short_words_and_a_list_stays_in_one_piece():
+    label = 'ascent.betas=[0.5, 0.9], objective.aesthetic.end=5.0, prompt="a heart, seed=7", negative=none'
     (group,) = groups_of(table(1, ("das",), settings=(label,)))
     assert group.heading(26) == (
-        'DAS\nascent.betas=[0.5, 0.9]\nascent.steps=3\nprompt="a heart, seed=7"\nnegative=none'
+        'DAS\nascent betas [0.5, 0.9]\naesthetic weight 5\nprompt "a heart, seed=7"\nnegative none'
     )
-    assert group.heading(12).splitlines() == [
-        "DAS", "ascent.betas=", "[0.5, 0.9]", "ascent.steps=", "3", "prompt=", '"a heart,', 'seed=7"', "negative=",
-        "none",
+    assert group.heading(13).splitlines() == [
+        "DAS", "ascent betas", "[0.5, 0.9]", "aesthetic", "weight 5", 'prompt "a', "heart,", 'seed=7"', "negative none",
     ]  # fmt: skip
+    assert group.name.startswith("DAS, ascent betas [0.5, 0.9], aesthetic weight 5, prompt")
 
 
 def test_a_long_label_is_broken_within_the_figure():
-    label = f'prompt="{"a red heart " * 6}", negative="{"a blue square " * 5}"'
-    figure = fidelity_figure(table(1, ("das",), settings=(label, "")), "judge")
+    text = f'"{"a red heart " * 6}"'
+    figure = fidelity_figure(table(1, ("das",), settings=(f"prompt={text}, negative={text}", "")), "judge")
     figure.draw_without_rendering()
     legend = figure.axes[0].get_legend()
     assert legend.get_window_extent().x1 <= figure.bbox.x1
-    assert " ".join(legend_of(figure.axes[0])[1].split("\n")) == f"DAS, {label}, n = 1"
+    assert " ".join(legend_of(figure.axes[0])[1].split("\n")) == f"DAS, prompt {text}, negative {text}, n = 1"
+
+
+def test_experiments_keep_their_order():
+    labels = ("experiment=b", 'experiment="10", steps=100', 'experiment="10", steps=20')
+    assert [group.settings for group in groups_of(table(1, ("das",), labels))] == [labels[0], labels[2], labels[1]]
 
 
 def test_many_pairs_are_thinned_and_that_is_said():
@@ -473,7 +478,7 @@ def test_a_sheet_of_many_prompts_says_what_it_leaves_out():
     assert len(figure.axes) == 8 * 6
     assert "Prompts not shown: 3." in words_of(figure)
     assert [axes.get_title() for axes in figure.axes[:6]] == [
-        f"{method}\nsteps={steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
+        f"{method}\nsteps {steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
 
 

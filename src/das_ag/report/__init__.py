@@ -1,6 +1,6 @@
 """Makes tables, plots and the gallery from finished samples; reads only the store, and needs no torch and no model."""
 
-from das_ag.report.report import read_scores, write_report, write_tables
+from das_ag.report.report import read_scores, write_comparison, write_report, write_tables
 from das_ag.report.statistics import method_summary, paired_differences, score_table
 from das_ag.report.table import prompt_results, results
 
@@ -11,6 +11,7 @@ __all__ = [
     "read_scores",
     "results",
     "score_table",
+    "write_comparison",
     "write_report",
     "write_tables",
 ]

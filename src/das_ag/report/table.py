@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,13 +105,17 @@ def set_results(table: pd.DataFrame) -> Table:
         cells += [str(row["n"]), str(row["prompts"]), _number(row["mean"]), _interval(row["low"], row["high"])]
         cells += [_number(row["std"]), _number(row["similarity"])]
         cells += [f"{row['recognised']:.0f} of {row['recognisable']}"] if recognises else []
-        if has_pairs:
-            interval = _interval(row["difference_low"], row["difference_high"], sign=True)
-            cells += [_number(row["difference"], sign=True), interval, _p(row["p"])]
+        cells += set_difference(row) if has_pairs else []
         if has_published:
             cells += [_number(row["published_mean"]), _number(row["published_std"])]
         rows.append(cells)
     return Table(heads, rows, len(words))
+
+
+def set_difference(row: Mapping[Any, Any]) -> list[str]:
+    """The cells for a paired difference, its interval and p."""
+    interval = _interval(row["difference_low"], row["difference_high"], sign=True)
+    return [_number(row["difference"], sign=True), interval, _p(row["p"])]
 
 
 def set_prompts(table: pd.DataFrame) -> Table:
@@ -157,7 +161,7 @@ def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: 
         sentences.append(
             f"− DAS: mean difference from DAS; same prompt, negative prompt and seed ({_pairs(compared)})."
         )
-    sentences += _about_intervals(rows, compared)
+    sentences += about_intervals(rows, compared)
     if (table["n"] == 1).any():
         sentences.append("One sample has no standard deviation and no interval; one pair has no p.")
     return [*sentences, REMARK] if "published_mean" in table else sentences
@@ -172,11 +176,11 @@ def about_best(table: pd.DataFrame) -> str:
     )
 
 
-def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
+def about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
     """How intervals and p were computed, over how many prompts, and how reliable they are."""
     means = [(int(row["prompts"]), int(row["n"])) for row in rows if row["n"] > 1]
     tests = [(int(row["paired_prompts"]), int(row["pairs"])) for row in compared if row["pairs"] > 1]
-    if not means:
+    if not means and not tests:
         return []
     several = [prompts for prompts, _ in [*means, *tests] if prompts > 1]
     drawn = f" over {span(several)} prompts, each drawn with all its seeds" if several else ""

@@ -8,7 +8,7 @@ from das_ag.report.plots.response import response_figure
 from das_ag.report.plots.scores import scores_figure
 from das_ag.report.plots.style import save
 from das_ag.report.plots.trajectories import trajectories_figure
-from das_ag.report.plots.write import write_plots
+from das_ag.report.plots.write import write_comparison_plots, write_plots
 
 __all__ = [
     "fidelity_figure",
@@ -20,5 +20,6 @@ __all__ = [
     "scores_figure",
     "seeds_figure",
     "trajectories_figure",
+    "write_comparison_plots",
     "write_plots",
 ]

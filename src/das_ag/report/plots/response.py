@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from das_ag.methods import methods_of
-from das_ag.report.labels import divide, divide_reward, natural, pairs_of, without
+from das_ag.report.labels import divide, divide_reward, in_words, natural, pairs_of, without
 from das_ag.report.plots.style import caption, head, tidy, unscored
 from das_ag.report.plots.text import drawn_as_written, wrapped
 from das_ag.report.statistics import method_summary
@@ -74,7 +74,7 @@ def response_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure | None
             _draw(axes, points[column], panel)
             tidy(axes)
     for axes, panel in zip(grid[-1], panels, strict=False):
-        axes.set_xlabel("\n".join([name, *wrapped(panel, 40)]))
+        axes.set_xlabel("\n".join([name, *wrapped(in_words(panel), 40)]))
     _scale(grid[0, 0], sorted(set(points["aesthetic_score"]["value"].dropna())))
     _name_methods(grid[0, 0], points["aesthetic_score"])
     head(grid[0, 0], f"Score by {evaluator_title} and similarity to the prompt", legend=True)
