@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import shutil
 import subprocess
 import sys
 
@@ -18,7 +20,7 @@ from reference import ROOT
 from das_ag.errors import UserError
 from das_ag.generation.generate import generate
 from das_ag.methods import methods_of
-from das_ag.report import method_summary, score_table
+from das_ag.report import method_summary, plots, score_table
 from das_ag.report.plots import (
     fidelity_figure,
     fooling_figure,
@@ -668,6 +670,26 @@ def test_damage_is_told_once_and_costs_no_figure(made, tmp_path):
     ]  # fmt: skip
     assert (tmp_path / "plots" / "images.png").is_file()
     assert not (tmp_path / "plots" / "pyramid.png").exists()
+
+
+def test_the_documentation_draws_figures(made, tmp_path, monkeypatch):
+    """Its examples run as they are in a folder with an experiment; not one prints anything."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    shutil.copytree(made.root, tmp_path / "outputs" / "wonders")
+    store = Store(tmp_path / "outputs" / "wonders")
+    for record in store.records()[0]:
+        store.write_score(record, "tiny", 5.0, "d" * 64, title="Tiny judge")
+    found = doctest.testmod(plots)
+    assert (found.failed, found.attempted > 0) == (0, True)
+    assert (tmp_path / "scores.svg").is_file()
+    drawn = {name for name in plots.__all__ if name.endswith("_figure")}
+    assert all(name in plots.__doc__ and getattr(plots, name).__doc__ for name in drawn)
+
+
+def test_tables_need_no_matplotlib():
+    program = "import sys; import das_ag.report; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_the_script_draws_a_store(tmp_path, sample_of, put):
