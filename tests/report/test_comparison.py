@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from das_ag.commands.table import main
+from das_ag.errors import UserError
 from das_ag.report import read_scores, write_comparison, write_tables
 from das_ag.report.comparison import about_differences, differences, differing_settings, set_differences
 from das_ag.report.statistics import paired_differences
@@ -128,3 +129,15 @@ def test_damage_costs_only_itself_and_is_told_once(folders, tmp_path, capsys):
     table, told = write_comparison([read_scores(folder) for folder in folders], tmp_path / "to")
     assert any("cannot write the gallery (Is a directory)" in sentence for sentence in told)
     assert table == write_tables([read_scores(folder) for folder in folders], tmp_path / "to")
+
+
+def test_one_experiment_cannot_be_compared(folders, tmp_path):
+    with pytest.raises(UserError, match="to: expected several experiments to compare, got one, b; add another"):
+        write_comparison([read_scores(folders[0])] * 2, tmp_path / "to")
+    assert not (tmp_path / "to").exists()
+
+
+def test_tables_that_cannot_be_written_are_told(folders, tmp_path, capsys):
+    (tmp_path / "to").write_text("mine")
+    with pytest.raises(UserError, match=r"to: cannot write the tables \((File exists|Not a directory)\)"):
+        main([*map(str, folders), "--to", str(tmp_path / "to")])

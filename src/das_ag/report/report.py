@@ -117,13 +117,17 @@ def write_comparison(several: Sequence[Scored], folder: Path | str) -> tuple[str
         The tables as Markdown, and a sentence for each sample, figure or page that was left out.
 
     Raises:
-        UserError: the stores were scored by different evaluators, or the tables cannot be written.
+        UserError: there is only one store, they were scored by different evaluators, or the tables cannot be written.
     """
     from das_ag.report.gallery import write_gallery  # tables need neither this nor matplotlib
     from das_ag.report.plots import write_comparison_plots
 
     folder = Path(folder)
     named, scores = _joint(several)
+    if len(named) == 1:
+        raise UserError(
+            f"{folder}: expected several experiments to compare, got one, {next(iter(named))}; add another."
+        )
     try:
         table = write_tables(several, folder)
     except OSError as error:

@@ -73,17 +73,20 @@ def seeds_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "
         None if no prompt has several seeds.
     """
     table = _without_texts(scores)
-    groups, of_prompt = groups_of(table), dict(list(table.groupby(_PROMPT, sort=False)))
-    prompts = list(table.drop_duplicates(_PROMPT).assign(seed=0)[[*_PROMPT, "seed"]].itertuples(index=False))
+    counts = table.groupby([*_PROMPT, "method", "settings"]).size()
+    if not (counts > 1).any():
+        return None
+    groups, of_prompt = groups_of(table), dict(list(table.groupby(_PROMPT)))
+    # Each prompt has at least one row, so further prompts cannot be on the sheet.
+    first = table.drop_duplicates(_PROMPT).head(MOST_SEED_ROWS).assign(seed=0)
+    prompts = list(first[[*_PROMPT, "seed"]].itertuples(index=False))
     rows = [
         (f"{label}\n{group.heading(22)}", images)
         for prompt, label in zip(prompts, _labels(prompts), strict=True)
         for group in groups
         if len(images := group.rows(of_prompt[prompt[:3]]))
     ]
-    most = max((len(images) for _, images in rows), default=0)
-    if most < 2:
-        return None
+    most = int(counts.max())
     figure, grid = _sheet(len(rows[:MOST_SEED_ROWS]), min(most, MOST_SEEDS), _SMALL_IN)
     for line, (label, images) in zip(grid, rows, strict=False):
         _say_beside(line[0], label)
@@ -92,7 +95,7 @@ def seeds_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "
             _show(axes, read(row.image), row.aesthetic_score, f"seed {row.seed}: ")
             if row.aesthetic_score == best:
                 axes.spines[:].set(visible=True, linewidth=3)
-    further = {"Rows": len(rows) - MOST_SEED_ROWS, "Seeds": most - MOST_SEEDS}
+    further = {"Rows": len(counts) - MOST_SEED_ROWS, "Seeds": most - MOST_SEEDS}
     caption(
         figure,
         "Under each image: its seed, and the score by the evaluator, 1–10 (↑ better). A frame marks the best of a row.",

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,15 +67,10 @@ def response_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure | None
         return None
     points = {column: _points(scored, column, name) for column in ROWS}
     panels = _panels(points["aesthetic_score"])
-    figure = Figure(figsize=(max(2.0 + 3.2 * len(panels[:MOST_PANELS]), 7.0), 6.0), layout="constrained")
-    grid = figure.subplots(len(ROWS), len(panels[:MOST_PANELS]), squeeze=False, sharex=True, sharey="row")
-    for axes_of_row, (column, label) in zip(grid, ROWS.items(), strict=True):
-        axes_of_row[0].set_ylabel(label)
-        for axes, panel in zip(axes_of_row, panels, strict=False):
+    figure, grid = _frames(name, panels[:MOST_PANELS])
+    for row, column in zip(grid, ROWS, strict=True):
+        for axes, panel in zip(row, panels, strict=False):
             _draw(axes, points[column], panel)
-            tidy(axes)
-    for axes, panel in zip(grid[-1], panels, strict=False):
-        axes.set_xlabel("\n".join([name, *wrapped(in_words(panel), 40)]))
     _scale(grid[0, 0], sorted(set(points["aesthetic_score"]["value"].dropna())))
     _name_methods(grid[0, 0], points["aesthetic_score"])
     head(grid[0, 0], f"Score by {evaluator_title} and similarity to the prompt", legend=True)
@@ -106,6 +102,19 @@ def _panels(points: pd.DataFrame) -> list[str]:
     found = set(points.loc[points["value"].notna(), "others"])
     shared = {divide_reward(others)[0] for others in found if divide_reward(others)[1]}
     return sorted(found - shared, key=natural)
+
+
+def _frames(name: str, panels: Sequence[str]) -> tuple[Figure, np.ndarray]:
+    """Empty axes (rows, panels) with their labels."""
+    figure = Figure(figsize=(max(2.0 + 3.2 * len(panels), 7.0), 6.0), layout="constrained")
+    grid = figure.subplots(len(ROWS), len(panels), squeeze=False, sharex=True, sharey="row")
+    for axes in grid.flat:
+        tidy(axes)
+    for axes, label in zip(grid[:, 0], ROWS.values(), strict=True):
+        axes.set_ylabel(label)
+    for axes, panel in zip(grid[-1], panels, strict=True):
+        axes.set_xlabel("\n".join([name, *wrapped(in_words(panel), 40)]))
+    return figure, grid
 
 
 def _draw(axes: Axes, points: pd.DataFrame, panel: str) -> None:
