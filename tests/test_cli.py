@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from reference import ROOT
@@ -42,7 +43,7 @@ def test_every_command_has_help_of_its_own(capsys):
 def test_the_version_is_that_of_the_package(capsys):
     for arguments in (["--version"], ["run", "--version"]):
         assert cli.main(arguments) == 0
-        assert capsys.readouterr().out == "das-ag 0.2.0\n"
+        assert capsys.readouterr().out == f"das-ag {metadata.version('das-ag')}\n"
 
 
 @pytest.mark.parametrize(

@@ -515,3 +515,21 @@ def test_a_run_needs_no_package_of_an_extra(imports_of, tiny):
     papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
     clusters = {"joblib", "submitit", "ray"}
     assert not imported & (papers | clusters)
+
+
+def test_results_go_to_output_dir_under_the_same_keys(go, tiny, tmp_path):
+    one = ("prompts=own", "prompts.positive={star: a yellow star}", "steps=2")
+    runs = [go(tmp_path, *tiny, *one, *more) for more in ((f"output_dir={tmp_path / 'elsewhere'}",), ())]
+    assert [run.process.returncode for run in runs] == [0, 0]
+    first, second = (sorted((tmp_path / place / "tiny" / "samples").glob("*/*")) for place in ("elsewhere", "outputs"))
+    assert [path.name for path in first] == [path.name for path in second]
+    assert len(first) == 1
+    assert (tmp_path / "elsewhere" / "tiny" / "table.md").is_file()
+
+
+@pytest.mark.parametrize("value", ["''", "[a]", "null", "3"])
+def test_an_output_dir_that_is_no_path_is_told(go, tiny, tmp_path, value):
+    process = go(tmp_path, *tiny, f"output_dir={value}").process
+    assert process.returncode == 1
+    assert "output_dir: expected the path of a folder, got" in process.stderr
+    assert list(tmp_path.iterdir()) == []

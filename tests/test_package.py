@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 
 import pytest
 from reference import ROOT
@@ -50,7 +51,7 @@ def test_the_wheel_has_the_configuration_as_in_the_repository(installed):
 
 def test_the_wheel_reads_its_own_configuration(run, installed):
     """And Hydra finds the package's own sweeper and launcher."""
-    assert run("--version") == "das-ag 0.2.0\n"
+    assert run("--version") == f"das-ag {metadata.version('das-ag')}\n"
     assert f"{installed}/das_ag/conf" in run("run", "--info", "config")
     assert "name: wonders" in run("run", "--cfg", "job")
 
