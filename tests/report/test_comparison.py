@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -114,15 +115,14 @@ def test_one_experiment_is_only_tabled(folders, tmp_path, capsys):
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == ["table.csv", "table.md", "table.tex"]
 
 
-def test_damage_costs_only_itself_and_is_told_once(folders, tmp_path, capsys):
-    damaged = next((folders[1] / "samples" / "das").glob("heart-seed1-*"))
+def test_damage_costs_only_itself_and_is_told_once(folders, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    damaged = next(Path("a", "samples", "das").glob("heart-seed1-*"))
     (damaged / "image.png").write_bytes(b"")
     (damaged / "trace.csv").write_bytes(b"")
-    assert main([*map(str, folders), "--to", str(tmp_path / "to")]) == 1
+    assert main(["b", "a", "--to", "to"]) == 1
     told = capsys.readouterr().err.splitlines()
-    assert [name for name in ("image", "trace") if any(name in line for line in told)] == ["image", "trace"]
-    assert len(told) == len(set(told))
-    assert all(str(damaged) in line for line in told)
+    assert sorted(line.split(":")[0] for line in told) == [f"{damaged}/image.png", f"{damaged}/trace.csv"]
     assert (tmp_path / "to" / "plots" / "images.png").is_file()
     (tmp_path / "to" / "index.html").unlink()
     (tmp_path / "to" / "index.html").mkdir()

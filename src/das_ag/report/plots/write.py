@@ -84,10 +84,10 @@ def write_comparison_plots(
     rows = list(zip(scores["experiment"], scores["settings"], scores["image"], strict=True))
     labelled = scores.assign(
         settings=[with_experiment(label, name) for name, label, _ in rows],
-        image=[str(stores[name][0].root.absolute() / image) for name, _, image in rows],
+        image=[str(stores[name][0].root / image) for name, _, image in rows],
     )
-    any_store, _ = next(iter(stores.values()))  # it reads the images of all, since their paths are absolute
-    figures = _figures(any_store, labelled, pd.concat(tables, ignore_index=True), evaluator_title, told)
+    here = Store(Path())  # it reads the images of all stores, since their paths begin with the folder of the store
+    figures = _figures(here, labelled, pd.concat(tables, ignore_index=True), evaluator_title, told)
     _write_all(figures, folder, folder.parent, told)
     _warn_of_missing_fonts(labelled, evaluator_title, folder)
     return list(dict.fromkeys(told))
