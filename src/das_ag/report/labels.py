@@ -65,6 +65,21 @@ def divide(label: str) -> tuple[str, str]:
     return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
 
 
+def without(label: str, name: str) -> str:
+    """The label without one of its settings."""
+    return _joined(pair for pair in pairs_of(label) if pair[0] != name)
+
+
+def with_experiment(label: str, name: str) -> str:
+    """The label with the name of the experiment in front, where several are compared."""
+    return _joined([("experiment", _shown(name)), *pairs_of(label)])
+
+
+def experiment_of(label: str) -> str:
+    """The experiment as `with_experiment` writes it; empty if there is none."""
+    return dict(pairs_of(label)).get("experiment", "")
+
+
 def natural(text: str) -> tuple[list[str | float], str]:
     """Sort key for natural order: steps=20 comes before steps=100."""
     parts: list[str | float] = list(_NUMBERS.split(text))

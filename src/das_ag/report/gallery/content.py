@@ -37,7 +37,7 @@ _NO_NUMBERS = ("seed",)
 _CURVES = {"loss": ("loss", 1), "positive": ("similarity", 1), "aesthetic": ("guide’s score", 10)}
 """Columns of a trace to draw: name, and factor to the scale of the final numbers."""
 
-_PLOTS = ("scores", "fidelity", "guide", "trajectories", "pyramid")
+_PLOTS = ("scores", "response", "fidelity", "guide", "trajectories", "pyramid")
 """Figures to show below the pictures, if plots/ has them; names of `das_ag.report.plots`."""
 
 _DIGITS = 5
