@@ -367,6 +367,12 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ),
         ("models=large", ["models: expected one of ", "openai_clip", "got 'large'", "choose one of them"]),
         ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, imagenet, got null; choose one of them."]),
+        ("prompt=", ['prompt: expected a text, got none; write for instance "prompt=a castle and a volcano".']),
+        ("prompt=[ ]", ["prompt: expected a text, got none; write for instance "]),
+        ("prompt=[a star,, a heart]", ["prompt: expected a text, got ''; write one or remove it."]),
+        ("prompt=[a star, 'a star']", ["prompt: expected each text once, got 'a star' more than once; remove"]),
+        ("prompt=xyzzy", ["prompt: the guide knows no word of 'xyzzy'; "]),
+        ("prompt=[a volcano, xyzzy]", ["prompt, text 2: the guide knows no word of 'xyzzy'; "]),
         ("stepz=3", ["unknown setting 'stepz'. Did you mean 'steps'? See python run.py --help."]),
         ("views.cuont=3", ["unknown setting 'views.cuont'. Did you mean 'views.count'? "]),
         ("views.noise={knd: constant}", ["unknown setting 'views.noise.knd'. Did you mean 'views.noise.kind'? "]),
@@ -427,6 +433,37 @@ def test_flags_may_stand_anywhere(go, tmp_path, tiny):
     shown = go(tmp_path, "steps=7", "--cfg", "job", "name=shown").process
     assert shown.returncode == 0
     assert {"steps: 7", "name: shown"} <= set(shown.stdout.splitlines())
+
+
+@pytest.fixture
+def own(tiny):
+    """The tiny settings without prompts and name."""
+    return tuple(setting for setting in tiny if not setting.startswith(("prompts=", "name=")))
+
+
+def texts_of(run: Run, name: str) -> set[tuple[str, ...]]:
+    """Method, negative and positive texts of each sample."""
+    paths = (run.folder / "outputs" / name / "samples").glob("*/*/sample.json")
+    entries = [json.loads(path.read_text()) for path in paths]
+    return {(entry["method"], *entry["negative"], *entry["positive"]) for entry in entries}
+
+
+def test_a_text_is_taken_as_it_is_also_in_a_sweep(go, tmp_path, own):
+    text = """a "red" heart, it's {so: [x]} = $1 ${HOME} # \\ range(1,3) \\${half:4}\n心,"""
+    run = go(tmp_path, *own, f"prompt={text}", "negative=a blue ring, a star", "-m", "method=das,das_ag", "steps=1")
+    assert run.process.returncode == 0, run.process.stderr
+    assert texts_of(run, "own") == {(method, "a blue ring, a star", text) for method in ("das", "das_ag")}
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["own"]
+    single = go(tmp_path, *own, f"prompt={text}", "negative=a blue ring, a star", "steps=1")
+    assert "das: 0 generated, 1 already there" in single.process.stdout
+
+
+def test_several_texts_are_written_in_brackets(go, tmp_path, own, compose):
+    texts = [f"a red heart, {text}" for text in compose("prompts=published").prompts.positive.values()]
+    listed = ",".join('"' + text.replace('"', '""') + '"' for text in texts)
+    run = go(tmp_path, *own, "-m", f"prompt=[{listed}, a star]", "name=mine", "steps=1", "method=das")
+    assert run.process.returncode == 0, run.process.stderr
+    assert texts_of(run, "mine") == {("das", text) for text in [*texts, "a star"]}
 
 
 @pytest.mark.parametrize("flag", ["--cfg=job", "--info", "--shell-completion"])
