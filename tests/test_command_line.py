@@ -378,7 +378,7 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("views.noise={knd: constant}", ["unknown setting 'views.noise.knd'. Did you mean 'views.noise.kind'? "]),
         (
             "prompts.positive={mine: a red heart}",
-            ["setting 'prompts.positive.mine'. Your own texts need prompts=own; "],
+            ["setting 'prompts.positive.mine'. Write your own text as \"prompt=a castle and a volcano\"; "],
         ),
         ("prompts.negatve=[a cross]", ["unknown setting 'prompts.negatve'. Did you mean 'prompts.negative'? "]),
         (
@@ -388,6 +388,16 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
         ("steps=range(1,3)", ["steps: expected one value, got 'range(1,3)'; add -m to run all of them."]),
         ("betas=0.5,0.9", ["betas: expected values in brackets, got '0.5,0.9'; write 'betas=[0.5,0.9]'."]),
+        ("betas={a: 1}", ["betas: expected values in brackets, got '{a: 1}'; write for instance 'betas=[0.5, 0.99]'."]),
+        ("seeds={a: 1}", ["seeds: expected values in brackets, got '{a: 1}'; write for instance 'seeds=[42]'."]),
+        ("prompts.negative={b: x}", ["negative: expected values in brackets, got '{b: x}'; write 'prompts.negative=["]),
+        ("views=[1]", ["views: expected a group of settings, got '[1]'. See python run.py --cfg job."]),
+        ("++views.noise=[1]", ["views.noise: expected a group of settings, got '[1]'. See python run.py --cfg job."]),
+        (
+            "prompts.positive=[a]",
+            ["positive: expected a group of settings, got '[a]'. Write your own text as \"prompt=a castle"],
+        ),
+        ("hydra.run=[1]", ["hydra.run: expected another kind of value, got '[1]'; see python run.py --hydra-help."]),
         ("prompts.positive={}", ["prompts.positive: expected values in the braces, got none; leave this argument"]),
         ("views={ }", ["views: expected values in the braces, got none; leave this argument out."]),
         ("prompts.positive={a: a ring, b: a star, a: a hat}", ["prompts.positive: the name 'a' occurs more than once"]),
@@ -464,6 +474,15 @@ def test_several_texts_are_written_in_brackets(go, tmp_path, own, compose):
     run = go(tmp_path, *own, "-m", f"prompt=[{listed}, a star]", "name=mine", "steps=1", "method=das")
     assert run.process.returncode == 0, run.process.stderr
     assert texts_of(run, "mine") == {("das", text) for text in [*texts, "a star"]}
+
+
+def test_a_text_from_a_file_does_not_control_the_terminal(go, tmp_path, own):
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "a red heart \x1b[31m\x01 huge"}) + "\n")
+    run = go(tmp_path, "-m", "method=das", *own, "prompts=file", "prompts.path=prompts.jsonl", "name=tiny", "steps=1")
+    assert run.process.returncode == 0, run.process.stderr
+    said = run.process.stdout + run.process.stderr
+    assert "ignores these words in “a red heart \\x1b[31m\\x01 huge”: 31, m, huge" in said
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", said)
 
 
 @pytest.mark.parametrize("flag", ["--cfg=job", "--info", "--shell-completion"])

@@ -1,8 +1,36 @@
 """The one exception that is meant for a person, and parts of messages."""
 
+import logging
+import re
+from pathlib import Path
+
+_LINES = "\n\t"
+"""Control characters that a message may contain; others, as from a prompt in a file, could change a terminal."""
+
+
+def printable(text: Path | str, keep: str = "") -> str:
+    r"""A text or path that is safe to print: control characters become \x1b, \n, bytes that are not UTF-8 \xe9.
+
+    Args:
+        keep: control characters that stay.
+    """
+    whole = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: found[0] if found[0] in keep else repr(found[0])[1:-1], whole)
+
 
 class UserError(ValueError):
     """Something a person can put right. Its message names the setting or file, what is wrong, and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, keep=_LINES))
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats log lines as printable text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return printable(super().format(record), keep=_LINES)
 
 
 def first_line(error: Exception) -> str:

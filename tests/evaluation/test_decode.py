@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from das_ag.errors import UserError
-from das_ag.evaluation.decode import printable, read_picture, suffixes
+from das_ag.errors import UserError, printable
+from das_ag.evaluation.decode import read_picture, suffixes
 
 COLOURS = np.array(
     [[200, 60, 30], [30, 180, 60], [40, 70, 210], [128, 128, 128], [250, 220, 40], [12, 12, 12], [255, 255, 255]],

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from das_ag.commands.arguments import command_parser
-from das_ag.errors import UserError
+from das_ag.errors import UserError, printable
 from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import describe_difference, regenerate
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     path = arguments.to or Path(f"{arguments.image.stem}-again.png")
     try:
         recipe, stored = read_recipe(arguments.image), arguments.image.read_bytes()
-        print(f"{recipe.sample.name}: {' / '.join(recipe.sample.positive)}", flush=True)
+        print(f"{recipe.sample.name}: {printable(' / '.join(recipe.sample.positive))}", flush=True)
         again = regenerate(recipe, arguments.overrides, allow=functools.partial(confirm, yes=arguments.yes))
         path.write_bytes(again.png)
     except (UserError, OSError) as error:

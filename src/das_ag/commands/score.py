@@ -26,8 +26,8 @@ from pathlib import Path
 import torch
 
 from das_ag.commands.arguments import command_parser, complain
-from das_ag.errors import UserError, counted
-from das_ag.evaluation.decode import MAX_MEGAPIXELS, printable
+from das_ag.errors import UserError, counted, printable
+from das_ag.evaluation.decode import MAX_MEGAPIXELS
 from das_ag.evaluation.evaluate import evaluate
 from das_ag.evaluation.pictures import ScoreFile, score_pictures
 from das_ag.evaluation.search import find_pictures

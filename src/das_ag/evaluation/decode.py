@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, first_line, printable
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +63,6 @@ def read_picture(
         f"{printable(path)}: the picture has {megapixels:.1f} megapixels, expected at most {max_megapixels:g}; make it "
         "smaller, or raise --max-megapixels if you have the memory."
     )
-
-
-def printable(path: Path | str) -> str:
-    r"""A path as text on one line: bytes that are not UTF-8 and control characters become \xe9, \x1b, \n."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
 
 
 @contextlib.contextmanager

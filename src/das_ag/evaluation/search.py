@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from das_ag.errors import UserError, counted
-from das_ag.evaluation.decode import printable, suffixes
+from das_ag.errors import UserError, counted, printable
+from das_ag.evaluation.decode import suffixes
 from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)

@@ -68,6 +68,8 @@ def describe(error: HydraException) -> str:
         return _unreadable(error.override)
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)=(.*)'", text):
         return _one_value(found[1], found[2])
+    if found := re.match(r"Error merging override (.*?)=(.*)", str(error), re.DOTALL):
+        return _of_another_kind(found[1].strip("+"), found[2])
     if found := re.match(r"Could not override '(.*)'", text):
         # An override may set several keys, as in prompts.positive={mine: …}; the cause names the unknown key.
         got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
@@ -81,6 +83,17 @@ def _one_value(name: str, got: str) -> str:
     return f"{name}: expected one value, got {got!r}; add -m to run all of them."
 
 
+def _of_another_kind(name: str, got: str) -> str:
+    if name.partition(".")[0] == "hydra":
+        return f"{name}: expected another kind of value, got {got!r}; see python run.py --hydra-help."
+    default = OmegaConf.select(compose_config([]), name)
+    if isinstance(default, ListConfig):
+        remedy = f"write for instance '{name}={default}'" if default else f"write '{name}=[…]'"
+        return f"{name}: expected values in brackets, got {got!r}; {remedy}."
+    advice = _advice(name) if name.startswith("prompts.") else ""
+    return f"{name}: expected a group of settings, got {got!r}. {advice}See python run.py --cfg job."
+
+
 def _unreadable(override: str | None) -> str:
     return (
         f"cannot read the argument {override!r}, expected name=value; put single quotes around the argument, and "
@@ -90,7 +103,7 @@ def _unreadable(override: str | None) -> str:
 
 def _advice(unknown: str) -> str:
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
-        return "Your own texts need prompts=own; a file of prompts needs prompts=file. "
+        return 'Write your own text as "prompt=a castle and a volcano"; a file of prompts needs prompts=file. '
     near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 
