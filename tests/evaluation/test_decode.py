@@ -250,9 +250,7 @@ def test_a_large_picture_in_an_icon_is_refused(tmp_path):
     Image.new("1", (2000, 2000)).save(buffer, "PNG")
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(buffer.getvalue()), 22)
     path.write_bytes(struct.pack("<HHH", 0, 1, 1) + entry + buffer.getvalue())
-    with pytest.raises(
-        UserError, match=r"icon\.ico: the picture has more than 3 megapixels, expected at"
-    ):
+    with pytest.raises(UserError, match=r"icon\.ico: the picture has more than 3 megapixels, expected at"):
         read_picture(path, max_megapixels=1.5)
 
 
