@@ -33,9 +33,33 @@ class PrintableFormatter(logging.Formatter):
         return printable(super().format(record), keep=_LINES)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an exception of somebody else says, cut to a line; its type where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+_NO_MEMORY = "not enough memory; close other programs, or raise the limit on memory"
+_NO_THREAD = (
+    "the system refuses to start another thread; raise the limits on processes and memory, or use runtime.threads=1"
+)
+_REFUSALS = {
+    "failed to map": _NO_MEMORY, "allocate memory": _NO_MEMORY, "out of memory": _NO_MEMORY, "bad_alloc": _NO_MEMORY,
+    "start new thread": _NO_THREAD, "thread creation failed": _NO_THREAD, "pthread_create": _NO_THREAD,
+}  # fmt: skip
+"""What the system, Python or torch says if it refuses memory or a thread, for instance under `ulimit -v`."""
+
+
+def refusal(error: BaseException | None) -> str | None:
+    """A sentence if the system refused memory or a thread, at the error or before it; None for any other error."""
+    while error is not None:
+        said = first_line(error)
+        if isinstance(error, MemoryError):
+            return f"{_NO_MEMORY}."
+        for words, sentence in _REFUSALS.items():
+            if words in said.lower():
+                return f"{sentence} ({said})."
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def missing_extra(package: str, error: ImportError) -> UserError:
