@@ -385,6 +385,7 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
             "prompts.path=prompts.csv",
             ["setting 'prompts.path'. ", "a file of prompts needs prompts=file. See python run.py"],
         ),
+        ("method=[das,das_ag]", ["method: expected one choice, got [das,das_ag]; run all with -m method=das,das_ag."]),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
         ("steps=range(1,3)", ["steps: expected one value, got 'range(1,3)'; add -m to run all of them."]),
         ("betas=0.5,0.9", ["betas: expected values in brackets, got '0.5,0.9'; write 'betas=[0.5,0.9]'."]),

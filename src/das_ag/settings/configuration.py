@@ -20,6 +20,8 @@ _PACKAGE = Path(__file__).parents[1]
 CONFIGURATION = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
 """The folder conf/: inside the package if it was installed from a wheel, else at the top of the repository."""
 
+_ONE_CHOICE = ("method", "models", "pyramid", "runtime")
+"""Groups of which a second choice in brackets would replace parts of the first, without a word."""
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
 """Words that Hydra reads as null, a boolean or a number if they have no quotes."""
@@ -43,7 +45,8 @@ def check_choices(overrides: Iterable[str]) -> None:
     """Checks that each override has a name and values, and each override of a group, as `models=imagenet`, names.
 
     Raises:
-        UserError: an override has no name or no values, or gives a number, a boolean or null for a group.
+        UserError: an override has no name or no values, gives a number, a boolean or null for a group, or several
+            choices for a group that takes one.
     """
     for override in overrides:
         if not re.match(r"[+~\s]*[^+~\s=@]", override):
@@ -52,6 +55,9 @@ def check_choices(overrides: Iterable[str]) -> None:
         found = _OVERRIDE.fullmatch(override)
         choices = sorted(path.stem for path in (CONFIGURATION / found["group"]).glob("*.yaml")) if found else []
         if found and (choices or re.match("hydra(/|$)", found["group"])):  # Hydra has groups of its own
+            if found["group"] in _ONE_CHOICE and re.match(r"\[.*,", found["value"]):
+                several = f"-m {found['group']}={found['value'].strip('[]')}"
+                raise UserError(f"{found['group']}: expected one choice, got {found['value']}; run all with {several}.")
             expected = f"one of {', '.join(choices)}" if choices else "a name"
             for choice in map(str.strip, found["value"].strip("[] ").split(",")):
                 if _NO_NAME.fullmatch(choice):
