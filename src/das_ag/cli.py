@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, refusal
 from das_ag.settings import environment
 
 COMMANDS = {
@@ -29,7 +29,6 @@ COMMANDS = {
 _SCRIPTS = {"evaluate": "score", "make_table": "table", "plot_scores": "plot", "make_gallery": "gallery",
             "check_models": "check", "list_words": "list words"}  # fmt: skip
 """Commands by the names of their files in scripts/, which are older."""
-_NO_MEMORY = "not enough memory; close other programs, or raise the limit on memory."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,20 +70,12 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
-    except (UserError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-    except MemoryError:
-        print(f"Error: {_NO_MEMORY}", file=sys.stderr)
-    except ImportError as error:
-        if not _is_about_memory(error):
-            raise
-        print(f"Error: {_NO_MEMORY} ({first_line(error)})", file=sys.stderr)
+    except Exception as error:
+        sentence = refusal(error) or (str(error) if isinstance(error, UserError | OSError) else None)
+        if sentence is None:
+            raise  # a bug in this program
+        print(f"Error: {sentence}", file=sys.stderr)
     return 1
-
-
-def _is_about_memory(error: ImportError) -> bool:
-    """Whether the system could not map a library into memory, as under `ulimit -v`."""
-    return any(text in str(error) for text in ("failed to map segment", "cannot allocate memory"))
 
 
 def _help() -> str:

@@ -15,8 +15,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from das_ag.errors import UserError, first_line
-from das_ag.evaluation.decode import MAX_MEGAPIXELS, printable, read_picture
+from das_ag.errors import UserError, first_line, printable
+from das_ag.evaluation.decode import MAX_MEGAPIXELS, read_picture
 from das_ag.models.registry import EvaluatorChoice
 
 log = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 RANDOMNESS = ("per_sample", "published")
 _OPTIONS = (
-    "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
+    "name", "seeds", "method", "prompt", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
     "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
     "shards", "dry_run", "output_dir",
 )  # fmt: skip
@@ -179,7 +179,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
     check_border(settings.pyramid.canvas_px, settings.border_px)
-    prompts, seeds = prompts_of(values["prompts"]), _seeds(values["seeds"])
+    prompts, seeds = prompts_of(values["prompts"], values["prompt"]), _seeds(values["seeds"])
     folder = output_folder(values["name"], values["output_dir"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
@@ -206,7 +206,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         guide=guide,
         evaluators=evaluators,
         folder=folder,
-        published_figures=values["published_figures"],
+        published_figures=values["published_figures"] and values["prompt"] is None,
         dry_run=values["dry_run"],
     )
 
