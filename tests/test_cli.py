@@ -8,7 +8,7 @@ import pytest
 from reference import ROOT
 
 from das_ag import cli
-from das_ag.errors import UserError
+from das_ag.errors import _NO_MEMORY, UserError
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def test_an_unknown_command_is_told_with_advice(capsys, name, advice):
     ("error", "status", "sentence"),
     [
         (UserError("steps: expected 1, got 0."), 1, "Error: steps: expected 1, got 0.\n"),
-        (MemoryError(), 1, f"Error: {cli._NO_MEMORY}\n"),
+        (MemoryError(), 1, f"Error: {_NO_MEMORY}.\n"),
         (
             ImportError("libx.so: failed to map segment from shared object"),
             1,
-            f"Error: {cli._NO_MEMORY} (libx.so: failed to map segment from shared object)\n",
+            f"Error: {_NO_MEMORY} (libx.so: failed to map segment from shared object).\n",
         ),
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
     ],
