@@ -47,6 +47,7 @@ def test_a_cost_is_that_of_all_images_of_the_batch(plan_of, tiny):
         "64,000 steps, 15 views in each, a canvas of 32 px: 600 times the views of a published image, and 0 MB for the "
         "pyramid"
     )
+    assert str(Cost(1, 1, 1, 32, 0)).startswith("1 step, 1 view in each, a canvas of 32 px: ")
 
 
 @pytest.mark.parametrize("name", LARGER)

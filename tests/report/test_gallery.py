@@ -142,7 +142,7 @@ def test_a_small_image_is_its_own_thumbnail(tmp_path, sample_of, put):
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "another"])
-def test_a_damaged_image_is_left_out_and_named(store, sample_of, damage, caplog):
+def test_a_damaged_image_is_left_out_and_named(store, sample_of, damage):
     gallery(store)
     path = store.root / sample_of(seed=1).folder / "image.png"
     whole = path.read_bytes()
@@ -155,7 +155,6 @@ def test_a_damaged_image_is_left_out_and_named(store, sample_of, damage, caplog)
     assert len(content["samples"]) == 5
     (sentence,) = content["left_out"]
     assert path.parent.name in sentence
-    assert path.parent.name in caplog.text
     assert len(list((store.root / "gallery").iterdir())) == 5
 
 

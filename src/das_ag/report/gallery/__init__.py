@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import logging
 import os
 import re
 from importlib import resources
@@ -20,8 +19,6 @@ from das_ag.store.store import Store
 
 __all__ = ["write_gallery"]
 
-log = logging.getLogger(__name__)
-
 PROGRAM = ("pictures.js", "choices.js", "viewer.js", "curves.js", "page.js")
 """Files of the page's program, in the order in which they are joined to one function. They share its names."""
 
@@ -29,7 +26,7 @@ PROGRAM = ("pictures.js", "choices.js", "viewer.js", "curves.js", "page.js")
 def write_gallery(root: Path | str, scores: pd.DataFrame, evaluator_title: str, table: str = "") -> Path:
     """Writes index.html and its thumbnails, gallery/, into the store's folder.
 
-    Leaves out a sample whose image cannot be shown; the page and the log name it.
+    Leaves out a sample whose image cannot be shown; the page names it.
 
     Args:
         scores: as `score_table` gives it; the page shows further number columns and can sort by them.
@@ -47,8 +44,6 @@ def write_gallery(root: Path | str, scores: pd.DataFrame, evaluator_title: str, 
         content = page_content(Store(root), scores, evaluator_title, table)
         if not content["samples"]:
             raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
-        for sentence in content["left_out"]:
-            log.warning("%s", sentence)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
         unfinished = own_file(root, path.with_name(f".unfinished-{os.getpid()}-{path.name}"))
