@@ -70,10 +70,8 @@ def _score(
     store: Store, records: Sequence[Record], name: str, choice: EvaluatorChoice, load: Callable[[], Any]
 ) -> list[str]:
     """Scores these images by one evaluator; returns a sentence for each damaged image."""
-    details = {
-        "digest": choice.digest(), "title": choice.title, "version": choice.version(), "weights": choice.weights(),
-        "remark": choice.remark,
-    }  # fmt: skip
+    details = {"title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark}
+    digest = choice.digest()
     claims, evaluator, damaged = Claims.of(store), None, list[str]()
     for record in tqdm(records, desc=choice.title, unit="image", disable=None):
         try:
@@ -87,7 +85,7 @@ def _score(
         found_out = _recognise(evaluator, image, record.sample.positive)
         # Two processes with different evaluators may score the same image, and its scores share one file.
         with claims.claim(_claim_name(record), wait=True):
-            store.write_score(record, name, score, **details, **found_out)
+            store.write_score(record, name, score, digest, **details, **found_out)
     if scored := len(records) - len(damaged):
         log.info("%s: %s scored", choice.title, counted(scored, "image"))
     return damaged

@@ -51,7 +51,7 @@ class Cost:
         return (
             f"{counted(self.steps, 'step')}, {counted(self.views * self.samples, 'view')} in each, a canvas of "
             f"{self.canvas_px:,} px: "
-            f"{self.images:,.3g} times the views of a published image, and {self.level_bytes / 1e6:,.0f} MB for the "
+            f"{self.images:,.1f} times the views of a published image, and {self.level_bytes / 1e6:,.0f} MB for the "
             "pyramid"
         )
 
