@@ -195,7 +195,7 @@ def damaged_file(draw, sample):
     return name
 
 
-@settings(FUZZ, max_examples=40)
+@settings(FUZZ, max_examples=25)
 @given(st.data())
 def test_a_store_with_arbitrary_values_is_read_without_a_traceback(made, tmp_path, data):
     store, sample = copy_of(made, tmp_path / "store")
@@ -285,3 +285,16 @@ def test_a_recipe_with_arbitrary_values_is_told(made, own_folder, tmp_path, data
     assert (status == 2) == bool(said)
     again.unlink(missing_ok=True)
     assert contents(tmp_path) == before
+
+
+@settings(FUZZ, max_examples=20)
+@given(st.data())
+def test_a_damaged_image_is_told_by_regenerate(made, own_folder, tmp_path, data):
+    path, again = tmp_path / "image.png", tmp_path / "again.png"
+    path.write_bytes(data.draw(damaged((made.root / made.records()[0][0].image).read_bytes())))
+    before = contents(tmp_path)
+    status, said = status_of("regenerate", path, "runtime.device=cpu", "--to", again)
+    assert status in (0, 1, 2)
+    assert (status == 2) == (not again.exists()) == bool(said)
+    assert written(before, tmp_path) <= {again}
+    again.unlink(missing_ok=True)

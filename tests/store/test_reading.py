@@ -200,7 +200,18 @@ def huge_header():
     return packed.getvalue()
 
 
+def deflated():
+    """A compressed level with a wrong first byte."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"2": np.ones((3, 2, 2), np.float16)})
+    data = bytearray(buffer.getvalue())
+    data[30 + sum(struct.unpack_from("<HH", data, 26))] = 0xFF  # after the file's header, its name and the extra field
+    return bytes(data)
+
+
 LEVELS = {
+    "deflated": (deflated, "while decompressing data"),
+    "PK and junk": (lambda: b"PK\x03\x04 and junk", "it is no archive of arrays"),
     "NaN": (lambda: archive(**{"2": np.full((3, 2, 2), np.nan, np.float16)}), "the level of 2 px has NaN or infinity"),
     "infinity": (lambda: archive(**{"2": np.full((3, 2, 2), np.inf, np.float16)}), "has NaN or infinity"),
     "two channels": (lambda: zeros(2, 2, 2, 2), "expected numbers (3, 2, 2), got float16 (2, 2, 2)"),
