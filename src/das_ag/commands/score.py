@@ -45,7 +45,7 @@ Evaluators = Mapping[str, EvaluatorChoice]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Scores stores or pictures; returns 1 if something cannot be scored."""
+    """Scores stores or pictures; returns 1 if something cannot be scored, or a file of a store is damaged."""
     arguments = parse_arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     stores = check_arguments(arguments)
@@ -57,9 +57,11 @@ def main(argv: Sequence[str]) -> int:
     set_up(runtime)
     if not stores:
         return complain(evaluate_pictures(arguments, evaluators, device))
-    return complain(
-        sentence for store in stores for sentence in evaluate(store, evaluators, device, force=arguments.force)
-    )
+    complaints: list[str] = []
+    for store in stores:
+        complaints += evaluate(store, evaluators, device, force=arguments.force)
+        complaints += store.damage(store.records()[0])
+    return complain(complaints)
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:

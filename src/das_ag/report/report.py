@@ -30,7 +30,7 @@ class Scored:
         scores: as `score_table` gives it.
         evaluator: source of `aesthetic_score`.
         title: its name in tables.
-        left_out: a sentence for each damaged sample.
+        left_out: a sentence for each damaged sample, and for each damaged file of another.
     """
 
     store: Store
@@ -54,31 +54,24 @@ def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
         evaluator: name of the evaluator to use; by default the one that scored most samples.
 
     Raises:
-        UserError: there is no scored sample.
+        UserError: the folder is no experiment, or has no scored sample.
     """
-    root = Path(root)
     store = Store(root)
+    store.check_exists()
     records, left_out = store.records()
+    left_out += store.damage(records)
     titles = evaluators_of(records)
     if not titles or (evaluator is not None and evaluator not in titles):
-        raise UserError(_without_scores(root, f"none by {evaluator}" if titles else "none", len(records)))
+        got = f"none by {evaluator}" if titles else "none"
+        raise UserError(" ".join([_without_scores(store.root, got), *left_out[:1]]))
     name = evaluator or next(iter(titles))
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
 
 
-def _without_scores(root: Path, got: str, samples: int) -> str:
-    if samples or Store.is_store(root):
-        return (
-            f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
-            f"das-ag score {root}."
-        )
-    near = [Path("outputs") / root.name, *root.parents, *sorted(root.glob("*")), *sorted(root.glob("outputs/*"))]
-    found = [str(path) for path in near if Store.is_store(path)][:5]
-    what = "experiment in this" if root.is_dir() else "such"
+def _without_scores(root: Path, got: str) -> str:
     return (
-        f"{root.resolve()}: found no {what} folder, expected the folder of "
-        "an experiment. run.py writes its results to outputs/NAME, in the folder where it starts. "
-        + (f"Try {', '.join(found)}." if found else "Give that folder.")
+        f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
+        f"das-ag score {root}."
     )
 
 
