@@ -393,7 +393,7 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 
 ALWAYS_THERE = (
     "betas", "canvas_px", "dry_run", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign", "method.name",
-    "models.family", "name", "prompt", "prompts.negative", "prompts.positive", "published_figures", "randomness",
+    "models.family", "name", "prompt", "prompts.negative", "output_dir", "prompts.positive", "published_figures", "randomness",
     "runtime.checkpoint_steps", "runtime.deterministic", "runtime.device", "runtime.precision",
     "runtime.samples_per_batch", "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards",
     "steps", *IMAGE_SETTINGS,
@@ -553,7 +553,7 @@ ERRORS = [
     ),
     (
         ["models=openai_clip", "models.path=null", "models.name=ViT-Z/1"],
-        ["models.name: ", "RN50, ", "ViT-L/14, ", "got 'ViT-Z/1'", "CLIP_MODEL_PATH"],
+        ["models.name: ", "RN50, ", "ViT-L/14, ", "got 'ViT-Z/1'", "models.path"],
     ),
     (["models=openai_clip", "models.guide_dropout=1"], ["models.guide_dropout: ", "true or false", "got 1"]),
     (["models=openai_clip", "models.path=3"], ["models.path: ", "a string", "got 3"]),
@@ -592,6 +592,8 @@ ERRORS = [
     (["name=''"], ["name: ", "letters, digits", "got ''"]),
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
+    (["output_dir=''"], ["output_dir: ", "the path of a folder", "got ''"]),
+    (["output_dir=7"], ["output_dir: ", "the path of a folder", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "unknown setting 'shape'", "--cfg job"]),
     (["+runtime.cores=1"], ["runtime: ", "device, precision, threads, samples_per_batch", "unknown setting 'cores'"]),
     (["+method.strength=1"], ["method", "strength"]),
