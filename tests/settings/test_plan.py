@@ -387,6 +387,13 @@ def test_a_plan_knows_whether_it_is_only_to_be_told(plan_of, wanted):
     assert plan_of().dry_run is False
 
 
+def test_published_figures_do_not_stand_beside_own_texts(plan_of):
+    assert plan_of("published_figures=true").published_figures is True
+    plan = plan_of("published_figures=true", "prompt=[a star, a ring]")
+    assert plan.published_figures is False
+    assert [sample.positive for sample in plan.samples] == [("a star",), ("a ring",)]
+
+
 def test_an_experiment_may_be_left_out_only_on_purpose(compose):
     assert "experiment" not in compose()
 

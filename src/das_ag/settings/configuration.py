@@ -101,6 +101,9 @@ def _of_another_kind(name: str, got: str) -> str:
 
 
 def _unreadable(override: str | None) -> str:
+    if override and "=" not in override:
+        example = '"prompt=a castle and a volcano"'
+        return f"cannot read the argument {override!r}, expected name=value; put quotes around a text, as in {example}."
     return (
         f"cannot read the argument {override!r}, expected name=value; put single quotes around the argument, and "
         "double quotes around each text and each name with letters other than a–z."
