@@ -17,7 +17,7 @@ from das_ag.errors import UserError
 from das_ag.models.contracts import Recogniser
 from das_ag.models.registry import EvaluatorChoice
 from das_ag.store.claims import Claims
-from das_ag.store.samples import KEY_LENGTH, Record
+from das_ag.store.samples import KEY_LENGTH, Record, Sample
 from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ def evaluate(
     force: bool = False,
     only: Sequence[Record] | None = None,
     load: Callable[[EvaluatorChoice, torch.device], Any] = lambda choice, device: choice.load(device),
+    bar: bool | None = None,
 ) -> list[str]:
     """Scores each finished image that has no valid score yet.
 
@@ -41,6 +42,7 @@ def evaluate(
         force: whether to replace valid scores.
         only: the images to score; None for all in the store.
         load: loads the networks of an evaluator.
+        bar: whether to show a progress bar; None: if stderr is a terminal.
     """
     claims, unreadable = Claims.of(store), list[str]()
     for name, choice in evaluators.items():
@@ -56,7 +58,7 @@ def evaluate(
             unreadable.append(str(error))
             continue
         evaluator, scored, found = None, 0, 0
-        for record in tqdm(records, desc=choice.title, unit="image", disable=None):
+        for record in tqdm(records, desc=choice.title, unit="image", disable=None if bar is None else not bar):
             try:
                 image = store.read_image(record.image)
             except UserError as error:
@@ -90,6 +92,21 @@ def _recognise(evaluator: object, image: UInt8[np.ndarray, "h w 3"], texts: Sequ
 
 def _claim_name(record: Record) -> str:
     return f"scores-{record.sample.key[:KEY_LENGTH]}"
+
+
+def check_evaluators(evaluators: Mapping[str, EvaluatorChoice], samples: Sequence[Sample]) -> None:
+    """Checks that the evaluators have their weights and may score these samples, before hours of work.
+
+    Args:
+        samples: of one guide.
+
+    Raises:
+        UserError: they cannot or may not.
+    """
+    for name, choice in evaluators.items():
+        choice.digest()
+        for sample in samples[:1]:
+            check_not_guide(name, choice, sample.settings["weights"].values())
 
 
 def check_not_guide(name: str, choice: EvaluatorChoice, guide_digests: Collection[str]) -> None:
