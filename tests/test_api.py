@@ -282,9 +282,10 @@ def test_every_public_name_is_documented():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["generate", "grid", "result", "score"])
+@pytest.mark.parametrize(
+    "module", ["das_ag", *(f"das_ag.api.{name}" for name in ("generate", "grid", "result", "score"))]
+)
 def test_the_examples_of_the_documentation_run(module):
-    found = importlib.import_module(f"das_ag.api.{module}")
-    result = doctest.testmod(found)
+    result = doctest.testmod(importlib.import_module(module))
     assert result.attempted >= 3
     assert result.failed == 0

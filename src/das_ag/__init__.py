@@ -1,12 +1,24 @@
 """Direct Ascent Synthesis with aesthetic guidance: images from a text by gradient ascent on frozen networks.
 
-    import das_ag
+`import das_ag` takes milliseconds: each name is imported when it is first used.
 
-    result = das_ag.generate("a volcano", method="das_ag", seed=42)
-    result.image.save("volcano.png")
-    result.scores, result.trace
+Example:
+    Make an image and look at it; without `rough`, it takes minutes and is worth a look.
 
-`import das_ag` takes milliseconds: each name below is imported when it is first used.
+    >>> import das_ag
+    >>> rough = {"steps": 2, "canvas_px": 48, "views": {"count": 1, "max_shift_px": 4}, "progress": False}
+    >>> result = das_ag.generate("a volcano", method="das_ag", seed=42, **rough)
+    >>> result.image.save("volcano.png")
+    >>> list(result.scores), list(result.trace)[:2]
+    (['imagenet'], ['step', 'loss'])
+
+    The figures of an experiment are of matplotlib.
+
+    >>> scored = das_ag.read_scores("outputs/own")
+    >>> das_ag.scores_figure(scored.scores, scored.title).savefig("scores.pdf")
+    >>> das_ag.images_figure(scored.scores, scored.store.read_image).savefig("images.pdf")
+    >>> traces, damaged = das_ag.trace_table(scored.store, scored.records)
+    >>> das_ag.trajectories_figure(traces).savefig("trajectories.pdf")
 """
 
 from __future__ import annotations
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
         scores_figure,
         trajectories_figure,
     )
+    from das_ag.report.traces import trace_table
 
     __version__: str
 
@@ -47,6 +60,7 @@ __all__ = [
     "read_scores",
     "score",
     "scores_figure",
+    "trace_table",
     "trajectories_figure",
 ]
 
@@ -58,6 +72,7 @@ _MODULES = {
     "score": "das_ag.api.score",
     "UserError": "das_ag.errors",
     "read_scores": "das_ag.report",
+    "trace_table": "das_ag.report.traces",
 }
 """Where the names are; the figures are in `das_ag.report.plots`."""
 
