@@ -218,17 +218,10 @@ def _compute_as_programs_do() -> None:
 @pytest.fixture(autouse=True)
 def _keep_torch_as_it_was() -> Iterator[None]:
     """Restores flags of the process that generation sets, so that other tests do not depend on them."""
-    backends = torch.backends
-    # use_deterministic_algorithms would import torch's compiler, which takes seconds.
-    deterministic = torch.get_deterministic_debug_mode()
-    cudnn = (backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.allow_tf32)
-    tf32 = backends.cuda.matmul.allow_tf32
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.set_deterministic_debug_mode(deterministic)
-    backends.cudnn.benchmark, backends.cudnn.deterministic, backends.cudnn.allow_tf32 = cudnn
-    backends.cuda.matmul.allow_tf32 = tf32
-    torch.utils.deterministic.fill_uninitialized_memory = fill
+    from das_ag.generation.machine import restored
+
+    with restored():
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

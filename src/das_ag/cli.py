@@ -8,8 +8,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 
+from das_ag import __version__
 from das_ag.errors import UserError, refusal
 from das_ag.settings import environment
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.raiseExceptions = False  # ignore a closed stdout, for instance of `| head`
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if "--version" in (name, *arguments):
-        print(f"das-ag {metadata.version('das-ag')}")
+        print(f"das-ag {__version__}")
     elif name in ("-h", "--help"):
         print(_help())
     elif name in COMMANDS:

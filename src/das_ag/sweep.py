@@ -158,7 +158,7 @@ def _enter(folder: Path) -> None:
 
 
 def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
-    from das_ag.evaluation.evaluate import check_not_guide
+    from das_ag.evaluation.evaluate import check_evaluators
     from das_ag.generation.generate import generate, report_lost_words
     from das_ag.generation.outlook import look_ahead
 
@@ -166,10 +166,7 @@ def _generate(config: DictConfig, plan: Plan, store: Store) -> None:
         report_lost_words(plan.guide, plan.samples)
         log.info("%s: %s, in %s", config.method.name, look_ahead(plan, store), plan.folder)
         return
-    for name, choice in plan.evaluators.items():  # report errors now, not after hours
-        choice.digest()
-        for sample in plan.samples[:1]:
-            check_not_guide(name, choice, sample.settings["weights"].values())
+    check_evaluators(plan.evaluators, plan.samples)
     if not plan.samples:
         log.info(
             "%s: this shard is empty, since a shard consists of whole batches; lower runtime.samples_per_batch=%d or "

@@ -118,7 +118,7 @@ def test_values_under_which_cublas_is_deterministic(clean, plan_of, monkeypatch,
     [
         (":0:0", "':0:0'", "unset it"),
         ("", "'nothing'", "unset it"),
-        (None, "'nothing'", "call das_ag.settings.environment.prepare() before torch is imported"),
+        (None, "'nothing'", "set it before the process uses a GPU"),
     ],
 )
 def test_another_value_is_refused_unless_the_run_is_to_be_fast(clean, plan_of, monkeypatch, value, got, remedy):

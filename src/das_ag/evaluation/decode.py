@@ -60,7 +60,7 @@ def read_picture(
             megapixels = image.width * image.height / 1e6
             found = f"{megapixels:.1f}"
             if megapixels <= max_megapixels:
-                return np.array(_to_rgb(image, path, use_profile))
+                return np.array(_to_rgb(image, printable(path), use_profile))
     except Image.DecompressionBombError:
         found = f"more than {2 * max_megapixels:g}"
     except Exception as error:  # Pillow's errors for damaged files are of any type
@@ -91,8 +91,43 @@ def _reason(error: Exception) -> str:
     return "not enough memory" if isinstance(error, MemoryError) else first_line(error)
 
 
-def _to_rgb(image: Image.Image, path: Path, use_profile: bool) -> Image.Image:
-    """RGB, of an opened file."""
+def pixels_of(image: Path | str | Image.Image | np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of a file, of Pillow's image, both as `read_picture` gives them, or of an array.
+
+    Args:
+        image: an array has the shape (h, w, 3), and RGB values of uint8, or floats in 0…1, which are rounded.
+
+    Raises:
+        UserError: the file cannot be read, or the image or array has another form.
+    """
+    if isinstance(image, Path | str):
+        return read_picture(Path(image).expanduser())
+    if isinstance(image, Image.Image):
+        try:
+            return np.array(_to_rgb(image.copy(), "image", use_profile=True))  # the user's image stays as it is
+        except Exception as error:  # as in `read_picture`
+            raise UserError(f"image: cannot read this picture ({_reason(error)}); convert it to RGB.") from error
+    return _checked(np.asarray(image))
+
+
+def _checked(array: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """The array as uint8."""
+    expected = "image: expected an array (height, width, 3) of uint8, or of floats in 0…1, got"
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape or array.dtype.kind not in "fu":
+        raise UserError(f"{expected} {array.dtype} {array.shape}; convert it.")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind == "u" or not (array.min() >= 0 and array.max() <= 1):
+        raise UserError(f"{expected} {array.dtype} from {array.min():g} to {array.max():g}; scale it.")
+    return np.rint(array * 255).astype(np.uint8)
+
+
+def _to_rgb(image: Image.Image, name: str, use_profile: bool) -> Image.Image:
+    """RGB, of an opened file.
+
+    Args:
+        name: of the picture, for a message.
+    """
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise ValueError("its numbers have 32 bits, and no known range")
     profile = image.info.get("icc_profile") if use_profile else None
@@ -102,9 +137,9 @@ def _to_rgb(image: Image.Image, path: Path, use_profile: bool) -> Image.Image:
         image = _to_eight_bits(image)
     mode = _GREY_OR_SEPARATE.get(image.mode, "RGB")
     if not image.has_transparency_data:
-        return _to_srgb(_convert(image, mode), profile, path)
+        return _to_srgb(_convert(image, mode), profile, name)
     with_alpha = _convert(image, "RGBA")
-    colours = _to_srgb(_convert(with_alpha, mode), profile, path)
+    colours = _to_srgb(_convert(with_alpha, mode), profile, name)
     colours.putalpha(with_alpha.getchannel("A"))
     return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")
 
@@ -133,12 +168,12 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: bytes | None, name: str) -> Image.Image:
     """Converts colours to sRGB by their ICC profile; without a profile, they are sRGB already.
 
     Args:
         image: of mode RGB, L, CMYK or LAB.
-        path: of the picture, for a message.
+        name: of the picture, for a message.
     """
     if image.mode == "LAB":
         source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
@@ -146,7 +181,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Ima
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         except OSError:
-            return _without_profile(image, path)
+            return _without_profile(image, name)
     else:
         return _convert(image, "RGB")
     if image.mode == "L" and source.profile.xcolor_space.strip() == "RGB":
@@ -154,12 +189,12 @@ def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Ima
     try:
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
     except ImageCms.PyCMSError:
-        return _without_profile(image, path)
+        return _without_profile(image, name)
     return image if _keeps_colours(transform, image.mode) else _apply(transform, image)
 
 
-def _without_profile(image: Image.Image, path: Path) -> Image.Image:
-    log.warning("%s: its colour profile is damaged or does not fit, so it is read as sRGB.", printable(path))
+def _without_profile(image: Image.Image, name: str) -> Image.Image:
+    log.warning("%s: its colour profile is damaged or does not fit, so it is read as sRGB.", name)
     return _convert(image, "RGB")
 
 

@@ -18,7 +18,7 @@ from das_ag.errors import UserError, counted
 from das_ag.models.contracts import Recogniser
 from das_ag.models.registry import EvaluatorChoice
 from das_ag.store.claims import Claims
-from das_ag.store.samples import KEY_LENGTH, Record
+from das_ag.store.samples import KEY_LENGTH, Record, Sample
 from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ def evaluate(
     force: bool = False,
     only: Sequence[Record] | None = None,
     load: Callable[[EvaluatorChoice, torch.device], Any] = lambda choice, device: choice.load(device),
+    bar: bool | None = None,
 ) -> list[str]:
     """Scores each finished image that has no valid score yet.
 
@@ -43,6 +44,7 @@ def evaluate(
         force: whether to replace valid scores.
         only: the images to score; None for all in the store.
         load: loads the networks of an evaluator.
+        bar: whether to show a progress bar; None: if stderr is a terminal.
     """
     complaints: list[str] = []
     for name, choice in evaluators.items():
@@ -56,7 +58,7 @@ def evaluate(
             continue
         unscored = [record for record in records if force or record.scores.get(name, {}).get("digest") != digest]
         if unscored:
-            complaints += _score(store, unscored, name, choice, functools.partial(load, choice, device))
+            complaints += _score(store, unscored, name, choice, functools.partial(load, choice, device), bar=bar)
         elif records and only is None:
             log.info("%s: all %s already scored", choice.title, counted(len(records), "image"))
         complaints += damaged
@@ -67,13 +69,19 @@ def evaluate(
 
 
 def _score(
-    store: Store, records: Sequence[Record], name: str, choice: EvaluatorChoice, load: Callable[[], Any]
+    store: Store,
+    records: Sequence[Record],
+    name: str,
+    choice: EvaluatorChoice,
+    load: Callable[[], Any],
+    *,
+    bar: bool | None,
 ) -> list[str]:
     """Scores these images by one evaluator; returns a sentence for each damaged image."""
     details = {"title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark}
     digest = choice.digest()
     claims, evaluator, damaged = Claims.of(store), None, list[str]()
-    for record in tqdm(records, desc=choice.title, unit="image", disable=None):
+    for record in tqdm(records, desc=choice.title, unit="image", disable=None if bar is None else not bar):
         try:
             image = store.read_image(record.image)
         except UserError as error:
@@ -99,6 +107,21 @@ def _recognise(evaluator: object, image: UInt8[np.ndarray, "h w 3"], texts: Sequ
 
 def _claim_name(record: Record) -> str:
     return f"scores-{record.sample.key[:KEY_LENGTH]}"
+
+
+def check_evaluators(evaluators: Mapping[str, EvaluatorChoice], samples: Sequence[Sample]) -> None:
+    """Checks that the evaluators have their weights and may score these samples, before hours of work.
+
+    Args:
+        samples: of one guide.
+
+    Raises:
+        UserError: they cannot or may not.
+    """
+    for name, choice in evaluators.items():
+        choice.digest()
+        for sample in samples[:1]:
+            check_not_guide(name, choice, sample.settings["weights"].values())
 
 
 def check_not_guide(name: str, choice: EvaluatorChoice, guide_digests: Collection[str]) -> None:

@@ -85,6 +85,7 @@ def optimise(
     *,
     checkpoint: Checkpoint | None = None,
     watch: Watch | None = None,
+    bar: bool | None = None,
 ) -> tuple[list[Made], float]:
     """Takes all steps of a batch; continues from its checkpoint if there is one.
 
@@ -93,6 +94,7 @@ def optimise(
 
     Args:
         watch: called after each step.
+        bar: whether to show a progress bar; None: if stderr is a terminal.
 
     Returns:
         The outcome for each sample, and the seconds that the steps took.
@@ -106,7 +108,7 @@ def optimise(
         run, rows, before = _begin(samples, plan, guide, device, checkpoint)
         finite = torch.ones(len(samples), dtype=torch.bool)
         started, done = time.monotonic(), len(rows[0])
-        with Progress(steps, _title(samples), done) as progress:
+        with Progress(steps, _title(samples), done, bar=bar) as progress:
             for iterate in run:
                 _append_rows(rows, iterate)
                 finite = iterate.finite.cpu()

@@ -65,6 +65,7 @@ def generate(
     watch: Watch | None = None,
     pause: Callable[[], None] = sleep,
     keep_text_tower: bool = False,
+    bar: bool | None = None,
 ) -> Outcome:
     """Generates the missing samples of the plan, a batch at a time; stores each batch before the next begins.
 
@@ -75,6 +76,7 @@ def generate(
         watch: called after each step.
         pause: called between two checks for finished batches, while other processes hold the remaining claims.
         keep_text_tower: whether this process will soon need other texts.
+        bar: whether to show a progress bar for each batch; None: if stderr is a terminal.
 
     Raises:
         Stopped: `watch` or `pause` raises it.
@@ -96,7 +98,7 @@ def generate(
     set_up(plan.runtime)
     if plan.samples_per_batch != plan.runtime.samples_per_batch:
         log.info("randomness=published makes one sample at a time and ignores runtime.samples_per_batch")
-    worker = _Worker(plan, store, batches, watch, pause)
+    worker = _Worker(plan, store, batches, watch, pause, bar=bar)
     worker.work_off(keep_text_tower=keep_text_tower)
     return Outcome(worker.made, len(plan.samples) - worker.made - len(worker.failed), worker.failed)
 
@@ -113,9 +115,17 @@ class _Worker:
     """
 
     def __init__(
-        self, plan: Plan, store: Store, batches: Sequence[_Batch], watch: Watch | None, pause: Callable[[], None]
+        self,
+        plan: Plan,
+        store: Store,
+        batches: Sequence[_Batch],
+        watch: Watch | None,
+        pause: Callable[[], None],
+        *,
+        bar: bool | None = None,
     ) -> None:
-        self._plan, self._store, self._batches, self._watch, self._pause = plan, store, batches, watch, pause
+        self._plan, self._store, self._batches = plan, store, batches
+        self._watch, self._pause, self._bar = watch, pause, bar
         self._device = choose_device(plan.runtime.device)
         self._claims = Claims.of(store)
         self._samples = [sample for batch in batches for sample in batch]
@@ -206,7 +216,9 @@ class _Worker:
         while True:
             try:
                 checkpoint = self._checkpoint(batch)
-                return optimise(batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch)
+                return optimise(
+                    batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch, bar=self._bar
+                )
             except OutOfMemoryError as error:
                 passing = error.views_per_pass // 2
                 if not passing:

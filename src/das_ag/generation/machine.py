@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,34 @@ def set_up(settings: RuntimeSettings) -> None:
     _keep_freed_memory()
     choose_kernels()
     _set_determinism(settings.deterministic)
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Gives torch back its number of threads and its flags of before, which `set_up` changes.
+
+    What else `set_up` does stays, and changes no result: how glibc keeps memory, which kernels MKL chooses.
+    """
+    # use_deterministic_algorithms would import torch's compiler, which takes seconds.
+    threads, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    flags = [(place, name, getattr(place, name)) for place, name in _flags()]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(deterministic)
+        for place, name, value in flags:
+            setattr(place, name, value)
+
+
+def _flags() -> list[tuple[Any, str]]:
+    """Torch's flags that `set_up` changes: where each is, and its name."""
+    backends = torch.backends
+    return [
+        *((backends.cudnn, name) for name in ("benchmark", "deterministic", "allow_tf32")),
+        (backends.cuda.matmul, "allow_tf32"),
+        (torch.utils.deterministic, "fill_uninitialized_memory"),
+    ]
 
 
 @functools.cache  # warn once per process, not once per job

@@ -26,12 +26,13 @@ class Progress:
 
     Args:
         done: number of steps before this process started.
+        bar: whether to show a bar; None: if stderr is a terminal.
     """
 
-    def __init__(self, steps: int, title: str, done: int = 0) -> None:
+    def __init__(self, steps: int, title: str, done: int = 0, *, bar: bool | None = None) -> None:
         self._steps, self._title, self._before = steps, title, done
         self._started = time.monotonic()
-        self._bar = _bar(steps, title, done)
+        self._bar = _bar(steps, title, done, bar)
         if done and self._bar.disable:
             log.info("%s: continues after step %d of %d", title, done, steps)
 
@@ -68,10 +69,10 @@ class Progress:
             self._bar.close()
 
 
-def _bar(steps: int, title: str, done: int) -> tqdm[NoReturn]:
-    """A bar on stderr; a disabled one if stderr is no terminal."""
+def _bar(steps: int, title: str, done: int, bar: bool | None) -> tqdm[NoReturn]:
+    """A bar on stderr; a disabled one if `bar` or the lack of a terminal says so."""
     try:
-        disable = not sys.stderr.isatty()
+        disable = not (sys.stderr.isatty() if bar is None else bar)
         return tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True, disable=disable, initial=done)
     except _GONE:
         return tqdm(total=steps, disable=True)

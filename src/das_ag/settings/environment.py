@@ -28,10 +28,16 @@ def prepare() -> None:
             stream.reconfigure(errors="replace")  # a console without “↑” shows “?” instead of failing
     if DOTENV.is_file():
         load_dotenv(stream=io.StringIO(_dotenv()))
-    # cuBLAS reads this variable only once, when CUDA starts.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
+    if not _has_started_cuda():  # cuBLAS reads this variable only once; set later, it would only seem to apply
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE_CONFIG)
     # Under `uv run`, Ray would copy the working folder to every worker, and install packages there.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
+
+def _has_started_cuda() -> bool:
+    """Whether this process, for instance a notebook, has computed on a GPU before."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda.is_initialized()
 
 
 def _open_closed_streams() -> None:
@@ -72,7 +78,7 @@ def check_determinism() -> None:
     """Raises UserError if the environment's value makes cuBLAS nondeterministic."""
     got = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     if got not in _DETERMINISTIC:
-        remedy = "unset it" if got is not None else f"call {__name__}.prepare() before torch is imported"
+        remedy = "unset it" if got is not None else "set it before the process uses a GPU"
         raise UserError(
             f"CUBLAS_WORKSPACE_CONFIG: expected {' or '.join(_DETERMINISTIC)} for deterministic results, got "
             f"{got or 'nothing'!r}; {remedy}, or choose runtime=fast."

@@ -119,7 +119,7 @@ def hydra_value(value: Any) -> str:
         return str(value).lower().replace("none", "null")
     if isinstance(value, str) and (not re.fullmatch(r"[a-z][a-z_]*", value) or _READ_AS_OTHERS.fullmatch(value)):
         return _quoted(value)
-    return repr(value) if isinstance(value, float) else str(value)
+    return repr(float(value)) if isinstance(value, float) else str(value)  # numpy's float64 is a float, too
 
 
 def _quoted(text: str) -> str:
