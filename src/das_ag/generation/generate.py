@@ -15,6 +15,7 @@ import torch
 from das_ag.errors import UserError, counted, first_line
 from das_ag.generation.batch import Made, Stopped, Watch, guide_of, optimise, texts_of
 from das_ag.generation.checkpoints import Checkpoint
+from das_ag.generation.frames import Frame, Frames
 from das_ag.generation.guide import LoadedGuide
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.outlook import clock
@@ -178,8 +179,10 @@ class _Worker:
 
     def _make(self, batch: _Batch, missing: list[Sample], guide: LoadedGuide) -> None:
         checkpoint = Checkpoint(self._store, batch, self._plan) if self._plan.runtime.checkpoint_steps else None
+        frames = Frames(self._watch) if self._plan.film else None
+        watch = frames or self._watch
         try:
-            made, seconds = optimise(batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch)
+            made, seconds = optimise(batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=watch)
         except (StoreError, Stopped):
             raise
         except UserError as error:
@@ -192,11 +195,13 @@ class _Worker:
         for row, sample in enumerate(batch):
             if sample in missing:
                 placement = Placement(len(batch), row, self._plan.runtime.views_per_pass, torch.get_num_threads())
-                self._keep(sample, made[row], placement, seconds / len(batch))
+                self._keep(sample, made[row], placement, seconds / len(batch), frames.of(row) if frames else [])
         if checkpoint:
             checkpoint.remove()
 
-    def _keep(self, sample: Sample, made: Made, placement: Placement, seconds: float) -> None:
+    def _keep(
+        self, sample: Sample, made: Made, placement: Placement, seconds: float, pictures: Sequence[Frame]
+    ) -> None:
         if made.error:
             self._record_failure([sample], made.error)
             return
@@ -208,7 +213,7 @@ class _Worker:
         }
         self._store.write(
             sample, made.image, made.trace, made.result, record,
-            levels=made.levels, text=text_of(Recipe(sample, placement)),
+            levels=made.levels, frames=pictures, text=text_of(Recipe(sample, placement)),
         )  # fmt: skip
         self.made += 1
 

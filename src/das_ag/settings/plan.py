@@ -39,7 +39,7 @@ RANDOMNESS = ("per_sample", "published")
 _OPTIONS = (
     "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
     "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
-    "shards", "dry_run",
+    "shards", "dry_run", "film",
 )  # fmt: skip
 _EXAMPLES = {
     "prompts.positive": """'prompts.positive={mine: "a castle and a volcano"}'""",
@@ -89,6 +89,7 @@ class Plan:
         folder: folder of the store.
         published_figures: whether the report shows the published figures beside the table.
         dry_run: whether to only report the remaining work.
+        film: whether to keep small pictures of each ascent. It is not in the key: it changes no image.
     """
 
     samples: tuple[Sample, ...]
@@ -99,6 +100,7 @@ class Plan:
     folder: Path
     published_figures: bool
     dry_run: bool
+    film: bool
 
     @property
     def samples_per_batch(self) -> int:
@@ -174,7 +176,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         deterministic=runtime.deterministic,
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
-    for option in ("published_figures", "dry_run"):
+    for option in ("published_figures", "dry_run", "film"):
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
     check_border(settings.pyramid.canvas_px, settings.border_px)
@@ -206,6 +208,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         folder=folder,
         published_figures=values["published_figures"],
         dry_run=values["dry_run"],
+        film=values["film"],
     )
 
 
