@@ -180,7 +180,7 @@ def _made_again(
     allow: Callable[[str, Cost], None],
     told: list[str],
 ) -> list[Frame]:
-    """The pictures of the same ascent; keeps them in the store, and says if the image differs."""
+    """The pictures of the same ascent. Keeps them in the store, even if the last bits of the image differ here."""
     name = source.sample.name
     if source.placement is None:
         raise UserError(f"{name}: cannot be made again: an earlier version did not record its row in the batch.")
@@ -189,7 +189,7 @@ def _made_again(
     if not np.array_equal(again.image, image):
         told.append(f"{name}: the last picture is the stored image, but the ascent made another here: "
                     f"{describe_difference(image, again.image)}.")  # fmt: skip
-    elif source.store and source.record:
+    if source.store and source.record:
         try:
             source.store.write_frames(source.record, frames.of(source.placement.row))
         except StoreError as error:

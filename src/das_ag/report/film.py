@@ -192,9 +192,7 @@ def check_target(path: Path) -> None:
         UserError: the format is unknown, its program is missing, or there is no such folder.
     """
     if path.suffix.lower() not in _ENCODERS:
-        raise UserError(
-            f"{path}: expected a name that ends in {', '.join(_ENCODERS)}; change --to."
-        )
+        raise UserError(f"{path}: expected a name that ends in {', '.join(_ENCODERS)}; change --to.")
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UserError(
             f"{path}: MP4 needs the program ffmpeg, found none; install it, for instance with apt install ffmpeg, or "
