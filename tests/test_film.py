@@ -157,6 +157,16 @@ def test_a_film_of_an_experiment_shows_each_prompt(films, program, tmp_path):
     assert tops[1] - tops[0] > 256
 
 
+def test_the_side_of_the_images_can_be_chosen(films, program):
+    folder = films.root / films.records()[0][0].folder
+    assert program(folder, "--side", 64, "--to", "small.gif")[0] == 0
+    assert pictures_in("small.gif")[0].shape[1] == 8 + 64 + 8
+    with pytest.raises(SystemExit, match="2"):
+        program(folder, "--side", 5)
+    with pytest.raises(SystemExit, match="2"):
+        program(folder, "--fps", 500)
+
+
 def test_a_sample_without_pictures_is_made_again_and_they_are_kept(films, without_pictures, program, tmp_path):
     record = without_pictures.records()[0][1]
     status, out, err = program(without_pictures.root / record.folder, "runtime.device=cpu")

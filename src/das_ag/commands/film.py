@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     clips = list(_each(sources, clip, told))
     if not clips:
         raise UserError(" ".join(told))
-    pictures = film_of(clips)
+    pictures = film_of(clips, arguments.side)
     arguments.to.write_bytes(encode(pictures, arguments.to.suffix, round(1000 / arguments.fps)))
     print(f"{arguments.to}: {counted(len(clips), 'sample')}, {counted(len(pictures), 'picture')}")
     return complain(told)
@@ -89,6 +89,9 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--to", type=Path, help="the film; default: film.gif in the experiment, or in this folder")
     parser.add_argument("--levels", action="store_true", help="show the levels of the pyramids instead of the steps")
     parser.add_argument("--fps", type=float, help="pictures in a second; default: 10, and 2 with --levels")
+    parser.add_argument(
+        "--side", type=int, metavar="PX", help="side of each image; default: 256, less for many samples"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
     parser.epilog = "Overrides may follow for samples that are made again, for instance runtime.device=cpu."
     arguments = parser.parse_intermixed_args(argv)
@@ -97,6 +100,8 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     arguments.fps = arguments.fps or (2 if arguments.levels else 10)
     if not 0.1 <= arguments.fps <= 50:
         parser.error(f"--fps: expected 0.1 to 50, got {arguments.fps:g}; browsers show no more.")
+    if arguments.side is not None and not 32 <= arguments.side <= 512:
+        parser.error(f"--side: expected 32 to 512, got {arguments.side}; the pictures of an ascent have at most 256.")
     if not arguments.paths:
         parser.error("expected an experiment or an image, got only overrides.")
     if arguments.to is None:
@@ -180,7 +185,7 @@ def _made_again(
     allow: Callable[[str, Cost], None],
     told: list[str],
 ) -> list[Frame]:
-    """The pictures of the same ascent. Keeps them in the store, even if the last bits of the image differ here."""
+    """The pictures of the ascent, made again. Keeps them in the store if they lead to the stored image."""
     name = source.sample.name
     if source.placement is None:
         raise UserError(f"{name}: cannot be made again: an earlier version did not record its row in the batch.")
@@ -189,7 +194,7 @@ def _made_again(
     if not np.array_equal(again.image, image):
         told.append(f"{name}: the last picture is the stored image, but the ascent made another here: "
                     f"{describe_difference(image, again.image)}.")  # fmt: skip
-    if source.store and source.record:
+    elif source.store and source.record:
         try:
             source.store.write_frames(source.record, frames.of(source.placement.row))
         except StoreError as error:

@@ -264,11 +264,7 @@ class Store:
             ) from error
 
     def write_frames(self, record: Record, frames: Sequence[UInt8[np.ndarray, "side side 3"]]) -> None:
-        """Adds the pictures of its ascent to a finished sample.
-
-        Raises:
-            StoreError: the disk is full or cannot be written to.
-        """
+        """Adds the pictures of its ascent to a finished sample."""
         self.folder.write(self.root / record.folder / FRAMES, encode_frames(frames))
 
     def read_trace(self, record: Record) -> pd.DataFrame:
