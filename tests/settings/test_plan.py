@@ -399,7 +399,8 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 
 
 ALWAYS_THERE = (
-    "betas", "canvas_px", "dry_run", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign", "method.name",
+    "betas", "canvas_px", "dry_run", "film", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign",
+    "method.name",
     "models.family", "name", "prompt", "prompts.negative", "prompts.positive", "published_figures", "randomness",
     "runtime.checkpoint_steps", "runtime.deterministic", "runtime.device", "runtime.precision",
     "runtime.samples_per_batch", "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards",
@@ -587,6 +588,7 @@ ERRORS = [
     (["shard=true", "shards=2"], ["shard: ", "from 0 to 1", "got True"]),
     (["shard=0.0"], ["shard: ", "from 0 to 0", "got 0.0"]),
     (["dry_run=1"], ["dry_run: ", "true or false", "got 1"]),
+    (["film=1"], ["film: ", "true or false", "got 1"]),
     (["prompts=file"], ["prompts.path: ", "expected a value", "got none", "command line"]),
     (["prompts=file", "prompts.path=nowhere.csv"], ["prompts.path: ", "cannot read 'nowhere.csv'"]),
     (
