@@ -602,6 +602,7 @@ ERRORS = [
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
     (["output_dir=''"], ["output_dir: ", "the path of a folder", "got ''"]),
+    (["models=embedded"], ["models: ", "got 'embedded'; its successor is models=imagenet."]),
     (["output_dir=7"], ["output_dir: ", "the path of a folder", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "unknown setting 'shape'", "--cfg job"]),
     (["+runtime.cores=1"], ["runtime: ", "device, precision, threads, samples_per_batch", "unknown setting 'cores'"]),
@@ -611,6 +612,11 @@ ERRORS = [
     (["~views.count"], ["views: ", "missing setting 'count'", "--cfg job"]),
     (["~objective.clip", "+objective.clop=1"], ["objective: ", "missing setting 'clip', unknown setting 'clop'"]),
 ]
+
+
+def test_a_setting_that_has_another_name_is_told(plan_of):
+    with pytest.raises(UserError, match=r"^unknown setting 'models.head_path'. Its name is models.head. See "):
+        plan_of("models=openai_clip", "models.head_path=x.pth")
 
 
 @pytest.mark.parametrize(("overrides", "said"), ERRORS, ids=[" ".join(overrides) for overrides, _ in ERRORS])

@@ -244,6 +244,7 @@ class _Worker:
         record = {
             **provenance(self._device),
             **dataclasses.asdict(placement),
+            "guide": self._plan.guide.title,
             "published_figures": self._plan.published_figures,
             "duration_s": round(seconds, 3),
         }
