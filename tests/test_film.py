@@ -211,6 +211,7 @@ def test_levels_are_added_from_coarse_to_fine(films, program):
     [
         (["nowhere.png"], "nowhere.png: cannot read an image ("),
         (["plain.png"], "plain.png: expected a PNG with a recipe, got one without."),
+        (["."], ".: expected an experiment or a sample, found neither; give outputs/NAME or a PNG."),
         (["empty"], "film: expected 1 to 64 samples, got 0;"),
         (["empty", "--to", "film.avi"], "film.avi: expected a name that ends in .gif, .webp, .mp4; change --to."),
         (["empty", "--to", "no/film.gif"], "no/film.gif: found no folder no; create it."),

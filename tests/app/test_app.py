@@ -114,7 +114,7 @@ def test_presets_and_reset(app):
     assert app.session_state["steps"] == paper["steps"]
     assert app.session_state["randomness"] == "published"
     assert app.button(key="generate").disabled
-    assert "check_models.py" in app.warning[0].value.replace("\\", "")
+    assert "das-ag check" in app.warning[0].value.replace("\\", "")
     app.number_input(key="steps").set_value(9).run()
     next(button for button in app.button if button.label == "Reset parameters").click().run()
     assert app.session_state["steps"] == paper["steps"]

@@ -121,7 +121,7 @@ def _sources(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
             told += damaged
             found |= {record.sample.key: _of_record(store, record) for record in records}
         else:
-            source = _of_png(path / IMAGE if path.is_dir() else path)
+            source = _of_png(path)
             found[source.sample.key] = source
     return list(found.values()), told
 
@@ -131,6 +131,11 @@ def _of_record(store: Store, record: Record) -> Source:
 
 
 def _of_png(path: Path) -> Source:
+    """The sample of a PNG, or of its folder in an experiment."""
+    if path.is_dir():
+        if not (path / IMAGE).is_file():
+            raise UserError(f"{path}: expected an experiment or a sample, found neither; give outputs/NAME or a PNG.")
+        path /= IMAGE
     recipe = read_recipe(path)
     root = path.resolve().parent.parents[len(recipe.sample.folder.parts) - 1]
     if Store.is_store(root) and path.resolve().parent == root / recipe.sample.folder:
