@@ -43,10 +43,10 @@ def exact():
 def find_weights(name, *, variable, sha256=None):
     """The path of a file of weights that the project does not carry; skips the test where it is not at hand.
 
-    Looked for at the path in the environment variable, then as `reference/<name>` in a folder beside the repository.
+    Looked for at the path in the environment variable, then below `reference/` in a folder beside the repository.
     """
     places = [Path(os.environ[variable])] if os.environ.get(variable) else []
-    places += sorted(ROOT.parent.glob(f"*/reference/{name}"))
+    places += sorted(ROOT.parent.glob(f"*/reference/**/{name}"))
     for path in places:
         if path.is_file() and (sha256 is None or _sha256(path) == sha256):
             return path
@@ -60,9 +60,9 @@ def _sha256(path):
 
 def laion_head_path():
     """The published LAION head."""
-    from das_ag.models.sources import LAION_SHA256
+    from das_ag.models.sources import HEADS
 
-    return find_weights(LAION_HEAD, variable="AESTHETIC_PREDICTOR_PATH", sha256=LAION_SHA256)
+    return find_weights(LAION_HEAD, variable="AESTHETIC_PREDICTOR_PATH", sha256=HEADS[LAION_HEAD].sha256)
 
 
 def v2_5_head_path():

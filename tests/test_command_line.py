@@ -367,21 +367,38 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ),
         ("models=large", ["models: expected one of ", "openai_clip", "got 'large'", "choose one of them"]),
         ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, imagenet, got null; choose one of them."]),
+        ("prompt=", ['prompt: expected a text, got none; write for instance "prompt=a castle and a volcano".']),
+        ("prompt=[ ]", ["prompt: expected a text, got none; write for instance "]),
+        ("prompt=[a star,, a heart]", ["prompt: expected a text, got ''; write one or remove it."]),
+        ("prompt=[a star, 'a star']", ["prompt: expected each text once, got 'a star' more than once; remove"]),
+        ("prompt=xyzzy", ["prompt: the guide knows no word of 'xyzzy'; "]),
+        ("prompt=[a volcano, xyzzy]", ["prompt, text 2: the guide knows no word of 'xyzzy'; "]),
         ("stepz=3", ["unknown setting 'stepz'. Did you mean 'steps'? See python run.py --help."]),
         ("views.cuont=3", ["unknown setting 'views.cuont'. Did you mean 'views.count'? "]),
         ("views.noise={knd: constant}", ["unknown setting 'views.noise.knd'. Did you mean 'views.noise.kind'? "]),
         (
             "prompts.positive={mine: a red heart}",
-            ["setting 'prompts.positive.mine'. Your own texts need prompts=own; "],
+            ["setting 'prompts.positive.mine'. Write your own text as \"prompt=a castle and a volcano\"; "],
         ),
         ("prompts.negatve=[a cross]", ["unknown setting 'prompts.negatve'. Did you mean 'prompts.negative'? "]),
         (
             "prompts.path=prompts.csv",
             ["setting 'prompts.path'. ", "a file of prompts needs prompts=file. See python run.py"],
         ),
+        ("method=[das,das_ag]", ["method: expected one choice, got [das,das_ag]; run all with -m method=das,das_ag."]),
         ("method=das,das_ag", ["method: expected one value, got 'das,das_ag'; add -m to run all of them."]),
         ("steps=range(1,3)", ["steps: expected one value, got 'range(1,3)'; add -m to run all of them."]),
         ("betas=0.5,0.9", ["betas: expected values in brackets, got '0.5,0.9'; write 'betas=[0.5,0.9]'."]),
+        ("betas={a: 1}", ["betas: expected values in brackets, got '{a: 1}'; write for instance 'betas=[0.5, 0.99]'."]),
+        ("seeds={a: 1}", ["seeds: expected values in brackets, got '{a: 1}'; write for instance 'seeds=[42]'."]),
+        ("prompts.negative={b: x}", ["negative: expected values in brackets, got '{b: x}'; write 'prompts.negative=["]),
+        ("views=[1]", ["views: expected a group of settings, got '[1]'. See python run.py --cfg job."]),
+        ("++views.noise=[1]", ["views.noise: expected a group of settings, got '[1]'. See python run.py --cfg job."]),
+        (
+            "prompts.positive=[a]",
+            ["positive: expected a group of settings, got '[a]'. Write your own text as \"prompt=a castle"],
+        ),
+        ("hydra.run=[1]", ["hydra.run: expected another kind of value, got '[1]'; see python run.py --hydra-help."]),
         ("prompts.positive={}", ["prompts.positive: expected values in the braces, got none; leave this argument"]),
         ("views={ }", ["views: expected values in the braces, got none; leave this argument out."]),
         ("prompts.positive={a: a ring, b: a star, a: a hat}", ["prompts.positive: the name 'a' occurs more than once"]),
@@ -427,6 +444,46 @@ def test_flags_may_stand_anywhere(go, tmp_path, tiny):
     shown = go(tmp_path, "steps=7", "--cfg", "job", "name=shown").process
     assert shown.returncode == 0
     assert {"steps: 7", "name: shown"} <= set(shown.stdout.splitlines())
+
+
+@pytest.fixture
+def own(tiny):
+    """The tiny settings without prompts and name."""
+    return tuple(setting for setting in tiny if not setting.startswith(("prompts=", "name=")))
+
+
+def texts_of(run: Run, name: str) -> set[tuple[str, ...]]:
+    """Method, negative and positive texts of each sample."""
+    paths = (run.folder / "outputs" / name / "samples").glob("*/*/sample.json")
+    entries = [json.loads(path.read_text()) for path in paths]
+    return {(entry["method"], *entry["negative"], *entry["positive"]) for entry in entries}
+
+
+def test_a_text_is_taken_as_it_is_also_in_a_sweep(go, tmp_path, own):
+    text = """a "red" heart, it's {so: [x]} = $1 ${HOME} # \\ range(1,3) \\${half:4}\n心,"""
+    run = go(tmp_path, *own, f"prompt={text}", "negative=a blue ring, a star", "-m", "method=das,das_ag", "steps=1")
+    assert run.process.returncode == 0, run.process.stderr
+    assert texts_of(run, "own") == {(method, "a blue ring, a star", text) for method in ("das", "das_ag")}
+    assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["own"]
+    single = go(tmp_path, *own, f"prompt={text}", "negative=a blue ring, a star", "steps=1")
+    assert "das: 0 generated, 1 already there" in single.process.stdout
+
+
+def test_several_texts_are_written_in_brackets(go, tmp_path, own, compose):
+    texts = [f"a red heart, {text}" for text in compose("prompts=published").prompts.positive.values()]
+    listed = ",".join('"' + text.replace('"', '""') + '"' for text in texts)
+    run = go(tmp_path, *own, "-m", f"prompt=[{listed}, a star]", "name=mine", "steps=1", "method=das")
+    assert run.process.returncode == 0, run.process.stderr
+    assert texts_of(run, "mine") == {("das", text) for text in [*texts, "a star"]}
+
+
+def test_a_text_from_a_file_does_not_control_the_terminal(go, tmp_path, own):
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"prompt": "a red heart \x1b[31m\x01 huge"}) + "\n")
+    run = go(tmp_path, "-m", "method=das", *own, "prompts=file", "prompts.path=prompts.jsonl", "name=tiny", "steps=1")
+    assert run.process.returncode == 0, run.process.stderr
+    said = run.process.stdout + run.process.stderr
+    assert "ignores these words in “a red heart \\x1b[31m\\x01 huge”: 31, m, huge" in said
+    assert not re.search(r"[\x00-\x08\x0b-\x1f]", said)
 
 
 @pytest.mark.parametrize("flag", ["--cfg=job", "--info", "--shell-completion"])
@@ -515,3 +572,21 @@ def test_a_run_needs_no_package_of_an_extra(imports_of, tiny):
     papers = {"clip", "transformers", "huggingface_hub", "aesthetic_predictor_v2_5", "streamlit", "flash_attn"}
     clusters = {"joblib", "submitit", "ray"}
     assert not imported & (papers | clusters)
+
+
+def test_results_go_to_output_dir_under_the_same_keys(go, tiny, tmp_path):
+    one = ("prompts=own", "prompts.positive={star: a yellow star}", "steps=2")
+    runs = [go(tmp_path, *tiny, *one, *more) for more in ((f"output_dir={tmp_path / 'elsewhere'}",), ())]
+    assert [run.process.returncode for run in runs] == [0, 0]
+    first, second = (sorted((tmp_path / place / "tiny" / "samples").glob("*/*")) for place in ("elsewhere", "outputs"))
+    assert [path.name for path in first] == [path.name for path in second]
+    assert len(first) == 1
+    assert (tmp_path / "elsewhere" / "tiny" / "table.md").is_file()
+
+
+@pytest.mark.parametrize("value", ["''", "[a]", "null", "3"])
+def test_an_output_dir_that_is_no_path_is_told(go, tiny, tmp_path, value):
+    process = go(tmp_path, *tiny, f"output_dir={value}").process
+    assert process.returncode == 1
+    assert "output_dir: expected the path of a folder, got" in process.stderr
+    assert list(tmp_path.iterdir()) == []

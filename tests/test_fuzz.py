@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import shutil
+import sys
 from unittest import mock
 
 import numpy as np
@@ -106,6 +107,12 @@ def contents(folder):
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+def written(before, folder):
+    """Paths whose content is another than `before`."""
+    after = contents(folder)
+    return {path for path in {*before, *after} if before.get(path, "") != after.get(path, "")}
+
+
 def status_of(*arguments):
     """Exit status and stderr of a command, in this process; a traceback is raised."""
     said = io.StringIO()
@@ -140,9 +147,21 @@ def own_folder(tmp_path_factory):
         yield
 
 
+FILES = ("sample.json", "sample.json", "scores.json", "levels.npz", "trace.csv", "image.png")
+TABLES = {"table.md", "table.csv", "table.tex"}
+COMMANDS = {
+    "table": ((), 10, TABLES),
+    "plot": ((), 5, {"plots"}),
+    "gallery": ((), 10, {*TABLES, "index.html"}),
+    "score": (("evaluator=tiny", "runtime.device=cpu", "runtime.threads=1"), 10, {"scores.json", "claims"}),
+    "verify": (("runtime.device=cpu",), 5, set()),
+}
+"""Arguments, number of examples, and names of the files that the command may write."""
+
+
 def read_all(store):
     """Everything that commands read of a store; what is damaged is told in sentences."""
-    records, left_out = store.records()
+    records, _ = store.records()
     scores = score_table(records, "tiny")
     page_content(store, scores, "Tiny judge", "no table")
     trace_table(store, records)
@@ -153,33 +172,64 @@ def read_all(store):
     shown, _ = entries(store)
     assert [entry.sample for entry in shown if entry.sample.prompt_id == "star"]  # the whole one
     store.failures.errors()
-    return left_out
 
 
-@settings(FUZZ, max_examples=40)
-@given(st.data())
-def test_a_store_with_arbitrary_values_is_read_without_a_traceback(made, own_folder, tmp_path, data):
-    folder = tmp_path / "store"
+def copy_of(store, folder):
+    """A copy of the store, and its heart's folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(made.root, folder)
+    shutil.copytree(store.root, folder)
     (sample,) = (folder / "samples" / "das_ag").glob("heart-*")
-    name = data.draw(
-        st.sampled_from(["sample.json", "sample.json", "scores.json", "levels.npz", "trace.csv", "image.png"])
-    )
+    return Store(folder), sample
+
+
+@st.composite
+def damaged_file(draw, sample):
+    """Damages one file of a sample on disk; returns its name."""
+    name = draw(st.sampled_from(FILES))
     path = sample / name
-    if name.endswith(".json") and data.draw(st.integers(0, 4)):
-        value = data.draw(changed(json.loads(path.read_text())))
+    if name.endswith(".json") and draw(st.integers(0, 4)):
+        value = draw(changed(json.loads(path.read_text())))
         path.write_text(json.dumps(forged(value) if name == "sample.json" else value))
     else:
-        path.write_bytes(data.draw(damaged(path.read_bytes())))
-    before = contents(folder)
-    left_out = read_all(Store(folder))
-    assert contents(folder) == before
-    if left_out:
-        status, said = status_of("table", folder)
-        assert status == 1
-        assert left_out[0] in said
-        assert {path: data for path, data in contents(folder).items() if not path.name.startswith("table.")} == before
+        path.write_bytes(draw(damaged(path.read_bytes())))
+    return name
+
+
+@settings(FUZZ, max_examples=25)
+@given(st.data())
+def test_a_store_with_arbitrary_values_is_read_without_a_traceback(made, tmp_path, data):
+    store, sample = copy_of(made, tmp_path / "store")
+    data.draw(damaged_file(sample))
+    before = contents(store.root)
+    read_all(store)
+    assert contents(store.root) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_commands_tell_a_damaged_file_alike(made, own_folder, tmp_path, monkeypatch, command):
+    monkeypatch.setattr("das_ag.report.plots.write.save", lambda *_: None)  # drawing takes a second
+    arguments, examples, own = COMMANDS[command]
+
+    @settings(FUZZ, max_examples=examples)
+    @given(st.data())
+    def check(data):
+        store, sample = copy_of(made, tmp_path / "store")
+        name = data.draw(damaged_file(sample))
+        records, told = store.records()
+        told += store.damage(records)
+        before = contents(store.root)
+        with mock.patch.object(sys, "stdin", None):
+            status, said = status_of(command, store.root, *arguments)
+        if command == "score" and name == "scores.json":
+            assert status == 0
+            assert store.damage(store.records()[0]) == []  # scored again
+        else:
+            assert (status != 0) >= bool(told)
+            assert all(said.count(sentence) == 1 for sentence in told)
+            assert bool(said) >= (status == 1)
+        assert {path for path in written(before, store.root) if path.name not in own} == set()
+
+    check()
 
 
 @FUZZ
@@ -235,3 +285,16 @@ def test_a_recipe_with_arbitrary_values_is_told(made, own_folder, tmp_path, data
     assert (status == 2) == bool(said)
     again.unlink(missing_ok=True)
     assert contents(tmp_path) == before
+
+
+@settings(FUZZ, max_examples=20)
+@given(st.data())
+def test_a_damaged_image_is_told_by_regenerate(made, own_folder, tmp_path, data):
+    path, again = tmp_path / "image.png", tmp_path / "again.png"
+    path.write_bytes(data.draw(damaged((made.root / made.records()[0][0].image).read_bytes())))
+    before = contents(tmp_path)
+    status, said = status_of("regenerate", path, "runtime.device=cpu", "--to", again)
+    assert status in (0, 1, 2)
+    assert (status == 2) == (not again.exists()) == bool(said)
+    assert written(before, tmp_path) <= {again}
+    again.unlink(missing_ok=True)

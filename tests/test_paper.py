@@ -28,7 +28,7 @@ from das_ag.errors import UserError
 from das_ag.evaluation.evaluate import evaluate
 from das_ag.generation import guide as guides
 from das_ag.generation.batch import guide_of
-from das_ag.generation.generate import Outcome, generate
+from das_ag.generation.generate import generate
 from das_ag.generation.guide import load_guide, release_guide
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.clip import save_random_clip
@@ -60,7 +60,7 @@ def paper(compose_paper, clip_path, head_path):
     """The plan of the paper in small, with other overrides; a random head unless another is given."""
 
     def paper(*overrides, head=head_path, prompts=ONE_PROMPT):
-        files = f"models.path={clip_path}", f"models.head_path='{head}'"
+        files = f"models.path={clip_path}", f"models.head='{head}'"
         return make_plan(compose_paper(*prompts, *SMALLER, *files, *overrides))
 
     return paper
@@ -218,7 +218,7 @@ def test_a_long_prompt_is_told_with_the_words_that_were_cut(paper, tmp_path, cap
 def test_a_head_that_is_not_the_published_one_is_told(paper, tmp_path, caplog):
     release_guide()
     generate(paper("steps=1"), Store(tmp_path))
-    assert "random.pth is not the published file" in caplog.text
+    assert "random.pth): this is not a published file" in caplog.text
 
 
 def test_a_clip_of_other_features_than_the_head_reads(paper, tmp_path):
@@ -229,9 +229,10 @@ def test_a_clip_of_other_features_than_the_head_reads(paper, tmp_path):
         "transformer_layers": 1,
     }  # fmt: skip
     save_random_clip(path, architecture)
-    got = f"got 512 from {path}; use ViT-L/14."
-    sentence = f"models.name: the LAION head needs a CLIP with 768 features, {got}"
-    assert generate(paper(f"models.path={path}"), Store(tmp_path)) == Outcome(0, 0, {"das geisha seed 42": sentence})
+    outcome = generate(paper(f"models.path={path}"), Store(tmp_path))
+    (sentence,) = outcome.failed.values()
+    assert sentence.startswith("LAION aesthetic head: expected a map from 512 features to 1 number, ")
+    assert sentence.endswith("; point models.head to the head for this CLIP.")
     assert Store(tmp_path).failures.errors() == {"das geisha seed 42": sentence}
 
 
@@ -255,9 +256,9 @@ def test_missing_files_are_told_before_anything_is_loaded(compose_paper, tmp_pat
     with pytest.raises(UserError, match=r"^CLIP \(.*nowhere\.pt\): expected a file at .*; point CLIP_MODEL_PATH to it"):
         make_plan(compose_paper(f"models.path={tmp_path / 'nowhere.pt'}"))
     with pytest.raises(
-        UserError, match=r"^LAION aesthetic head: expected a file at .*; point AESTHETIC_PREDICTOR_PATH"
+        UserError, match=r"^LAION aesthetic head \(.*\): expected a file at .*; point AESTHETIC_PREDICTOR_PATH"
     ):
-        make_plan(compose_paper(f"models.path={clip_path}", f"models.head_path={tmp_path / 'nowhere.pth'}"))
+        make_plan(compose_paper(f"models.path={clip_path}", f"models.head={tmp_path / 'nowhere.pth'}"))
 
 
 def run_paper(start_program, folder, *arguments, **variables):
@@ -379,5 +380,10 @@ def test_a_dry_run_without_weights_names_them_and_downloads_none(compose_paper, 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(UserError) as caught:
         make_plan(compose_paper("dry_run=true", "runtime.device=cpu"), evaluate=True)
-    for name in ("CLIP ViT-L/14 (933 MB)", "LAION aesthetic head (3.7 MB)", "SigLIP (3.5 GB)", "v2.5 head (2.6 MB)"):
+    for name in (
+        "CLIP ViT-L/14 (933 MB)",
+        "LAION aesthetic head for ViT-L/14 (3.7 MB)",
+        "SigLIP (3.5 GB)",
+        "v2.5 head (2.6 MB)",
+    ):
         assert name in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from das_ag import __version__
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, refusal
 from das_ag.settings import environment
 
 COMMANDS = {
@@ -25,7 +26,9 @@ COMMANDS = {
     "list": "list methods, prompts, models, evaluators or the words that the default guide knows",
 }
 """Each is a module of `das_ag.commands`."""
-_NO_MEMORY = "not enough memory; close other programs, or raise the limit on memory."
+_SCRIPTS = {"evaluate": "score", "make_table": "table", "plot_scores": "plot", "make_gallery": "gallery",
+            "check_models": "check", "list_words": "list words"}  # fmt: skip
+"""Commands by the names of their files in scripts/, which are older."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,9 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif name in COMMANDS:
         return _run(name, arguments)
     else:
-        print(f"Error: unknown command {name!r}; choose one of {', '.join(COMMANDS)}.", file=sys.stderr)
+        print(f"Error: unknown command {name!r}. {_advice(name)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _advice(name: str) -> str:
+    if name in _SCRIPTS:
+        return f"Its name is das-ag {_SCRIPTS[name]}."
+    if name == "-m" or "=" in name:
+        return "Did you mean das-ag run …?"
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"Choose one of {', '.join(COMMANDS)}."
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
@@ -58,20 +70,12 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
-    except (UserError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-    except MemoryError:
-        print(f"Error: {_NO_MEMORY}", file=sys.stderr)
-    except ImportError as error:
-        if not _is_about_memory(error):
-            raise
-        print(f"Error: {_NO_MEMORY} ({first_line(error)})", file=sys.stderr)
+    except Exception as error:
+        sentence = refusal(error) or (str(error) if isinstance(error, UserError | OSError) else None)
+        if sentence is None:
+            raise  # a bug in this program
+        print(f"Error: {sentence}", file=sys.stderr)
     return 1
-
-
-def _is_about_memory(error: ImportError) -> bool:
-    """Whether the system could not map a library into memory, as under `ulimit -v`."""
-    return any(text in str(error) for text in ("failed to map segment", "cannot allocate memory"))
 
 
 def _help() -> str:
@@ -83,3 +87,7 @@ def _help() -> str:
         *lines, "",
         "das-ag COMMAND --help shows a command's arguments; das-ag --version shows the version.",
     ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

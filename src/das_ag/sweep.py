@@ -67,18 +67,21 @@ class RememberConfig(Callback):
 
 
 def _jobs_of(config: DictConfig) -> list[DictConfig]:
-    """A configuration for each `name` and `evaluator` in a sweep; the choice of any group may set these two."""
+    """A configuration for each folder and `evaluator` in a sweep; the choice of any group may set these."""
     loader = GlobalHydra.instance().config_loader()
     raw: dict[str, Any] = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
     params = config.hydra.sweeper.get("params") or {}
     given = [*(f"{key}={value}" for key, value in params.items()), *raw["hydra"]["overrides"]["task"]]
-    is_name_made_of_others = "${" in str(raw["name"])
+    is_folder_made_of_others = "${" in f"{raw['name']}{raw['output_dir']}"
 
     def matters(override: Override) -> bool:
         """Whether an override can change them. Skipping others saves time: composing one of many jobs takes 0.1 s."""
         is_choice = bool(loader.get_group_options(override.key_or_group))
         return (
-            not override.is_sweep_override() or is_name_made_of_others or is_choice or override.key_or_group == "name"
+            not override.is_sweep_override()
+            or is_folder_made_of_others
+            or is_choice
+            or override.key_or_group in ("name", "output_dir")
         )
 
     try:
@@ -110,10 +113,10 @@ def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> 
     """Like `run_job`, on a machine that shares no folder with the launching machine.
 
     Args:
-        finished: keys of the samples that are finished on the launching machine, by `name`.
+        finished: keys of the samples that are finished on the launching machine, by folder.
 
     Returns:
-        The new samples and failures, packed, by `name`.
+        The new samples and failures, packed, by folder.
     """
     environment.prepare()
     from das_ag.settings.plan import make_plan
@@ -121,25 +124,24 @@ def run_job_away(config: DictConfig, finished: Mapping[str, frozenset[str]]) -> 
 
     plan = make_plan(config, evaluate=True)
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), elsewhere=finished.get(config.name, frozenset()))
+        store = Store(Path(folder), elsewhere=finished.get(str(plan.folder), frozenset()))
         _generate(config, plan, store)
-        return {config.name: store.pack()}
+        return {str(plan.folder): store.pack()}
 
 
 def finished_here() -> dict[str, frozenset[str]]:
-    """Keys of the finished samples in the folders of the current sweep, by `name`."""
+    """Keys of the finished samples in each folder of the current sweep."""
     from das_ag.store.store import Store
 
-    return {folder.name: Store(folder).finished_keys() for folder in _folders(RememberConfig.jobs)}
+    return {str(folder): Store(folder).finished_keys() for folder in _folders(RememberConfig.jobs)}
 
 
 def receive(packed: Mapping[str, Mapping[str, bytes]]) -> None:
     """Adds the results of `run_job_away` to the folders of this machine."""
-    from das_ag.settings.plan import output_folder
     from das_ag.store.store import Store
 
-    for name, files in packed.items():
-        store = Store(output_folder(name))
+    for folder, files in packed.items():
+        store = Store(Path(folder))
         store.prepare()
         store.receive(files)
 
@@ -243,5 +245,5 @@ def _folders(jobs: Sequence[DictConfig]) -> dict[Path, list[DictConfig]]:
 
     folders: dict[Path, list[DictConfig]] = {}
     for job in jobs:
-        folders.setdefault(output_folder(job.name), []).append(job)
+        folders.setdefault(output_folder(job.name, job.output_dir), []).append(job)
     return folders

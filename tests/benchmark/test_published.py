@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def overrides(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     save_random_head(folder / "head.pth")
-    files = f"models.path={save_small_clip(folder)}", f"models.head_path={folder / 'head.pth'}"
+    files = f"models.path={save_small_clip(folder)}", f"models.head={folder / 'head.pth'}"
     return ("canvas_px=256", "views.max_shift_px=8", "steps=4", "runtime.device=cpu", *files)
 
 

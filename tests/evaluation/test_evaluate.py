@@ -86,7 +86,7 @@ def test_a_changed_image_does_not_keep_its_score(store, sample_of, judge):
     path = store.root / sample_of(seed=2).folder / "image.png"
     Image.fromarray(picture(7)).save(path)
     told = evaluate(store, JUDGE, CPU)
-    told += store.records()[1]
+    told += store.damage(store.records()[0])
     right = float(judge.rate_images([picture(7)])[0])
     assert scores_of(store).get(2) == right or str(sample_of(seed=2).folder) in " ".join(told)
 
@@ -155,7 +155,7 @@ def test_the_script_says_that_there_was_nothing_to_score(store, run_script):
     done = run_script("--force", store.root, "runtime.device=cpu")
     assert "Tiny judge: 3 images scored" in done.stdout + done.stderr
     done = run_script(store.root, "runtime.device=cpu")
-    assert "Tiny judge: all 3 images already have scores" in done.stdout + done.stderr
+    assert "Tiny judge: all 3 images already scored" in done.stdout + done.stderr
 
 
 def test_arguments_that_do_not_fit_are_told_before_anything_is_scored(store, pictures, tmp_path, run_script):

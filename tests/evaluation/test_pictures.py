@@ -125,6 +125,13 @@ def test_a_csv_appears_whole_and_replaces_the_old_one(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_processes_that_write_one_csv_do_not_share_a_file(tmp_path):
+    path = tmp_path / "scores.csv"
+    write_scores(path, 2, lambda: write_scores(path, 1))
+    assert path.read_bytes().decode() == ROWS
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, UserError("the disk is full")])
 def test_scores_are_kept_when_the_work_ends_early(tmp_path, caplog, error):
     path = tmp_path / "scores.csv"
@@ -136,9 +143,10 @@ def test_scores_are_kept_when_the_work_ends_early(tmp_path, caplog, error):
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
         write_scores(path, 2, fail)
     assert path.read_text() == "old"
-    assert (tmp_path / "scores.csv.part").read_bytes().decode() == ROWS
-    assert caplog.messages == [f"{path}.part: holds the scores that are finished: 2."]
-    (tmp_path / "scores.csv.part").unlink()
+    (part,) = tmp_path.glob("scores.csv.*.part")
+    assert part.read_bytes().decode() == ROWS
+    assert caplog.messages == [f"{part}: holds the scores that are finished: 2."]
+    part.unlink()
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
         write_scores(path, 0, fail)
     assert list(tmp_path.iterdir()) == [path]
@@ -169,7 +177,7 @@ def test_a_csv_can_go_to_stdout_also_where_that_is_a_file(tmp_path):
 def test_a_csv_can_go_to_a_device():
     write_scores(Path("/dev/null"), 2)
     assert not Path("/dev/null").is_file()
-    assert not Path("/dev/null.part").exists()
+    assert not list(Path("/dev").glob("null.*"))
 
 
 @pytest.mark.parametrize("place", ["folder", "folder/no/scores.csv", "file/scores.csv", "n" * 300])

@@ -122,7 +122,7 @@ def test_nothing_is_there(tmp_path):
     assert done.stdout.count(": missing") == 4
     assert "run das-ag check --download, or point CLIP_MODEL_PATH to it" in done.stdout
     assert re.findall(r"  size     (.*)", done.stdout) == ["932.8 MB", "3.7 MB", "3,512.0 MB", "2.6 MB"]
-    names = "CLIP ViT-L/14, LAION aesthetic head, SigLIP, Aesthetic Predictor v2.5 head"
+    names = "CLIP ViT-L/14, LAION aesthetic head for ViT-L/14, SigLIP, Aesthetic Predictor v2.5 head"
     assert f"\nMissing or unusable: {names}; 4,451.1 MB in total\n" in done.stdout
     assert "ViT-B-32.pt (354 MB) and " in done.stdout
     assert done.stdout.endswith("The experiment cannot start here.\n")
@@ -154,7 +154,8 @@ def test_download_goes_on_after_what_cannot_be_had(tmp_path):
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert [line.split(":")[1].strip() for line in errors] == [
-        "CLIP ViT-L/14", "LAION aesthetic head", "SigLIP", "Aesthetic Predictor v2.5 head", "CLIP ViT-B/32", "CLIP.png",
+        "CLIP ViT-L/14", "LAION aesthetic head for ViT-L/14", "SigLIP", "Aesthetic Predictor v2.5 head",
+        "CLIP ViT-B/32", "CLIP.png",
     ]  # fmt: skip
     assert all("connect to the network" in line for line in errors)
     # A variable would give the guide another network; only the files of the known answer have none.

@@ -31,10 +31,9 @@ def names_in(*places):
 
 
 def test_pictures_are_found_in_subfolders_by_any_ending_that_can_be_read(folder):
-    save(*(folder / f"x{suffix}" for suffix in (".jfif", ".gif", ".tif", ".TIFF", ".bmp", ".avif", ".jp2")))
-    assert names_in(folder) == [
-        "a.JPG", "b.png", "sub/c.webp", "x.TIFF", "x.avif", "x.bmp", "x.gif", "x.jfif", "x.jp2", "x.tif",
-    ]  # fmt: skip
+    endings = ["TIFF", "avif", "bmp", "dds", "gif", "icns", "ico", "jfif", "jp2", "pcx", "ppm", "sgi", "tga", "tif"]
+    save(*(folder / f"x.{ending}" for ending in endings))
+    assert names_in(folder) == ["a.JPG", "b.png", "sub/c.webp", *(f"x.{ending}" for ending in endings)]
     assert find_pictures([folder])[0][1] == ("b.png", folder / "b.png")
 
 

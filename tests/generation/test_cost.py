@@ -43,10 +43,12 @@ def test_a_cost_is_that_of_all_images_of_the_batch(plan_of, tiny):
     assert cost == Cost(steps=3, views=3, samples=5, canvas_px=32, level_bytes=5 * 3 * 4 * 4 * (4**6 - 1) // 3)
     assert cost.images == 45 / 1600
     assert str(dataclasses.replace(cost, level_bytes=9 * 10**9)).endswith(", and 9,000 MB for the pyramid")
+    assert ": 9,600.0 times the views" in str(dataclasses.replace(cost, steps=1_024_000))
     assert str(dataclasses.replace(cost, steps=64_000)) == (
-        "64,000 steps, 15 views in each, a canvas of 32 px: 600 times the views of a published image, and 0 MB for the "
-        "pyramid"
+        "64,000 steps, 15 views in each, a canvas of 32 px: 600.0 times the views of a published image, and 0 MB for "
+        "the pyramid"
     )
+    assert str(Cost(1, 1, 1, 32, 0)).startswith("1 step, 1 view in each, a canvas of 32 px: ")
 
 
 @pytest.mark.parametrize("name", LARGER)

@@ -352,30 +352,24 @@ def raises(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "size", "views", "told"),
+    ("error", "size", "told"),
     [
         (
-            torch.OutOfMemoryError("CUDA out of memory."), 3, 64,
-            "runtime.samples_per_batch=3 and runtime.views_per_pass=6; "
-            "try runtime.samples_per_batch=1 or runtime.views_per_pass=3.",
+            torch.OutOfMemoryError("CUDA out of memory."), 3,
+            "runtime.samples_per_batch=3 and runtime.views_per_pass=1; try runtime.samples_per_batch=1.",
         ),
         (
-            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"), 2, 1,
-            "runtime.samples_per_batch=2 and runtime.views_per_pass=1; try runtime.samples_per_batch=1.",
-        ),
-        (
-            MemoryError(), 1, 2,
-            "runtime.samples_per_batch=1 and runtime.views_per_pass=2; try runtime.views_per_pass=1.",
-        ),
-        (
-            MemoryError(), 1, 1,
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried …"), 1,
             "runtime.samples_per_batch=1 and runtime.views_per_pass=1; try a smaller canvas_px.",
         ),
+        (MemoryError(), 1, "runtime.samples_per_batch=1 and runtime.views_per_pass=1; try a smaller canvas_px."),
     ],
 )  # fmt: skip
-def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, monkeypatch, error, size, views, told):
+def test_too_little_memory_for_one_view_is_told_with_values_to_try(
+    plan_of, tiny, tmp_path, monkeypatch, error, size, told
+):
     """Of each sample, and not by an error in the preflight, which meets it first."""
-    plan = plan_of(*tiny, *THREE, f"runtime.samples_per_batch={size}", f"runtime.views_per_pass={views}")
+    plan = plan_of(*tiny, *THREE, f"runtime.samples_per_batch={size}")
     guide_with(monkeypatch, with_images_through(loaded_guide(plan), raises(error)))
     sizes = [len(batch) for batch in plan.batches for _ in batch]
     outcome = generate(plan, Store(tmp_path))
@@ -388,15 +382,34 @@ def test_too_little_memory_is_told_with_values_to_try(plan_of, tiny, tmp_path, m
     assert Store(tmp_path).failures.errors() == outcome.failed
 
 
+def test_a_run_out_of_memory_goes_on_with_fewer_views_at_a_time(plan_of, tiny, tmp_path, monkeypatch, caplog):
+    """And gives the bytes of a run that was told so; the checkpoint of the failed attempt is gone."""
+    plan = plan_of(*tiny, *THREE, "runtime.samples_per_batch=3", "runtime.checkpoint_steps=1")
+    loaded, most, passes = loaded_guide(plan), 2, []
+
+    def encode_images(pixels):
+        passes.append(len(pixels))
+        if pixels.requires_grad and len(pixels) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loaded.functions.encode_images(pixels)
+
+    with monkeypatch.context() as patch:
+        guide_with(patch, with_images_through(loaded, encode_images))
+        without_preflight(patch)
+        assert generate(plan, Store(tmp_path / "found_out")).made == 3
+    assert [line for line in caplog.messages if "memory" in line] == [
+        f"Out of memory: the batch begins again with runtime.views_per_pass={views}" for views in (3, 1)
+    ]
+    told = plan_of(*tiny, *THREE, "runtime.samples_per_batch=3", "runtime.views_per_pass=1")
+    assert generate(told, Store(tmp_path / "told")).made == 3
+    assert files_of(Store(tmp_path / "found_out")) == files_of(Store(tmp_path / "told"))
+    assert {record.placement.views_per_pass for record in Store(tmp_path / "found_out").records()[0]} == {1}
+    assert not list((tmp_path / "found_out" / "checkpoints").glob("*.pt"))
+
+
 @pytest.mark.parametrize(
     ("error", "sentence", "traced"),
     [
-        (
-            MemoryError(),
-            "out of memory with runtime.samples_per_batch=1 and runtime.views_per_pass=2; try "
-            "runtime.views_per_pass=1. Finished samples are kept.",
-            None,
-        ),
         (RuntimeError("mat1 …\nmore"), "RuntimeError: mat1 …", "RuntimeError: mat1 …\nmore\n"),
         (ZeroDivisionError("by 0"), "ZeroDivisionError: by 0", "ZeroDivisionError: by 0\n"),
         (UserError("the guide: expected this, got that; do so."), "the guide: expected this, got that; do so.", None),

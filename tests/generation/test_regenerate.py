@@ -341,10 +341,16 @@ def test_the_script_compares_with_what_was_there_before_it_wrote(script, made, t
         (["plain.png"], r"plain\.png: expected a PNG with a recipe, got one without\. .*\."),
         (["heart.png", "steps=4"], r"das_ag heart seed 42: expected key .*\.steps 4 instead of 3\); .*\."),
         (["heart.png", "seeds=[1,2]"], r"das_ag heart seed 42: expected one sample, .*, got 2 with seeds=\[1,2\] .*"),
-        (["heart.png", "--to", "no/folder.png"], r".*No such file or directory: 'no/folder\.png'"),
+        (["heart.png", "--to", "no/again.png"],
+         r"no/again\.png: cannot write the new image \(No such file or directory\); give another file with --to\."),
+        (["heart.png", "--to", "plain.png/again.png"], r".*cannot write the new image \(Not a directory\); give .*"),
+        (["heart.png", "--to", "."], r"\.: cannot write the new image \(Is a directory\); give .*"),
+        (["heart.png", "--to", "n" * 300], r".*cannot write the new image \(File name too long\); give .*"),
     ],
-)
-def test_the_script_says_why_nothing_was_made(script, made, tmp_path, arguments, said):
+)  # fmt: skip
+def test_the_script_says_why_nothing_was_made(script, made, tmp_path, monkeypatch, arguments, said):
+    if "--to" in arguments:
+        monkeypatch.setattr("das_ag.commands.regenerate.regenerate", lambda *_, **__: pytest.fail("made"))
     Image.new("RGB", (4, 4)).save("plain.png")
     (tmp_path / "heart.png").write_bytes(made["heart"].read_bytes())
     status, _, err = script(*arguments, *CPU)

@@ -22,6 +22,7 @@ from das_ag.commands import verify as verify_command
 from das_ag.errors import UserError
 from das_ag.generation import verify as verify_module
 from das_ag.generation.generate import generate
+from das_ag.generation.regenerate import describe_trace_difference
 from das_ag.generation.verify import Verdict, differences, verify
 from das_ag.settings import environment
 from das_ag.store.files import encode_png
@@ -296,7 +297,7 @@ def test_the_script_ends_with_0_if_all_are_the_same(script, made):
     status, lines, err = script(made.root)
     assert (status, err) == (0, "")
     assert sorted(lines[:3]) == [f"das_ag {name} seed 42: {SAME}" for name in ("heart", "ring", "star")]
-    assert lines[3:] == ["3 of 3 samples are the same as the stored ones"]
+    assert lines[3:] == ["Same as the stored files: 3 of 3 samples"]
 
 
 def test_the_script_ends_with_1_if_one_differs(script, store):
@@ -305,7 +306,7 @@ def test_the_script_ends_with_1_if_one_differs(script, store):
     edit(store, lambda entry: entry["provenance"].update(processor="Elbrus"))
     status, lines, _ = script(store.root, *CPU)
     assert status == 1
-    assert lines[-1] == "1 of 3 samples are the same as the stored ones"
+    assert lines[-1] == "Same as the stored files: 1 of 3 samples"
     place = lines.index(f"das_ag heart seed 42: {CHANGED_TRACE}")
     assert lines[place + 1].endswith(", originally Elbrus")
     assert lines[place + 1].startswith("  processor: now ")
@@ -331,7 +332,7 @@ def test_a_large_sample_is_not_made_without_a_word(script, store, monkeypatch, c
     monkeypatch.setattr("das_ag.generation.cost.PUBLISHED_VIEWS", 0.001)
     for options, expected, same in (([], 2, 0), (["--yes"], 0, 3)):
         status, lines, err = script(store.root, *options)
-        assert (status, lines[-1]) == (expected, f"{same} of 3 samples are the same as the stored ones")
+        assert (status, lines[-1]) == (expected, f"Same as the stored files: {same} of 3 samples")
         assert err.count("3 steps, ") == 3
     asks = "asks for more than the published experiment; add --yes to make it all the same."
     assert sorted(script(store.root)[1][:3]) == [f"das_ag {name} seed 42: {asks}" for name in ("heart", "ring", "star")]
@@ -343,7 +344,7 @@ def test_the_script_ends_with_2_if_one_could_not_be_made(script, store, what):
         forget_row(store)
     status, lines, _ = script(store.root, *(["runtime.devise=cpu"] if what == "override" else []))
     assert status == 2
-    assert lines[-1] == f"{2 if what == 'row' else 0} of 3 samples are the same as the stored ones"
+    assert lines[-1] == f"Same as the stored files: {2 if what == 'row' else 0} of 3 samples"
 
 
 def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old_store):
@@ -351,28 +352,55 @@ def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old
     assert (status, err) == (2, "")
     why = "only version 0.1.0 of das-ag has the models that made this sample; use that version."
     assert sorted(lines[:3]) == [f"{name} heart seed 42: {why}" for name in ("das", "das_ag", "das_rag")]
-    assert lines[3:] == ["0 of 3 samples are the same as the stored ones"]
+    assert lines[3:] == ["Same as the stored files: 0 of 3 samples"]
 
 
 def test_the_script_ends_with_2_if_a_sample_is_damaged(script, store):
     (store.root / record_of(store).folder / "trace.csv").unlink()
     status, lines, err = script(store.root)
     assert status == 2
-    assert lines[-1] == "2 of 2 samples are the same as the stored ones"
+    assert lines[-1] == "Same as the stored files: 2 of 2 samples"
     assert "left out, since the sample is damaged (FileNotFoundError" in err
 
 
-@pytest.mark.parametrize("options", [[], ["--samples", "0"]])
-def test_the_script_ends_with_2_where_there_is_nothing_to_verify(script, made, tmp_path, options):
-    folder = made.root if options else tmp_path / "nowhere"
-    status, lines, err = script(folder, *options)
+@pytest.mark.parametrize("name", ["image.png", "levels.npz", "scores.json"])
+def test_the_script_ends_with_2_if_a_file_is_damaged(script, store, name):
+    """Also a file of a sample that is not drawn."""
+    path = store.root / record_of(store).folder / name
+    path.write_bytes(b"PK and no more")
+    status, lines, err = script(store.root, "--samples", 1, "--draw", 5)
+    assert (status, lines) == (2, [f"das_ag star seed 42: {SAME}", "Same as the stored files: 1 of 1 sample"])
+    assert err.startswith(f"{path}: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"step,loss\n", b"\xff\x00junk", b"step,loss\n0,1\n0,1,2\n"])
+def test_a_trace_of_another_form_differs_without_a_warning(store, data):
+    put_trace(store, data, with_sha256=True)
+    assert verify(store, record_of(store), CPU).sentence == "trace differs"
+
+
+def test_a_value_that_was_not_recorded_is_no_difference():
+    before, after = b"step,loss,l1\n0,1,nan\n1,2,3\n", b"step,loss,l1\n0,1,nan\n1,2,5\n"
+    assert describe_trace_difference(before, before) == ""
+    assert describe_trace_difference(before, after) == "from step 1 on, by at most 2.0e+00"
+
+
+def test_the_script_ends_with_2_where_there_is_nothing_to_verify(script, tmp_path):
+    nowhere, empty = tmp_path / "nowhere", tmp_path / "empty"
+    status, lines, err = script(nowhere)
     assert (status, lines) == (2, [])
-    got = "3 samples and --samples 0" if options else "0 samples and --samples 3"
-    assert err == (
-        f"{folder}: expected at least one finished sample and --samples 1, got {got}; give a folder of outputs/, and a "
-        "positive number.\n"
-    )
-    assert not (tmp_path / "nowhere").exists()
+    assert err.startswith(f"Error: {nowhere}: found no such folder, expected the folder of an experiment. ")
+    assert not nowhere.exists()
+    Store(empty).prepare()
+    said = "expected at least one finished sample, found none; make some with das-ag run."
+    assert script(empty) == (2, [], f"Error: {empty}: {said}\n")
+
+
+def test_the_script_needs_a_number_of_samples(script, made, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        script(made.root, "--samples", 0)
+    assert capsys.readouterr().err.endswith("error: --samples: expected at least 1, got 0\n")
 
 
 def test_the_script_draws_as_many_as_it_is_told(script, made, monkeypatch):
@@ -395,7 +423,7 @@ def test_the_script_draws_as_many_as_it_is_told(script, made, monkeypatch):
         seen.clear()
     assert len(draws) > 2  # of 6 that there are
     assert {name for names in draws for name in names} == {"heart", "star", "ring"}
-    assert script(made.root, "--samples", 9)[1][-1] == "3 of 3 samples are the same as the stored ones"
+    assert script(made.root, "--samples", 9)[1][-1] == "Same as the stored files: 3 of 3 samples"
 
 
 def test_a_fresh_process_has_the_bytes_again(made, tmp_path):
@@ -410,4 +438,4 @@ def test_a_fresh_process_has_the_bytes_again(made, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "3 of 3 samples are the same as the stored ones"
+    assert done.stdout.splitlines()[-1] == "Same as the stored files: 3 of 3 samples"

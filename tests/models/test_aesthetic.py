@@ -1,11 +1,12 @@
+import numpy as np
 import pytest
 import torch
-from reference import laion_head_path
+from reference import ROOT, find_weights, laion_head_path
 from torch import nn
 
 from das_ag.errors import UserError
 from das_ag.models.aesthetic import DROPOUT, LaionHead, draw_initial_weights, save_random_head
-from das_ag.models.sources import LAION_SHA256
+from das_ag.models.sources import HEADS
 
 
 def made_up_layers(inputs=768):
@@ -44,7 +45,7 @@ def test_the_laion_head_is_one_affine_map():
     weight, bias = affine_map(head)
     assert weight.norm().item() == pytest.approx(18.0, abs=0.1)
     assert bias.item() == pytest.approx(5.24, abs=0.01)
-    assert head.digest == LAION_SHA256
+    assert head.digest == HEADS["sac+logos+ava1-l14-linearMSE.pth"].sha256
     features = random_features()
     torch.testing.assert_close(head.rate_features(features), features @ weight + bias, rtol=0, atol=1e-4)
 
@@ -132,7 +133,7 @@ def test_scores_have_a_gradient_in_the_features(made_up):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match=r"expected a file at .*nowhere\.pth, found none; point AESTHETIC_PREDICTOR_PA"):
+    with pytest.raises(UserError, match=r"expected a file at .*nowhere\.pth, found none; point models\.head to"):
         LaionHead(tmp_path / "nowhere.pth")
 
 
@@ -147,16 +148,16 @@ def test_truncated_file(tmp_path, made_up, kept):
 def test_a_head_for_other_features(tmp_path):
     """The predictor v2.5 has 1152 inputs and otherwise the same layers."""
     path = save(made_up_layers(1152), tmp_path / "v2_5.pth")
-    with pytest.raises(UserError, match=r"expected layers of \[\(1024, 768\), .* in .*v2_5\.pth, got \[\(1024, 1152\)"):
+    with pytest.raises(
+        UserError, match=r"expected a map from 768 features .*, got layers of \[\(1024, 1152\).*v2_5\.pth"
+    ):
         LaionHead(path)
 
 
 @pytest.mark.parametrize("state", [{}, {"conv.weight": torch.zeros(3)}])
 def test_another_networks_weights(tmp_path, state):
     torch.save(state, tmp_path / "other.pth")
-    with pytest.raises(
-        UserError, match=r"expected layers of \[\(1024, 768\), .*, got (none|\[\(3,\)\])\. The file is for"
-    ):
+    with pytest.raises(UserError, match=r"expected a map from 768 features .*, got layers of (none|\[\(3,\)\]) in"):
         LaionHead(tmp_path / "other.pth")
 
 
@@ -170,3 +171,40 @@ def test_a_head_with_a_weight_that_is_no_number(tmp_path):
         UserError, match=r"^LAION aesthetic head: expected finite weights in .*, got NaN .* layers\.2\.bias"
     ):
         LaionHead(path)
+
+
+KNOWN_ANSWERS = {
+    ("vit_b_32", "sa_0_4_vit_b_32_linear.pth"): (-1.47, 0.27, 1.99, 3.61, 5.09, 6.39, 7.67, 8.92, 9.92, 11.01),
+    ("vit_l_14", "sa_0_4_vit_l_14_linear.pth"): (-2.46, -0.14, 1.90, 3.58, 5.10, 6.47, 7.79, 9.05, 10.23, 11.30),
+    ("vit_l_14", "sac+logos+ava1-l14-linearMSE.pth"): (1.66, 2.36, 3.07, 3.67, 4.24, 4.70, 5.07, 5.37, 5.58, 5.75),
+}
+"""Score of the feature that stands for each rating 0 … 9, by the published heads (tests/data/README.md)."""
+
+
+@pytest.mark.parametrize(("features", "name"), KNOWN_ANSWERS)
+def test_a_published_head_rates_real_features_as_known(features, name):
+    path = find_weights(name, variable="AESTHETIC_PREDICTOR_PATH", sha256=HEADS[name].sha256)
+    with np.load(ROOT / "tests" / "data" / "laion_rating_features.npz") as arrays:
+        real = torch.from_numpy(arrays[features])
+    head = LaionHead(path, inputs=real.shape[1])
+    torch.testing.assert_close(
+        head.rate_features(real), torch.tensor(KNOWN_ANSWERS[features, name]), rtol=0, atol=0.006
+    )
+    assert head.dropout == ()
+
+
+def test_a_linear_head_is_one_product(tmp_path):
+    weight, bias = torch.randn(1, 512, generator=torch.Generator().manual_seed(0)), torch.tensor([0.5])
+    torch.save({"weight": weight, "bias": bias}, tmp_path / "linear.pth")
+    head = LaionHead(tmp_path / "linear.pth", inputs=512, dropout=DROPOUT)
+    features = nn.functional.normalize(torch.randn(3, 512, generator=torch.Generator().manual_seed(1)), dim=-1)
+    torch.testing.assert_close(head.rate_features(features), features @ weight[0] + 0.5)
+    assert head.dropout == ()  # it has no such layers
+
+
+def test_a_head_for_other_features_is_told(made_up, tmp_path):
+    torch.save({"weight": torch.zeros(1, 512), "bias": torch.zeros(1)}, tmp_path / "linear.pth")
+    for path, inputs, got in ((made_up, 512, "(1024, 768)"), (tmp_path / "linear.pth", 768, "(1, 512)")):
+        with pytest.raises(UserError, match=f"expected a map from {inputs} features to 1 number") as error:
+            LaionHead(path, inputs=inputs)
+        assert got in str(error.value)

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import hashlib
 import json
 import sys
@@ -13,13 +14,14 @@ from das_ag.models.sources import (
     clip_file,
     clip_package,
     fetch_all,
+    head_file,
     known_clips,
-    laion_file,
     siglip_folder,
     size_of,
     v2_5_file,
 )
 
+laion_file = functools.partial(head_file, "ViT-L/14")
 OFFLINE = "Cannot reach the hub."
 FILES = {
     "CLIP_MODEL_PATH": lambda path: clip_file("ViT-L/14", path),
@@ -144,7 +146,9 @@ def test_an_empty_variable_gives_no_path(variable):
 def test_an_unknown_clip():
     message = message_of(lambda: clip_file("ViT-L-14", None))
     assert message.startswith("models.name: expected one of RN50, RN101, ")
-    assert message.endswith(", got 'ViT-L-14'; choose one of them, or point CLIP_MODEL_PATH to a checkpoint.")
+    assert message.endswith(
+        ", got 'ViT-L-14'; did you mean 'ViT-L/14'? Otherwise choose one of them, or point models.path to a checkpoint."
+    )
 
 
 def test_the_name_does_not_matter_beside_a_path(tmp_path):
@@ -397,7 +401,7 @@ def test_all_downloads_that_fail_are_named_at_once(monkeypatch):
     lines = str(caught.value).splitlines()
     assert [line.partition(": cannot download")[0] for line in lines] == [
         "CLIP ViT-L/14",
-        "LAION aesthetic head",
+        "LAION aesthetic head for ViT-L/14",
         "SigLIP",
     ]
 

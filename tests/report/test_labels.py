@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from das_ag.report.labels import divide, labels_of, pairs_of, settings_order
+from das_ag.report.labels import divide, in_words, labels_of, pairs_of, settings_order
 
 
 def with_settings(sample, **settings):
@@ -129,3 +129,21 @@ def test_the_finest_level_is_named_where_it_is_not_the_canvas(sample_of):
 
     assert labels((128, 128), (64, 64)) == ["canvas_px=128", "canvas_px=64"]
     assert labels((128, 128), (128, 64)) == ["pyramid.max_level_px=128", "pyramid.max_level_px=64"]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("", ""),
+        ("steps=20, learning_rate=0.05", "steps 20, learning rate 0.05"),
+        ("objective.aesthetic.end=5.0", "aesthetic weight 5"),
+        ("objective.aesthetic.start=1.05", "aesthetic start 1.05"),
+        ("objective.total_variation=10.0", "total variation weight 10"),
+        ("canvas_px=64, views.count=8, views.max_shift_px=4", "canvas 64 px, views 8, max shift 4 px"),
+        ("betas=[0.0, 1.0]", "betas [0, 1]"),
+        ('prompt="10.0 cats_px, a=b"', 'prompt "10.0 cats_px, a=b"'),
+        ("models=imagenet, negative=none", "models imagenet, negative none"),
+    ],
+)
+def test_a_label_in_words(label, words):
+    assert in_words(label) == words

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import shutil
 import subprocess
 import sys
 
@@ -17,19 +19,23 @@ from reference import ROOT
 
 from das_ag.errors import UserError
 from das_ag.generation.generate import generate
-from das_ag.report import method_summary, score_table
+from das_ag.methods import methods_of
+from das_ag.report import method_summary, plots, score_table
 from das_ag.report.plots import (
     fidelity_figure,
     fooling_figure,
     images_figure,
     pyramid_figure,
+    response_figure,
     save,
     scores_figure,
+    seeds_figure,
     trajectories_figure,
     write_plots,
 )
 from das_ag.report.plots.pyramid import chosen_levels, contributions, slope
 from das_ag.report.plots.resize import widen
+from das_ag.report.plots.response import swept_number
 from das_ag.report.plots.style import groups_of
 from das_ag.report.traces import COLUMNS, trace_table
 from das_ag.store.store import Store
@@ -37,6 +43,7 @@ from das_ag.synthesis.resize import resize
 
 VECTOR = ("scores", "fidelity", "guide", "trajectories")
 METHODS = ("das", "das_ag", "das_rag")
+LOOKS = methods_of(METHODS)
 
 
 def table(n=3, methods=METHODS, settings=("",), prompts=("heart",)):
@@ -134,20 +141,121 @@ def test_pairs_are_joined_where_every_method_has_one():
 def test_settings_are_never_joined_with_each_other():
     (axes,) = scores_figure(table(2, settings=("steps=1", "steps=2")), "judge").axes
     assert [label.get_text() for label in axes.get_xticklabels()] == [
-        f"{method}\nsteps={steps}\nn = 2" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
+        f"{method}\nsteps {steps}\nn = 2" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
     assert sorted(round(float(line[:, 0].mean())) for line in lines_of(axes)) == [1, 1, 4, 4]
 
 
-def test_one_image_of_das_is_joined_with_all_that_weigh_the_score_otherwise():
+def test_lines_never_run_from_value_to_value_of_a_sweep():
     weights = tuple(f"objective.aesthetic.end={end}" for end in (1.0, 10.0))
-    (axes,) = scores_figure(pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights)]), "judge").axes
-    lines = lines_of(axes)
-    assert [[round(x) for x, _ in line] for line in lines] == [[0, 1, 2], [0, 1, 2]]
-    one_more = table(1, ("das_ag",), ("objective.aesthetic.end=5.0",))
-    scores = pd.concat([table(2, ("das",)), table(2, ("das_ag",), weights), one_more])
-    (axes,) = scores_figure(scores, "judge").axes
-    assert [[round(x) for x, _ in line] for line in lines_of(axes)] == [[0, 1, 2, 3], [0, 1, 3]]
+    das = table(2, ("das",))
+    (axes,) = scores_figure(pd.concat([das, table(2, ("das_ag",), weights)]), "judge").axes
+    assert lines_of(axes) == []
+    (axes,) = scores_figure(pd.concat([das, table(2, ("das_ag",), weights[:1])]), "judge").axes
+    assert [[round(x) for x, _ in line] for line in lines_of(axes)] == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"),
+    [
+        (["", "objective.aesthetic.end=2.0", "objective.aesthetic.end=5.0"], "objective.aesthetic.end"),
+        (["steps=20, views.count=1", "steps=100, views.count=1", "steps=100, views.count=2"], "steps"),
+        (["steps=20, views.count=1", "steps=20, views.count=2", "steps=20, views.count=3"], "views.count"),
+        (["steps=20, views.count=1", "steps=100, views.count=2"], ""),  # they vary together, so neither has a curve
+        (["precision=float32", "precision=bfloat16"], ""),
+        (["betas=[0.5, 0.9]", "betas=[0.1, 0.9]"], ""),
+        (["l1=0.5", "l1=–"], ""),
+        (["l1=0.5", "l1=nan"], ""),
+        (["", ""], ""),
+        ([], ""),
+    ],
+)
+def test_the_number_of_a_sweep_is_found(labels, name):
+    assert swept_number(labels) == name
+
+
+def curves_of(axes):
+    """(x, y) of each curve by colour, and the height of each horizontal line; the legend's lines are empty."""
+    lines = [line for line in axes.get_lines() if len(line.get_xdata())]
+    return {line.get_color(): np.asarray(line.get_xydata()).round(9).tolist() for line in lines}
+
+
+def test_a_sweep_has_a_curve_for_each_method_and_das_a_horizontal_line():
+    weights = (2.0, 5.0, 8.0)
+    labels = tuple(f"objective.aesthetic.end={weight}" for weight in weights)
+    scores = pd.concat([table(2, ("das",), prompts="abc"), table(2, ("das_ag", "das_rag"), labels, "abc")])
+    figure = response_figure(scores, "the judge")
+    expected = method_summary(scores).set_index(["method", "settings"])
+    for axes, column in zip(figure.axes, ("aesthetic_score", "clip_positive"), strict=True):
+        means = scores.groupby(["method", "settings"])[column].mean()
+        curves = curves_of(axes)
+        assert [y for _, y in curves[LOOKS[0].colour]] == pytest.approx([means["das", ""]] * 2)
+        for method in LOOKS[1:]:
+            y = [means[method.name, label] for label in labels]
+            np.testing.assert_allclose(curves[method.colour], np.column_stack([weights, y]))
+        assert axes.get_xscale() == "linear"
+    upper, lower = figure.axes
+    band = next(c for c in upper.collections if to_rgb(c.get_facecolor()[0][:3]) == to_rgb(LOOKS[1].colour))
+    outline = band.get_paths()[0].vertices
+    at_five = outline[outline[:, 0] == 5.0, 1]
+    row = expected.loc[("das_ag", labels[1])]
+    assert [at_five.min(), at_five.max()] == pytest.approx([row["low"], row["high"]])
+    assert legend_of(upper) == ["DAS, which ignores it", "DAS-AG", "DAS-rAG"]
+    assert lower.get_xlabel() == "objective.aesthetic.end"
+    assert "n = 6" in words_of(figure)
+    assert "interval of the mean over prompts" in words_of(figure)
+
+
+def test_a_second_number_has_a_panel_for_each_value():
+    both = tuple(f"objective.aesthetic.end={end}, steps={steps}" for end in (10.0, 9.0) for steps in (5, 20, 100))
+    scores = pd.concat([table(1, ("das",), ("steps=5", "steps=20", "steps=100")), table(1, ("das_ag",), both)])
+    figure = response_figure(scores, "judge")
+    *_, left, right = figure.axes
+    assert [axes.get_xlabel() for axes in (left, right)] == [
+        "steps\naesthetic weight 9", "steps\naesthetic weight 10",
+    ]  # fmt: skip
+    das, das_ag = LOOKS[0].colour, LOOKS[1].colour
+    assert curves_of(left)[das] == curves_of(right)[das]
+    assert curves_of(left)[das_ag] != curves_of(right)[das_ag]
+    assert "Bands" not in words_of(figure)  # one image has no interval
+    many = tuple(f"steps={steps}, views.count={views}" for steps in (5, 6) for views in range(7))
+    figure = response_figure(table(1, ("das",), many), "judge")
+    assert len(figure.axes) == 2 * 2  # views.count takes more values than steps
+    ten = tuple(f"steps={steps}, views.count={views}" for steps in range(9) for views in range(7))
+    assert "Panels not shown: 2." in words_of(response_figure(table(1, ("das",), ten), "judge"))
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "shown"),
+    [
+        (("1.0", "10.0", "100.0"), "log", ["1", "10", "100"]),
+        (("0.0", "0.01", "1.0"), "symlog", ["0", "0.01", "1"]),
+        (("20", "100"), "linear", None),
+        (("-100.0", "1.0"), "linear", None),
+        (("0", "5"), "linear", None),
+    ],
+)
+def test_values_that_span_decades_have_a_logarithmic_axis(values, scale, shown):
+    axes = response_figure(table(1, settings=tuple(f"l1={value}" for value in values)), "judge").axes[-1]
+    assert axes.get_xscale() == scale
+    if shown:
+        assert [label.get_text() for label in axes.get_xticklabels()] == shown
+
+
+def test_the_response_is_among_the_plots_of_a_sweep(tmp_path, sample_of, put):
+    store = Store(tmp_path / "store")
+    for steps in (5, 20, 100):
+        put(store, sample_of(steps=steps), 6.0)
+    assert plot(store, tmp_path / "plots") == []
+    assert {"response.png", "response.svg"} <= {path.name for path in (tmp_path / "plots").iterdir()}
+
+
+def test_what_is_no_sweep_over_a_number_has_no_response(store_of_two_texts):
+    assert response_figure(table(2), "judge") is None
+    assert response_figure(table(1, settings=("precision=float32", "precision=bfloat16")), "judge") is None
+    assert response_figure(score_table(store_of_two_texts.records()[0], "tiny"), "judge") is None
+    unscored = table(1, settings=("l1=1", "l1=2")).assign(aesthetic_score=np.nan)
+    assert response_figure(unscored, "judge") is None
 
 
 def test_images_of_different_texts_are_never_joined(store_of_two_texts):
@@ -158,25 +266,30 @@ def test_images_of_different_texts_are_never_joined(store_of_two_texts):
     assert sorted(y for _, y in line) == [5.0, 5.25]
 
 
-def test_a_setting_that_is_a_list_stays_in_one_piece():
-    label = 'ascent.betas=[0.5, 0.9], ascent.steps=3, prompt="a heart, seed=7", negative=none'
+def test_labels_are_short_words_and_a_list_stays_in_one_piece():
+    label = 'ascent.betas=[0.5, 0.9], objective.aesthetic.end=5.0, prompt="a heart, seed=7", negative=none'
     (group,) = groups_of(table(1, ("das",), settings=(label,)))
     assert group.heading(26) == (
-        'DAS\nascent.betas=[0.5, 0.9]\nascent.steps=3\nprompt="a heart, seed=7"\nnegative=none'
+        'DAS\nascent betas [0.5, 0.9]\naesthetic weight 5\nprompt "a heart, seed=7"\nnegative none'
     )
-    assert group.heading(12).splitlines() == [
-        "DAS", "ascent.betas=", "[0.5, 0.9]", "ascent.steps=", "3", "prompt=", '"a heart,', 'seed=7"', "negative=",
-        "none",
+    assert group.heading(13).splitlines() == [
+        "DAS", "ascent betas", "[0.5, 0.9]", "aesthetic", "weight 5", 'prompt "a', "heart,", 'seed=7"', "negative none",
     ]  # fmt: skip
+    assert group.name.startswith("DAS, ascent betas [0.5, 0.9], aesthetic weight 5, prompt")
 
 
 def test_a_long_label_is_broken_within_the_figure():
-    label = f'prompt="{"a red heart " * 6}", negative="{"a blue square " * 5}"'
-    figure = fidelity_figure(table(1, ("das",), settings=(label, "")), "judge")
+    text = f'"{"a red heart " * 6}"'
+    figure = fidelity_figure(table(1, ("das",), settings=(f"prompt={text}, negative={text}", "")), "judge")
     figure.draw_without_rendering()
     legend = figure.axes[0].get_legend()
     assert legend.get_window_extent().x1 <= figure.bbox.x1
-    assert " ".join(legend_of(figure.axes[0])[1].split("\n")) == f"DAS, {label}, n = 1"
+    assert " ".join(legend_of(figure.axes[0])[1].split("\n")) == f"DAS, prompt {text}, negative {text}, n = 1"
+
+
+def test_experiments_keep_their_order():
+    labels = ("experiment=b", 'experiment="10", steps=100', 'experiment="10", steps=20')
+    assert [group.settings for group in groups_of(table(1, ("das",), labels))] == [labels[0], labels[2], labels[1]]
 
 
 def test_many_pairs_are_thinned_and_that_is_said():
@@ -367,8 +480,38 @@ def test_a_sheet_of_many_prompts_says_what_it_leaves_out():
     assert len(figure.axes) == 8 * 6
     assert "Prompts not shown: 3." in words_of(figure)
     assert [axes.get_title() for axes in figure.axes[:6]] == [
-        f"{method}\nsteps={steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
+        f"{method}\nsteps {steps}" for steps in (1, 2) for method in ("DAS", "DAS-AG", "DAS-rAG")
     ]
+
+
+def test_all_seeds_of_a_prompt_and_method_stand_in_a_row_and_the_best_is_framed():
+    scores = table(3, ("das", "das_ag"), prompts=("heart", "star"))
+    scores["seed"] += scores["prompt_id"].map({"heart": 5, "star": 90})
+    scores.loc[scores["image"] == "1.png", "aesthetic_score"] = np.nan
+    scores = scores[scores["image"] != "8.png"]  # the last of DAS-AG and heart
+    shown = []
+    grid = np.array(seeds_figure(scores, lambda path: shown.append(path) or grey(path)).axes).reshape(4, 3)
+    labels = ["a red heart\nDAS", "a red heart\nDAS-AG", "a red star\nDAS", "a red star\nDAS-AG"]
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == labels
+    assert [path.removesuffix(".png") for path in shown] == ["0", "1", "2", "6", "7", "3", "4", "5", "9", "10", "11"]
+    value = scores.set_index("image")["aesthetic_score"]
+    assert [axes.get_xlabel() for axes in grid[0]] == [
+        f"seed 5: {value['0.png']:.2f}", "seed 6: not scored", f"seed 7: {value['2.png']:.2f}",
+    ]  # fmt: skip
+    assert [axes.get_xlabel().split(":")[0] for axes in grid[1]] == ["seed 5", "seed 6", ""]
+    assert [axes.spines["left"].get_visible() for axes in grid[0]] == [
+        value["0.png"] > value["2.png"], False, value["0.png"] < value["2.png"],
+    ]  # fmt: skip
+
+
+def test_the_sheet_of_seeds_says_what_it_leaves_out_and_is_missing_without_a_choice(store_of_two_texts):
+    figure = seeds_figure(table(13, prompts=tuple("abcdef")), grey)
+    assert len(figure.axes) == 16 * 12
+    assert "Rows not shown: 2. Seeds not shown: 1." in words_of(figure)
+    assert "not shown" not in words_of(seeds_figure(table(2), grey))
+    assert seeds_figure(table(1, settings=("steps=1", "steps=2")), grey) is None
+    assert seeds_figure(score_table(store_of_two_texts.records()[0], "tiny"), grey) is None
+    assert seeds_figure(table(1).iloc[:0], grey) is None
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
@@ -527,6 +670,26 @@ def test_damage_is_told_once_and_costs_no_figure(made, tmp_path):
     ]  # fmt: skip
     assert (tmp_path / "plots" / "images.png").is_file()
     assert not (tmp_path / "plots" / "pyramid.png").exists()
+
+
+def test_the_documentation_draws_figures(made, tmp_path, monkeypatch):
+    """Its examples run as they are in a folder with an experiment; not one prints anything."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    shutil.copytree(made.root, tmp_path / "outputs" / "wonders")
+    store = Store(tmp_path / "outputs" / "wonders")
+    for record in store.records()[0]:
+        store.write_score(record, "tiny", 5.0, "d" * 64, title="Tiny judge")
+    found = doctest.testmod(plots)
+    assert (found.failed, found.attempted > 0) == (0, True)
+    assert (tmp_path / "scores.svg").is_file()
+    drawn = {name for name in plots.__all__ if name.endswith("_figure")}
+    assert all(name in plots.__doc__ and getattr(plots, name).__doc__ for name in drawn)
+
+
+def test_tables_need_no_matplotlib():
+    program = "import sys; import das_ag.report; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
 
 
 def test_the_script_draws_a_store(tmp_path, sample_of, put):

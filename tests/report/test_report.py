@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -92,6 +91,8 @@ def test_report_lies_beside_the_samples(reported):
     assert r"\toprule" in (store.root / "table.tex").read_text(encoding="utf-8")
     assert "Tiny judge, which guided none" in table
     assert "## By prompt" in table
+    assert "| heart  | seed 2: 9.100 (mean 6.100) |" in table.split("## Best seeds")[1]
+    assert "by selection" in table
     assert (store.root / "index.html").is_file()
     summary = pd.read_csv(store.root / "table.csv")
     assert summary["method"].tolist() == ["DAS", "DAS-AG", "DAS-rAG"]
@@ -218,6 +219,7 @@ def test_a_single_sample_can_be_reported(tmp_path, sample_of, put):
     table, left_out = report(store)
     assert left_out == []
     assert cells_of(table) == [["DAS", "1", "1", "6.250", "–", "–", "0.250"]]
+    assert "Best seeds" not in table
     assert (store.root / "plots" / "scores.png").is_file()
     (row,) = pd.read_csv(store.root / "table.csv").to_dict("records")
     assert (row["method"], row["mean"], row["n"]) == ("DAS", 6.25, 1)
@@ -385,7 +387,8 @@ def test_a_folder_may_be_a_text(store, monkeypatch):
     assert (store.root / "again" / "table.md").read_text(encoding="utf-8") == table
     assert write_plots(expected.store, expected.records, expected.scores, "judge", f"{name}/figures") == []
     assert (store.root / "figures" / "scores.png").is_file()
-    assert write_gallery(name, expected.scores, "judge") == Path(name) / "index.html"
+    assert write_gallery(name, expected.scores, "judge") == []
+    assert (store.root / "index.html").is_file()
     save(Figure(), f"{name}/empty")
     assert (store.root / "empty.svg").is_file()
 
@@ -430,4 +433,4 @@ def test_a_figure_that_fails_costs_itself_alone(store, monkeypatch, error):
     assert (store.root / "table.md").read_text(encoding="utf-8") == table
     assert (store.root / "index.html").is_file()
     names = {path.name for path in (store.root / "plots").iterdir()}
-    assert names == {f"{n}.{s}" for n in ("scores", "guide", "trajectories", "images") for s in ("png", "svg")}
+    assert names == {f"{n}.{s}" for n in ("scores", "guide", "trajectories", "images", "seeds") for s in ("png", "svg")}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from das_ag.report import prompt_results, results, score_table
-from das_ag.report.table import Table, caption, latex, markdown, set_prompts, set_results, warning
+from das_ag.report.table import Table, about_best, caption, latex, markdown, set_best, set_prompts, set_results, warning
 
 
 def scores_of(*rows, **more):
@@ -252,3 +252,28 @@ def test_an_evaluator_speaks_for_itself_below_the_table():
     )  # fmt: skip
     sentences = caption(results(scores), "A judge", guided=False, remark="It rates sharpness alone.")
     assert sentences[1] == "It rates sharpness alone."
+
+
+def test_the_best_seed_of_each_prompt_has_its_score_and_the_mean_beside_it():
+    unscored = scores_of(("das", "heart", 3, float("nan")), ("das", "moon", 1, float("nan")))
+    found = prompt_results(pd.concat([THREE, unscored]))
+    assert set_best(found) == Table(
+        ["prompt", "DAS", "DAS-AG", "DAS-rAG"],
+        [
+            ["heart", "seed 2: 5.000 (mean 4.500)", "seed 2: 7.000 (mean 6.000)", "seed 1: 3.250 (mean 3.250)"],
+            ["star", "seed 1: 9.000 (mean 9.000)", "–", "–"],
+            ["ring", "–", "seed 1: 6.000 (mean 6.000)", "–"],
+        ],
+        1,
+    )
+    assert about_best(found).startswith("Of each prompt: the seed with the highest of 1 to 2 scores")
+    assert "raises its score by selection: do not compare methods" in about_best(found)
+
+
+def test_of_equal_scores_the_first_seed_is_best_and_large_seeds_stay_exact():
+    large = 2**63 - 1
+    found = prompt_results(scores_of(("das", "a", large, 5.0), ("das", "a", 7, 5.0), ("das", "a", 8, 4.0)))
+    assert found["best_seed"].tolist() == [large]
+    recognised = scores_of(("das", "a", 1, float("nan")), ("das", "b", 1, 3.0)).assign(recognised=1.0)
+    assert prompt_results(recognised)["best_seed"].isna().tolist() == [True, False]
+    assert set_best(prompt_results(recognised)).rows == [["a", "–"], ["b", "seed 1: 3.000 (mean 3.000)"]]

@@ -141,8 +141,9 @@ def test_the_example_names_every_variable_that_the_configuration_reads(clean, co
     clean.write_text("".join(f"{name}=/somewhere/{name}\n" for name in names))
     environment.prepare()
     config = compose_paper()
-    assert config.models.path == "/somewhere/CLIP_MODEL_PATH"
-    assert config.models.head_path == "/somewhere/AESTHETIC_PREDICTOR_PATH"
+    files = choose_guide(config.models).files()
+    assert files["clip"].path == Path("/somewhere/CLIP_MODEL_PATH")
+    assert files["head"].path == Path("/somewhere/AESTHETIC_PREDICTOR_PATH")
     assert config.evaluator.aesthetic_v2_5.siglip_path == "/somewhere/SIGLIP_MODEL_PATH"
     assert config.evaluator.aesthetic_v2_5.head_path == "/somewhere/AESTHETIC_PREDICTOR_V2_5_PATH"
 

@@ -393,7 +393,7 @@ def test_an_experiment_may_be_left_out_only_on_purpose(compose):
 
 ALWAYS_THERE = (
     "betas", "canvas_px", "dry_run", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign", "method.name",
-    "models.family", "name", "prompts.negative", "prompts.positive", "published_figures", "randomness",
+    "models.family", "name", "prompt", "prompts.negative", "prompts.positive", "published_figures", "randomness",
     "runtime.checkpoint_steps", "runtime.deterministic", "runtime.device", "runtime.precision",
     "runtime.samples_per_batch", "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards",
     "steps", *IMAGE_SETTINGS,

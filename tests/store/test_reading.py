@@ -157,16 +157,18 @@ SCORES = {
 
 
 @pytest.mark.parametrize("name", SCORES)
-def test_a_score_of_another_type_is_named_and_counts_as_none(store, name, caplog):
+def test_a_score_of_another_type_is_named_and_counts_as_none(store, name):
     path = folder_of(store) / "scores.json"
     scores = json.loads(path.read_text())
     (option,) = SCORES[name]
     path.write_text(json.dumps({"tiny": scores["tiny"] | SCORES[name]}))
-    scored = read_scores(store.root).scores.set_index("prompt_id")["aesthetic_score"]
-    assert np.isnan(scored["heart"])
-    assert scored["star"] == 6.0
-    assert caplog.messages[0].startswith(f"{path}: damaged (tiny.{option}: expected ")
-    assert caplog.messages[0].endswith("; the image is scored again")
+    scored = read_scores(store.root)
+    of_prompt = scored.scores.set_index("prompt_id")["aesthetic_score"]
+    assert np.isnan(of_prompt["heart"])
+    assert of_prompt["star"] == 6.0
+    (sentence,) = scored.left_out
+    assert sentence.startswith(f"{path}: cannot read the scores (tiny.{option}: expected ")
+    assert sentence.endswith("; run das-ag score on this experiment.")
 
 
 def archive(**arrays):
@@ -198,7 +200,18 @@ def huge_header():
     return packed.getvalue()
 
 
+def deflated():
+    """A compressed level with a wrong first byte."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{"2": np.ones((3, 2, 2), np.float16)})
+    data = bytearray(buffer.getvalue())
+    data[30 + sum(struct.unpack_from("<HH", data, 26))] = 0xFF  # after the file's header, its name and the extra field
+    return bytes(data)
+
+
 LEVELS = {
+    "deflated": (deflated, "while decompressing data"),
+    "PK and junk": (lambda: b"PK\x03\x04 and junk", "it is no archive of arrays"),
     "NaN": (lambda: archive(**{"2": np.full((3, 2, 2), np.nan, np.float16)}), "the level of 2 px has NaN or infinity"),
     "infinity": (lambda: archive(**{"2": np.full((3, 2, 2), np.inf, np.float16)}), "has NaN or infinity"),
     "two channels": (lambda: zeros(2, 2, 2, 2), "expected numbers (3, 2, 2), got float16 (2, 2, 2)"),

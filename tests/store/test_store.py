@@ -263,10 +263,14 @@ def test_damaged_scores_are_told_and_do_not_cost_the_sample(store, sample_of, pu
     path.write_text(text)
     (record,), damaged = store.records()
     assert (record.scores, damaged) == ({}, [])
-    assert re.fullmatch(rf"{path}: damaged \(.+\); the image is scored again", caplog.messages[0])
+    (told,) = store.damage([record])
+    assert re.fullmatch(rf"{path}: cannot read the scores \(.+\); run das-ag score on this experiment\.", told)
     store.write_score(record, "tiny", 6.25, "a" * 64)
+    (line,) = caplog.messages
+    assert re.fullmatch(rf"{path}: damaged \(.+\); the image is scored again", line)
     (record,), _ = store.records()
     assert record.scores["tiny"]["score"] == 6.25
+    assert store.damage([record]) == []
 
 
 def unfinished(store, host, pid, *, age_s=0.0, is_file=False):
@@ -769,3 +773,49 @@ def test_a_finished_folder_can_be_moved_between_stores(store, sample_of, put, tm
 def test_files_of_a_sample_are_what_its_description_says():
     for name in (store_module.IMAGE, store_module.SAMPLE, store_module.TRACE, store_module.SCORES):
         assert name in (store_module.__doc__ or "")
+
+
+def test_a_store_takes_a_text_as_its_folder(tmp_path, sample_of, put):
+    store = Store(str(tmp_path / "text"))
+    store.prepare()
+    put(store, sample_of(), 6.0)
+    other = Store(str(tmp_path / "other"))
+    other.receive(store.pack())
+    assert [record.sample for record in other.records()[0]] == [sample_of()]
+    assert Store.is_store(str(tmp_path / "text"))
+    Claims.of(other).forget("work")
+
+
+DAMAGED_FILES = {
+    "image.png": "the image is missing or damaged (its checksum differs from the one in sample.json); delete its",
+    "trace.csv": "cannot read the trace (its checksum differs from the one in sample.json); delete its folder and",
+    "levels.npz": "cannot read the levels of the pyramid (it is no archive of arrays); delete the file.",
+    "scores.json": "cannot read the scores (JSONDecodeError: ",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED_FILES)
+def test_each_damaged_file_is_told_with_its_remedy(store, sample_of, put, name):
+    put(store, sample_of("star"), 6.0)
+    path = put(store, sample_of(), 6.0) / name
+    records, _ = store.records()
+    assert store.damage(records) == []
+    path.write_bytes(b"PK and no more")
+    records, left_out = store.records()
+    assert (len(records), left_out) == (2, [])
+    (sentence,) = store.damage(records)
+    assert sentence.startswith(f"{path}: {DAMAGED_FILES[name]}")
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6])
+def test_one_wrong_byte_in_the_levels_is_told(store, sample_of, place):
+    levels = [np.zeros((3, 16, 16), np.float32)]
+    store.write(sample_of(), np.zeros((3, 3, 3), np.uint8), [{"step": 0.0, "loss": 9.0}], RESULT, {}, levels=levels)
+    path = store.root / sample_of().folder / "levels.npz"
+    data = bytearray(path.read_bytes())
+    data[int(len(data) * place)] ^= 1
+    path.write_bytes(data)
+    (sentence,) = store.damage(store.records()[0])
+    assert sentence == (
+        f"{path}: cannot read the levels of the pyramid (the checksum of 16.npy is wrong); delete the file."
+    )

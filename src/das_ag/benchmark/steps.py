@@ -61,7 +61,7 @@ def random_weights() -> Iterator[list[str]]:
         clip, head = Path(folder, "random_vit_l_14.pt"), Path(folder, "random_head.pth")
         save_random_clip(clip, VIT_L_14)
         save_random_head(head)
-        yield [f"models.path={clip}", f"models.head_path={head}"]
+        yield [f"models.path={clip}", f"models.head={head}"]
 
 
 def fake_finished(store: Store, samples: Iterable[Sample]) -> None:

@@ -23,6 +23,6 @@ def main(argv: Sequence[str]) -> int:
     left_out: list[str] = []
     for folder in arguments.folders:
         scored = read_scores(folder, arguments.evaluator)
-        print(write_gallery(folder, scored.scores, scored.title, write_tables([scored], folder)))
-        left_out += scored.left_out
+        left_out += write_gallery(folder, scored.scores, scored.title, write_tables([scored], folder))
+        print(folder / "index.html")
     return complain(left_out)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from das_ag.commands import words
 from das_ag.commands.arguments import command_parser
+from das_ag.errors import UserError
 
 KINDS = {"methods": "method", "prompts": "prompts", "models": "models", "evaluators": "evaluator",
          "experiments": "experiment"}  # fmt: skip
@@ -66,5 +67,9 @@ def _needs(group: str, name: str) -> Iterable[str]:
 
     config = compose_config([f"{group}={name}"])
     choice = choose_guide(config.models) if group == "models" else choose_evaluators(config.evaluator)[name]
-    files = choice.files().values()
+    try:
+        files = choice.files().values()
+    except UserError as error:  # a package is missing, which knows where the weights are
+        yield f"Not ready: {error}"
+        return
     yield f"Needs {', '.join(f'{file.what} ({size_of(file)})' for file in files)}." if files else "Needs no download."

@@ -8,17 +8,20 @@ Exit status: 0 if the new file has the bytes of the old one, 1 if not, 2 if it c
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from das_ag.commands.arguments import command_parser
-from das_ag.errors import UserError
+from das_ag.errors import UserError, printable
 from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import describe_difference, regenerate
@@ -34,10 +37,12 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_intermixed_args(argv)
     path = arguments.to or Path(f"{arguments.image.stem}-again.png")
     try:
+        _check_target(path)
         recipe, stored = read_recipe(arguments.image), arguments.image.read_bytes()
-        print(f"{recipe.sample.name}: {' / '.join(recipe.sample.positive)}", flush=True)
+        print(f"{recipe.sample.name}: {printable(' / '.join(recipe.sample.positive))}", flush=True)
         again = regenerate(recipe, arguments.overrides, allow=functools.partial(confirm, yes=arguments.yes))
-        path.write_bytes(again.png)
+        with _writing(path):
+            path.write_bytes(again.png)
     except (UserError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -48,3 +53,26 @@ def main(argv: Sequence[str]) -> int:
     with Image.open(io.BytesIO(stored)) as image:
         print(f"{path}: {describe_difference(np.array(image.convert('RGB')), again.image)}")
     return 1
+
+
+def _check_target(path: Path) -> None:
+    """Checks that the new image can be written, before minutes of work."""
+    with _writing(path):
+        wrong = {
+            errno.EISDIR: path.is_dir(),
+            errno.ENOENT: not path.parent.exists(),
+            errno.ENOTDIR: not path.parent.is_dir(),
+            errno.EACCES: not os.access(path if path.exists() else path.parent, os.W_OK),
+        }
+        for number in filter(wrong.get, wrong):
+            raise OSError(number, os.strerror(number))
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot write the new image ({error.strerror}); give another file with --to."
+        ) from error

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from das_ag import sweep
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, first_line, refusal
 from das_ag.settings.arguments import arrange
 from das_ag.settings.configuration import CONFIGURATION, check_choices, describe
 
@@ -26,10 +26,11 @@ def run_job(config: DictConfig) -> None:
     """Runs one job: the samples of one method."""
     try:
         sweep.run_job(config)
-    except UserError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            raise  # the launcher raises it again after the other jobs
-        sys.exit(f"Error: {error}")  # Hydra would print an extra line
+    except Exception as error:
+        sentence = str(error) if isinstance(error, UserError) else refusal(error)
+        if sentence is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise  # a bug in this program; or the launcher raises it again after the other jobs
+        sys.exit(f"Error: {sentence}")  # Hydra would print an extra line
 
 
 def main(argv: Sequence[str]) -> int:

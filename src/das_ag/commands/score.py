@@ -4,6 +4,7 @@ das-ag score outputs/wonders                            # a store: writes scores
 das-ag score outputs/paper evaluator=aesthetic_v2_5,imagenet
 das-ag score ~/pictures --csv scores.csv                 # any folder of pictures, with its subfolders
 das-ag score picture.png ~/pictures ~/more               # pictures and folders
+das-ag score ~/pictures --sort-to sorted                 # also copies such as sorted/6.42_name.png
 
 Other arguments of the form name=value are overrides as for run.py. Separate several evaluators with commas.
 
@@ -26,11 +27,12 @@ from pathlib import Path
 import torch
 
 from das_ag.commands.arguments import command_parser, complain
-from das_ag.errors import UserError, counted
-from das_ag.evaluation.decode import MAX_MEGAPIXELS, printable
+from das_ag.errors import UserError, counted, printable
+from das_ag.evaluation.decode import MAX_MEGAPIXELS
 from das_ag.evaluation.evaluate import evaluate
 from das_ag.evaluation.pictures import ScoreFile, score_pictures
 from das_ag.evaluation.search import find_pictures
+from das_ag.evaluation.sort import copy_sorted, prepare_folder
 from das_ag.generation.machine import set_up
 from das_ag.models.registry import EvaluatorChoice
 from das_ag.settings.choices import choose_evaluators, choose_runtime
@@ -43,7 +45,7 @@ Evaluators = Mapping[str, EvaluatorChoice]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Scores stores or pictures; returns 1 if something cannot be scored."""
+    """Scores stores or pictures; returns 1 if something cannot be scored, or a file of a store is damaged."""
     arguments = parse_arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     stores = check_arguments(arguments)
@@ -55,9 +57,11 @@ def main(argv: Sequence[str]) -> int:
     set_up(runtime)
     if not stores:
         return complain(evaluate_pictures(arguments, evaluators, device))
-    return complain(
-        sentence for store in stores for sentence in evaluate(store, evaluators, device, force=arguments.force)
-    )
+    complaints: list[str] = []
+    for store in stores:
+        complaints += evaluate(store, evaluators, device, force=arguments.force)
+        complaints += store.damage(store.records()[0])
+    return complain(complaints)
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -80,6 +84,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--ignore-profiles", action="store_true",
         help="take the numbers in a file as sRGB, as the published program of Aesthetic Predictor v2.5 does",
     )  # fmt: skip
+    parser.add_argument(
+        "--sort-to", type=Path, metavar="DIR", help="a new folder for copies of the pictures with the score in front "
+        "of the name; of several evaluators, the score of the first",
+    )  # fmt: skip
+    parser.add_argument("--write-text", action="store_true", help="also write the scores into the text of PNG copies")
     arguments = parser.parse_intermixed_args(argv)
     given = [*arguments.places, *arguments.overrides]
     arguments.overrides = [text for text in given if "=" in text and not Path(text).exists()]
@@ -106,6 +115,10 @@ def check_arguments(arguments: argparse.Namespace) -> list[Store]:
             f"--force: expected an experiment, got {printable(places[0])}. All pictures are scored anyway; leave out "
             "--force."
         )
+    if stores and arguments.sort_to:
+        raise UserError(f"--sort-to: expected pictures, got the experiment {places[0]}; leave out --sort-to.")
+    if arguments.write_text and not arguments.sort_to:
+        raise UserError("--write-text: expected --sort-to beside it, since only copies get a text; add --sort-to DIR.")
     if not 0 < arguments.max_megapixels < math.inf:
         raise UserError(f"--max-megapixels: expected a number above 0, got {arguments.max_megapixels}; try 200.")
     if arguments.csv and not arguments.csv.parent.is_dir():
@@ -119,7 +132,9 @@ def evaluate_pictures(arguments: argparse.Namespace, evaluators: Evaluators, dev
     """Scores pictures, to a CSV or on the screen; returns a message for each that cannot be scored."""
     pictures, complaints = find_pictures(arguments.places)
     options = {"max_megapixels": arguments.max_megapixels, "use_profile": not arguments.ignore_profiles}
-    path = csv_path(arguments)
+    path, folder = csv_path(arguments), arguments.sort_to
+    if folder:
+        prepare_folder(folder)
     if path:
         with ScoreFile(path, list(evaluators)) as keep:
             scores, unreadable = score_pictures(pictures, evaluators, device, keep=keep, **options)
@@ -129,6 +144,11 @@ def evaluate_pictures(arguments: argparse.Namespace, evaluators: Evaluators, dev
             print(scores.to_string(index=False, float_format="%.3f"))
     number = f"{counted(len(scores), 'picture')} scored"
     print(f"{number}: {printable(path)}" if path else number)
+    if folder:
+        by_name = scores.set_index("image").to_dict("index")
+        scored = [(path, by_name[name]) for name, path in pictures if name in by_name]
+        complaints += copy_sorted(scored, folder, write_text=arguments.write_text)
+        print(f"Copies sorted by {next(iter(evaluators.values())).title}: {printable(folder)}")
     for choice in evaluators.values():
         print(f"{choice.title}: {choice.meaning}".removesuffix(": "))
     return complaints + unreadable

@@ -1,9 +1,11 @@
-"""Writes the results table of an experiment: table.md, table.csv, table.tex.
+"""Writes the results table of an experiment, table.md, table.csv and table.tex, or compares several experiments.
 
 das-ag table outputs/wonders
-das-ag table outputs/a outputs/b --to outputs/comparison     # a column for the experiment
+das-ag table outputs/a outputs/b --to outputs/comparison
 
-The same evaluator must have scored all experiments. If there are several evaluators, --evaluator chooses one.
+The second command writes one table for both experiments, the settings that differ, paired tests against the first one
+(also as differences.csv), plots/ and the gallery, index.html. The same evaluator must have scored all experiments. If
+there are several evaluators, --evaluator chooses one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from das_ag.commands.arguments import command_parser, complain
-from das_ag.report import read_scores, write_tables
+from das_ag.report import read_scores, write_comparison, write_tables
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,5 +28,9 @@ def main(argv: Sequence[str]) -> int:
     if arguments.to is None and len(folders) > 1:
         parser.error("several experiments need a folder for their common table; add --to FOLDER")
     several = [read_scores(folder, arguments.evaluator) for folder in folders]
-    print(write_tables(several, arguments.to or folders[0]))
-    return complain(sentence for scored in several for sentence in scored.left_out)
+    if len(several) == 1:
+        table, left_out = write_tables(several, arguments.to or folders[0]), several[0].left_out
+    else:
+        table, left_out = write_comparison(several, arguments.to)
+    print(table)
+    return complain(left_out)

@@ -3,7 +3,8 @@
     das-ag verify outputs/wonders
     das-ag verify outputs/paper --samples 1 runtime.device=cuda
 
-Exit status: 0 if all are the same, 1 if one differs, 2 if none differs but one could not be made again.
+Exit status: 0 if all are the same, 1 if one differs, 2 if none differs but one could not be made again or a file of
+the experiment is damaged.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from das_ag.commands.arguments import command_parser
+from das_ag.commands.arguments import command_parser, complain
+from das_ag.errors import UserError, counted
 from das_ag.generation.cost import confirm
 from das_ag.generation.verify import verify
 from das_ag.store.samples import KEY_LENGTH, Record
@@ -31,17 +33,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--draw", type=int, metavar="SEED", help="seed of the choice; default: a new one each time")
     parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
     arguments = parser.parse_intermixed_args(argv)
+    if arguments.samples < 1:
+        parser.error(f"--samples: expected at least 1, got {arguments.samples}")
     store = Store(arguments.folder)
-    records, damaged = store.records()
-    for sentence in damaged:
-        print(sentence, file=sys.stderr)
-    if not records or arguments.samples < 1:
-        print(
-            f"{arguments.folder}: expected at least one finished sample and --samples 1, got {len(records)} samples "
-            f"and --samples {arguments.samples}; give a folder of outputs/, and a positive number.",
-            file=sys.stderr,
-        )
+    try:
+        records, damaged = read(store)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
         return 2
+    complain(damaged)
     chosen = random.Random(arguments.draw).sample(records, min(arguments.samples, len(records)))
     verdicts, allow = [], functools.partial(confirm, yes=arguments.yes)
     for record in chosen:
@@ -49,10 +49,24 @@ def main(argv: Sequence[str]) -> int:
         verdicts.append(dataclasses.replace(verdict, name=_name_of(record, records)))
         print(verdicts[-1], flush=True)
     same = sum(verdict.is_same is True for verdict in verdicts)
-    print(f"{same} of {len(verdicts)} samples are the same as the stored ones")
+    print(f"Same as the stored files: {same} of {counted(len(verdicts), 'sample')}")
     if any(verdict.is_same is False for verdict in verdicts):
         return 1
     return 0 if same == len(verdicts) and not damaged else 2
+
+
+def read(store: Store) -> tuple[list[Record], list[str]]:
+    """The finished samples, and a sentence for each damaged file.
+
+    Raises:
+        UserError: the folder is no experiment, or no sample is finished and whole.
+    """
+    store.check_exists()
+    records, damaged = store.records()
+    if not records:
+        found = damaged[0] if damaged else "make some with das-ag run."
+        raise UserError(f"{store.root}: expected at least one finished sample, found none; {found}")
+    return records, [*damaged, *store.damage(records)]
 
 
 def _name_of(record: Record, records: Sequence[Record]) -> str:

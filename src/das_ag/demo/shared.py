@@ -36,7 +36,7 @@ def reason_against(preset: str) -> str | None:
 
 def store() -> Store:
     """The store of the images."""
-    return Store(output_folder(NAME))
+    return Store(output_folder(NAME, "outputs"))
 
 
 def job() -> Job | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +14,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, first_line, printable
 
 log = logging.getLogger(__name__)
 
-FORMATS = (
-    "PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "JPEG2000", "PPM", "PSD", "QOI", "TGA",
+_NO_PICTURES = frozenset(
+    ["BUFR", "EPS", "FITS", "GRIB", "HDF5", "IMT", "IPTC", "MCIDAS", "MPEG", "SPIDER", "WMF", "XVTHUMB"]
 )  # fmt: skip
-"""Pillow's formats of pictures. It also opens icons, data files, and documents, for which it starts other programs."""
+"""Formats that Pillow opens too: documents, for which it starts other programs, data and films."""
 MAX_MEGAPIXELS = 200.0
 """Default limit; 200 megapixels need about 3 GB of memory."""
 
@@ -33,12 +33,14 @@ _SAMPLES = {"L;2": lambda value: value * 85, "L;4": lambda value: value * 17, "R
 
 def suffixes() -> frozenset[str]:
     """Endings of the names of the files that `read_picture` reads, in lower case."""
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS)
+    readable = {*_formats(), "MPO"}  # which the reader of JPEG opens
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in readable)
 
 
-def _openers() -> list[str]:
+def _formats() -> list[str]:
+    """Formats that this build of Pillow and its plug-ins open, in Pillow's order."""
     Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]  # a build of Pillow may lack some; JPEG opens MPO
+    return [name for name in Image.ID if name in Image.OPEN and name not in _NO_PICTURES]
 
 
 def read_picture(
@@ -54,32 +56,30 @@ def read_picture(
         UserError: the file cannot be read, or the picture is too large.
     """
     try:
-        with _no_limit_of_pillow(), Image.open(path, formats=_openers()) as image:
+        with _limit_of_pillow(max_megapixels), Image.open(path, formats=_formats()) as image:
             megapixels = image.width * image.height / 1e6
+            found = f"{megapixels:.1f}"
             if megapixels <= max_megapixels:
                 return np.array(_to_rgb(image, printable(path), use_profile))
+    except Image.DecompressionBombError:
+        found = f"more than {2 * max_megapixels:g}"
     except Exception as error:  # Pillow's errors for damaged files are of any type
-        raise UserError(f"{printable(path)}: cannot read this picture ({_reason(error)}); replace it.") from error
+        remedy = "save a copy as PNG or JPEG" if isinstance(error, UnidentifiedImageError) else "replace it"
+        raise UserError(f"{printable(path)}: cannot read this picture ({_reason(error)}); {remedy}.") from error
     raise UserError(
-        f"{printable(path)}: the picture has {megapixels:.1f} megapixels, expected at most {max_megapixels:g}; make it "
+        f"{printable(path)}: the picture has {found} megapixels, expected at most {max_megapixels:g}; make it "
         "smaller, or raise --max-megapixels if you have the memory."
     )
 
 
-def printable(path: Path | str) -> str:
-    r"""A path as text on one line: bytes that are not UTF-8 and control characters become \xe9, \x1b, \n."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: repr(found[0])[1:-1], text)
-
-
 @contextlib.contextmanager
-def _no_limit_of_pillow() -> Iterator[None]:
-    """Disables Pillow's own limit of the size, and its warnings."""
+def _limit_of_pillow(max_megapixels: float) -> Iterator[None]:
+    """Pillow's own limit, without its warnings: it refuses twice as many, also in a picture inside, as icons have."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            Image.MAX_IMAGE_PIXELS = None
+            Image.MAX_IMAGE_PIXELS = math.ceil(max_megapixels * 1e6)
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
@@ -128,7 +128,7 @@ def _to_rgb(image: Image.Image, name: str, use_profile: bool) -> Image.Image:
     Args:
         name: of the picture, for a message.
     """
-    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+    if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
         raise ValueError("its numbers have 32 bits, and no known range")
     profile = image.info.get("icc_profile") if use_profile else None
     _correct_transparent_colour(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, counted
 from das_ag.models.contracts import Recogniser
 from das_ag.models.registry import EvaluatorChoice
 from das_ag.store.claims import Claims
@@ -36,7 +37,8 @@ def evaluate(
     """Scores each finished image that has no valid score yet.
 
     A score is valid for one image and one evaluator: if the image, the weights or the options change, it is computed
-    again. Returns a message for each unreadable image, and for each evaluator that has guided an image of the store.
+    again. Returns a sentence for each damaged sample, for each damaged image without a score, and for each evaluator
+    that has guided an image of the store.
 
     Args:
         force: whether to replace valid scores.
@@ -44,44 +46,57 @@ def evaluate(
         load: loads the networks of an evaluator.
         bar: whether to show a progress bar; None: if stderr is a terminal.
     """
-    claims, unreadable = Claims.of(store), list[str]()
+    complaints: list[str] = []
     for name, choice in evaluators.items():
         digest = choice.digest()
-        details = {
-            "title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark,
-        }  # fmt: skip
         records, damaged = store.records() if only is None else (only, [])
         try:
             guides = [record.sample.settings.get("weights", {}) for record in records]
             check_not_guide(name, choice, {digest for weights in guides for digest in weights.values()})
         except UserError as error:
-            unreadable.append(str(error))
+            complaints.append(str(error))
             continue
-        evaluator, scored, found = None, 0, 0
-        for record in tqdm(records, desc=choice.title, unit="image", disable=None if bar is None else not bar):
-            try:
-                image = store.read_image(record.image)
-            except UserError as error:
-                unreadable.append(str(error))
-                continue
-            if not force and record.scores.get(name, {}).get("digest") == digest:
-                found += 1
-                claims.forget(_claim_name(record))  # a process may have died after it wrote the score
-                continue
-            evaluator = evaluator or load(choice, device)
-            rated = float(evaluator.rate_images([image])[0])
-            score = None if math.isnan(rated) else rated  # NaN: the evaluator has no rating, only recognition
-            found_out = _recognise(evaluator, image, record.sample.positive)
-            # Two processes with different evaluators may score the same image, and its scores share one file.
-            with claims.claim(_claim_name(record), wait=True):
-                store.write_score(record, name, score, digest, **details, **found_out)
-            scored += 1
-        unreadable += damaged
-        if scored:
-            log.info("%s: %d %s scored", choice.title, scored, "image" if scored == 1 else "images")
-        elif only is None and found:
-            log.info("%s: all %d images already have scores", choice.title, found)
-    return list(dict.fromkeys(unreadable))
+        unscored = [record for record in records if force or record.scores.get(name, {}).get("digest") != digest]
+        if unscored:
+            complaints += _score(store, unscored, name, choice, functools.partial(load, choice, device), bar=bar)
+        elif records and only is None:
+            log.info("%s: all %s already scored", choice.title, counted(len(records), "image"))
+        complaints += damaged
+        claims = Claims.of(store)
+        for record in records:  # a process may have died after it wrote the score
+            claims.forget(_claim_name(record))
+    return list(dict.fromkeys(complaints))
+
+
+def _score(
+    store: Store,
+    records: Sequence[Record],
+    name: str,
+    choice: EvaluatorChoice,
+    load: Callable[[], Any],
+    *,
+    bar: bool | None,
+) -> list[str]:
+    """Scores these images by one evaluator; returns a sentence for each damaged image."""
+    details = {"title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark}
+    digest = choice.digest()
+    claims, evaluator, damaged = Claims.of(store), None, list[str]()
+    for record in tqdm(records, desc=choice.title, unit="image", disable=None if bar is None else not bar):
+        try:
+            image = store.read_image(record.image)
+        except UserError as error:
+            damaged.append(str(error))
+            continue
+        evaluator = evaluator or load()
+        rated = float(evaluator.rate_images([image])[0])
+        score = None if math.isnan(rated) else rated  # NaN: the evaluator has no rating, only recognition
+        found_out = _recognise(evaluator, image, record.sample.positive)
+        # Two processes with different evaluators may score the same image, and its scores share one file.
+        with claims.claim(_claim_name(record), wait=True):
+            store.write_score(record, name, score, digest, **details, **found_out)
+    if scored := len(records) - len(damaged):
+        log.info("%s: %s scored", choice.title, counted(scored, "image"))
+    return damaged
 
 
 def _recognise(evaluator: object, image: UInt8[np.ndarray, "h w 3"], texts: Sequence[str]) -> dict[str, object]:

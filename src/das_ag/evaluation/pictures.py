@@ -8,6 +8,7 @@ import errno
 import logging
 import math
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from das_ag.errors import UserError, first_line
-from das_ag.evaluation.decode import MAX_MEGAPIXELS, printable, read_picture
+from das_ag.errors import UserError, first_line, printable
+from das_ag.evaluation.decode import MAX_MEGAPIXELS, read_picture
 from das_ag.models.registry import EvaluatorChoice
 
 log = logging.getLogger(__name__)
@@ -65,9 +66,10 @@ def score_pictures(
 
 
 class ScoreFile:
-    """A CSV of scores, as a context: rows go to a file with the ending .part, which gets its name at the end.
+    """A CSV of scores, as a context: rows go to an own file with the ending .part, which gets its name at the end.
 
-    So an existing CSV stays whole until the new one is. If the work ends early, the .part file keeps its rows.
+    So an existing CSV stays whole until the new one is, also if another process writes the same CSV. If the work ends
+    early, the .part file keeps its rows.
 
     Args:
         path: the CSV. A link stays a link; a pipe or device gets the rows itself.
@@ -89,7 +91,8 @@ class ScoreFile:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             is_device = Path("/dev") in self._path.absolute().parents  # /dev/stdout may lead to a file
             self._target = target if not is_device and (target.is_file() or not target.exists()) else None
-            self._part = target.with_name(f"{target.name}.part") if self._target else self._path
+            own = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
+            self._part = own if self._target else self._path
             self._file = self._part.open("w", encoding="utf-8", newline="")
         try:
             self._write(["image", *self._columns])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from das_ag.errors import UserError, counted
-from das_ag.evaluation.decode import printable, suffixes
+from das_ag.errors import UserError, counted, printable
+from das_ag.evaluation.decode import suffixes
 from das_ag.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,9 @@ _OF_SYSTEMS = frozenset(
 )  # fmt: skip
 """Folders that systems, archives and network drives add, in lower case. Others have hidden names."""
 UNREAD = frozenset([
-    ".heic", ".heif", ".jxl", ".svg", ".svgz", ".eps", ".pdf", ".ai", ".xcf", ".kra", ".exr", ".hdr", ".ico", ".icns",
-    ".wmf", ".emf", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw",
+    ".heic", ".heif", ".heics", ".hif", ".jxl", ".jxr", ".svg", ".svgz", ".eps", ".ps", ".pdf", ".ai", ".xcf", ".kra",
+    ".exr", ".hdr", ".wmf", ".emf", ".fit", ".fits", ".palm", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw",
+    ".orf", ".rw2", ".raf", ".pef", ".srw", ".x3f", ".3fr", ".raw",
 ])  # fmt: skip
 """Endings of pictures that the program does not read."""
 _EXAMPLES = 3

@@ -61,6 +61,18 @@ class Watch(Protocol):
         """Called after each step."""
 
 
+class OutOfMemoryError(UserError):
+    """There is too little memory.
+
+    Attributes:
+        views_per_pass: views of the batch that passed through the encoder together.
+    """
+
+    def __init__(self, message: str, views_per_pass: int) -> None:
+        super().__init__(message)
+        self.views_per_pass = views_per_pass
+
+
 class Stopped(Exception):  # noqa: N818  an outcome, not an error
     """A `Watch` raises it to end a run at once; finished samples stay, and no sample counts as failed."""
 
@@ -88,7 +100,8 @@ def optimise(
         The outcome for each sample, and the seconds that the steps took.
 
     Raises:
-        UserError: there is too little memory, or the checkpoint cannot be written.
+        OutOfMemoryError: there is too little memory.
+        UserError: the checkpoint cannot be written.
     """
     steps = plan.settings.ascent.steps
     with _out_of_memory(plan, len(samples)):
@@ -148,7 +161,7 @@ def _made(run: Run, rows: Sequence[list[dict[str, float]]], finite: Bool[Tensor,
 
 @contextlib.contextmanager
 def _out_of_memory(plan: Plan, size: int) -> Iterator[None]:
-    """Turns an out-of-memory error into a UserError with settings that need less memory."""
+    """Turns the system's error into `OutOfMemoryError`, with settings that need less memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:  # torch's error on the CPU is a plain RuntimeError
@@ -158,9 +171,10 @@ def _out_of_memory(plan: Plan, size: int) -> Iterator[None]:
         passing = min(plan.runtime.views_per_pass, size * plan.settings.views.views_in_step)
         advice = [f"runtime.samples_per_batch={size // 2}"] if size > 1 else []
         advice += [f"runtime.views_per_pass={passing // 2}"] if passing > 1 else []
-        raise UserError(
+        raise OutOfMemoryError(
             f"out of memory with runtime.samples_per_batch={size} and runtime.views_per_pass={passing}; "
-            f"try {' or '.join(advice) or 'a smaller canvas_px'}. Finished samples are kept."
+            f"try {' or '.join(advice) or 'a smaller canvas_px'}. Finished samples are kept.",
+            passing,
         ) from error
 
 

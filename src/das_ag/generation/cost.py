@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, counted
 from das_ag.settings.plan import Plan
 from das_ag.settings.ranges import check_largest
 from das_ag.store.samples import Placement
@@ -49,8 +49,9 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.steps:,} steps, {self.views * self.samples:,} views in each, a canvas of {self.canvas_px:,} px: "
-            f"{self.images:,.3g} times the views of a published image, and {self.level_bytes / 1e6:,.0f} MB for the "
+            f"{counted(self.steps, 'step')}, {counted(self.views * self.samples, 'view')} in each, a canvas of "
+            f"{self.canvas_px:,} px: "
+            f"{self.images:,.1f} times the views of a published image, and {self.level_bytes / 1e6:,.0f} MB for the "
             "pyramid"
         )
 

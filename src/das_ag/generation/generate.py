@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from das_ag.errors import UserError, counted, first_line
-from das_ag.generation.batch import Made, Stopped, Watch, guide_of, optimise, texts_of
+from das_ag.generation.batch import Made, OutOfMemoryError, Stopped, Watch, guide_of, optimise, texts_of
 from das_ag.generation.checkpoints import Checkpoint
 from das_ag.generation.guide import LoadedGuide
 from das_ag.generation.machine import provenance, set_up
@@ -187,11 +187,8 @@ class _Worker:
         return [sample for sample in missing if sample.key not in failed]
 
     def _make(self, batch: _Batch, missing: list[Sample], guide: LoadedGuide) -> None:
-        checkpoint = Checkpoint(self._store, batch, self._plan) if self._plan.runtime.checkpoint_steps else None
         try:
-            made, seconds = optimise(
-                batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch, bar=self._bar
-            )
+            made, seconds = self._optimise(batch, guide)
         except (StoreError, Stopped):
             raise
         except UserError as error:
@@ -205,8 +202,34 @@ class _Worker:
             if sample in missing:
                 placement = Placement(len(batch), row, self._plan.runtime.views_per_pass, torch.get_num_threads())
                 self._keep(sample, made[row], placement, seconds / len(batch))
-        if checkpoint:
+        if checkpoint := self._checkpoint(batch):
             checkpoint.remove()
+
+    def _checkpoint(self, batch: _Batch) -> Checkpoint | None:
+        return Checkpoint(self._store, batch, self._plan) if self._plan.runtime.checkpoint_steps else None
+
+    def _optimise(self, batch: _Batch, guide: LoadedGuide) -> tuple[list[Made], float]:
+        """Optimises a batch; if memory runs out, this batch begins again and all later ones take fewer views at a time.
+
+        From its beginning, since a sample records one number of views per pass, with which it can be made again.
+        """
+        while True:
+            try:
+                checkpoint = self._checkpoint(batch)
+                return optimise(
+                    batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch, bar=self._bar
+                )
+            except OutOfMemoryError as error:
+                passing = error.views_per_pass // 2
+                if not passing:
+                    raise
+                if checkpoint:
+                    checkpoint.remove()
+            # Outside of the handler, whose error keeps the failed step's tensors in memory.
+            torch.cuda.empty_cache()
+            runtime = dataclasses.replace(self._plan.runtime, views_per_pass=passing)
+            self._plan = dataclasses.replace(self._plan, runtime=runtime)
+            log.warning("Out of memory: the batch begins again with runtime.views_per_pass=%d", passing)
 
     def _keep(self, sample: Sample, made: Made, placement: Placement, seconds: float) -> None:
         if made.error:

@@ -25,8 +25,9 @@ class LoadedGuide:
         image_text, rater = choice.load(device, dtype)
         self._choice, self._image_text, self._can_read = choice, image_text, True
         self.text_features: dict[str, Tensor] = {}
-        rate_features = rater.rate_features if choice.rates else None
-        self.functions: Guide = Guide(image_text.image_size_px, image_text.encode_images, rate_features, rater.dropout)
+        rate_features = rater.rate_features if rater and choice.rates else None
+        dropout = rater.dropout if rater else ()
+        self.functions: Guide = Guide(image_text.image_size_px, image_text.encode_images, rate_features, dropout)
         self._published_states: dict[int, Tensor] = {}
 
     def knows(self, texts: Sequence[str]) -> bool:

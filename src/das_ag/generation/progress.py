@@ -14,6 +14,7 @@ from tqdm import tqdm
 from das_ag.synthesis.ascent import Iterate
 
 log = logging.getLogger(__name__)
+tqdm.monitor_interval = 0  # no thread of its own, which a limit on memory may refuse
 LINES = 4
 """Log lines for each batch if there is no terminal."""
 _GONE = (AttributeError, OSError, ValueError)

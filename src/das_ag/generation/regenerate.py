@@ -25,6 +25,7 @@ from das_ag.settings.plan import Plan, make_plan
 from das_ag.settings.runtime import choose_device
 from das_ag.store.command import overrides_of
 from das_ag.store.files import encode_csv, encode_png
+from das_ag.store.reading import DAMAGED, read_trace
 from das_ag.store.samples import Placement, Sample, check_family, without_weight
 
 
@@ -174,12 +175,12 @@ def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndar
 def describe_trace_difference(before: bytes, after: bytes) -> str:
     """Describes how two traces with different bytes differ; empty if a file is no trace or the numbers are equal."""
     try:
-        first, second = (np.loadtxt(io.BytesIO(trace), delimiter=",", skiprows=1, ndmin=2) for trace in (before, after))
-    except ValueError:
+        first, second = (read_trace(io.BytesIO(trace)).to_numpy() for trace in (before, after))
+    except DAMAGED:
         return ""
     if first.shape != second.shape:
         return f"{len(second)} steps instead of {len(first)}" if len(first) != len(second) else "different columns"
-    apart = np.abs(first - second)
+    apart = np.nan_to_num(np.abs(first - second))
     if not apart.any():
         return ""
     return f"from step {int(second[apart.any(axis=1)][0, 0])} on, by at most {apart.max():.1e}"

@@ -1,4 +1,4 @@
-"""The LAION aesthetic head on features of CLIP ViT-L/14."""
+"""LAION's aesthetic heads on features of CLIP."""
 
 from __future__ import annotations
 
@@ -20,40 +20,47 @@ DROPOUT = ((1024, 0.2), (128, 0.2), (64, 0.1))
 
 
 class LaionHead:
-    """A `FeatureRater`: Linear 768→1024→128→64→16→1 with dropout and without activations.
+    """A `FeatureRater` on features of CLIP: Linear 768→1024→128→64→16→1 with dropout, or a single Linear D→1.
 
-    Without activations it is a single affine map in evaluation mode, so its score has no lower or upper bound.
+    Neither has activations. So each is an affine map in evaluation mode, and its score has no lower or upper bound.
 
     Args:
-        path: the published file, or another file with the same layout.
+        path: a published file, or another file with the same layout.
+        inputs: D, the number of the CLIP's features.
         dropout: dropout layers that stay on while it guides: all of `DROPOUT`, as in the published program, or none.
 
     Raises:
         UserError: the file is missing, cannot be read, or holds another network.
 
-    Source: improved-aesthetic-predictor, `sac+logos+ava1-l14-linearMSE.pth`.
+    Source: improved-aesthetic-predictor, `sac+logos+ava1-l14-linearMSE.pth`; LAION's aesthetic-predictor,
+    `sa_0_4_vit_*_linear.pth`.
     """
 
     def __init__(
-        self, path: Path, *, device: torch.device | str = "cpu", dropout: tuple[tuple[int, float], ...] = ()
+        self,
+        path: Path,
+        *,
+        inputs: int = INPUTS,
+        device: torch.device | str = "cpu",
+        dropout: tuple[tuple[int, float], ...] = (),
     ) -> None:
-        what, remedy = "LAION aesthetic head", "point AESTHETIC_PREDICTOR_PATH to sac+logos+ava1-l14-linearMSE.pth"
+        what, remedy = "LAION aesthetic head", "point models.head to the head for this CLIP"
         self.digest = check_file(path, what=what, remedy=remedy)
         state = load_state(path, what=what)
-        matrices = [w for name, w in state.items() if name.endswith(".weight")]
-        expected = list(zip(WIDTHS, (INPUTS, *WIDTHS), strict=False))
+        matrices = [w for name, w in state.items() if name.rpartition(".")[2] == "weight"]
+        biases = [b for name, b in state.items() if name.rpartition(".")[2] == "bias"]
         got = [tuple(matrix.shape) for matrix in matrices]
-        biases = [b for name, b in state.items() if name.endswith(".bias")]
-        if got != expected or [tuple(b.shape) for b in biases] != [(width,) for width in WIDTHS]:
+        known = [[(1, inputs)], list(zip(WIDTHS, (inputs, *WIDTHS), strict=False))]
+        if got not in known or [tuple(b.shape) for b in biases] != [(outputs,) for outputs, _ in got]:
             raise UserError(
-                f"{what}: expected layers of {expected} in {path}, got {got or 'none'}. The file is for other "
-                f"features or another network; {remedy}."
+                f"{what}: expected a map from {inputs} features to 1 number, directly or through "
+                f"{', '.join(map(str, WIDTHS[:-1]))}, got layers of {got or 'none'} in {path}; {remedy}."
             )
-        self.dropout = dropout
+        self.dropout = dropout if len(got) > 1 else ()
         self._layers = [(w.float().to(device), b.float().to(device)) for w, b in zip(matrices, biases, strict=True)]
 
     def rate_features(self, features: Float[Tensor, "n d"], *dropout: Float[Tensor, "n _"]) -> Float[Tensor, " n"]:
-        """Maps L2-normalised features of CLIP ViT-L/14 to scores, unbounded, mostly 1 to 10.
+        """Maps L2-normalised features to scores, unbounded, mostly 1 to 10.
 
         Args:
             dropout: a mask for each dropout layer; none for evaluation.

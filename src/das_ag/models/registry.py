@@ -53,8 +53,8 @@ class GuideChoice(Choice, ABC):
         """SHA-256 of each file of weights, by role; downloads missing files if possible, but loads none."""
 
     @abstractmethod
-    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
-        """Loads the networks; one object may be both."""
+    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater | None]:
+        """Loads the networks; one object may be both. A guide that does not rate has None as its rater."""
 
     @property
     def rates(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from das_ag.models.download import download
 from das_ag.models.hub import HubFolder
 from das_ag.models.weights import sha256_of
 
-LAION_SHA256 = "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0"
 V2_5_SHA256 = "a6caf256b3dc434273c98dcb12f6bf17c5d4fc647d8df11f038386923dd06220"
 SIGLIP = "google/siglip-so400m-patch14-384"
 SIGLIP_BYTES = 3511950624
@@ -23,6 +24,44 @@ CLIP_BYTES = {
     "ViT-B/32": 353976522, "ViT-B/16": 350837078, "ViT-L/14": 932768134, "ViT-L/14@336px": 934088680,
 }  # fmt: skip
 """Sizes of the files that OpenAI published."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A published aesthetic head.
+
+    Attributes:
+        clip: name of the CLIP whose features it rates.
+        repository: where it is published.
+    """
+
+    clip: str
+    repository: str
+    sha256: str
+    size_bytes: int
+    licence: str
+
+
+_LINEAR = "LAION-AI/aesthetic-predictor"
+HEADS = {
+    "sac+logos+ava1-l14-linearMSE.pth": Head(
+        "ViT-L/14", "christophschuhmann/improved-aesthetic-predictor",
+        "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0", 3714759, "Apache-2.0",
+    ),
+    "sa_0_4_vit_b_32_linear.pth": Head(
+        "ViT-B/32", _LINEAR,
+        "c7b14cead230694acc7b9447974d3cad78003c72da032e402a303b6c2429e85f", 3047, "MIT",
+    ),
+    "sa_0_4_vit_b_16_linear.pth": Head(
+        "ViT-B/16", _LINEAR,
+        "8ad3923d7ecf019df20ecd2ab5542a3075fbba0278d239c0371345f3d7fcbde0", 3047, "MIT",
+    ),
+    "sa_0_4_vit_l_14_linear.pth": Head(
+        "ViT-L/14", _LINEAR,
+        "2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba", 4071, "MIT",
+    ),
+}  # fmt: skip
+"""The published heads by file name. The first for a CLIP is its default. Each has its own scale."""
 
 
 @dataclass(frozen=True)
@@ -122,34 +161,70 @@ def clip_file(name: str, path: str | None) -> WeightFile:
     Raises:
         UserError: OpenAI published no CLIP of that name.
     """
-    url = known_clips().get(name)
-    if path:
+    url, variable = known_clips().get(name), _variable("CLIP_MODEL_PATH", name)
+    if given := path or os.environ.get(variable):
         return WeightFile(
-            f"CLIP ({path})", "CLIP_MODEL_PATH", Path(path).expanduser(), True, None, None, "MIT, if OpenAI's own"
+            f"CLIP ({given})", variable, Path(given).expanduser(), True, None, None, "MIT, if OpenAI's own"
         )
     if url is None:
         raise UserError(
-            f"models.name: expected one of {', '.join(known_clips())}, got {name!r}; choose one of them, or point "
-            "CLIP_MODEL_PATH to a checkpoint."
+            f"models.name: expected one of {', '.join(known_clips())}, got {name!r}; {_nearest(name)}choose one of "
+            "them, or point models.path to a checkpoint."
         )
     checksum, file = url.split("/")[-2:]
     in_cache, size_bytes = cache_folder("clip") / file, CLIP_BYTES.get(name)
-    return WeightFile(f"CLIP {name}", "CLIP_MODEL_PATH", in_cache, False, url, checksum, "MIT", size_bytes)
+    return WeightFile(f"CLIP {name}", variable, in_cache, False, url, checksum, "MIT", size_bytes)
 
 
-def laion_file(path: str | None) -> WeightFile:
-    """The LAION aesthetic head for features of CLIP ViT-L/14."""
-    name = "sac+logos+ava1-l14-linearMSE.pth"
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, known_clips(), n=1)
+    return f"did you mean {near[0]!r}? Otherwise " if near else ""
+
+
+def _variable(base: str, clip: str) -> str:
+    """The environment variable of a path: `base` for ViT-L/14, and `base` with the name for any other CLIP."""
+    return base if clip == "ViT-L/14" else f"{base}_{re.sub(r'[^A-Z0-9]', '_', clip.upper())}"
+
+
+def head_name(clip: str) -> str | None:
+    """Name of the published aesthetic head on the features of a CLIP; None if there is none."""
+    return next((name for name, head in HEADS.items() if head.clip == clip), None)
+
+
+def head_file(clip: str, path: str | None) -> WeightFile | None:
+    """The aesthetic head on the features of a CLIP: a file, or the name of a published one; None if there is none.
+
+    Args:
+        clip: name of the CLIP.
+        path: None for the published head for this CLIP.
+    """
+    variable = _variable("AESTHETIC_PREDICTOR_PATH", clip)
+    given = path or os.environ.get(variable)
+    name = given if given in HEADS else head_name(clip)
+    if given and given not in HEADS:
+        published = HEADS[name].sha256 if name else None
+        return WeightFile(
+            f"LAION aesthetic head ({given})", variable, Path(given).expanduser(), True, None, published,
+            HEADS[name].licence if name else "see its origin",
+        )  # fmt: skip
+    if name is None:
+        return None
+    head = HEADS[name]
     return WeightFile(
-        what="LAION aesthetic head",
-        variable="AESTHETIC_PREDICTOR_PATH",
-        path=Path(path).expanduser() if path else cache_folder("das-ag") / name,
-        given=bool(path),
-        url=f"https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/{name}",
-        sha256=LAION_SHA256,
-        licence="Apache-2.0",
-        size_bytes=3714759,
+        what=f"LAION aesthetic head for {head.clip}",
+        variable=variable,
+        path=cache_folder("das-ag") / name,
+        given=False,
+        url=f"https://github.com/{head.repository}/raw/main/{name}",
+        sha256=head.sha256,
+        licence=head.licence,
+        size_bytes=head.size_bytes,
     )
+
+
+def clip_of_head(sha256: str) -> str | None:
+    """Name of the CLIP whose features a published head rates; None for a file that is not published."""
+    return next((head.clip for head in HEADS.values() if head.sha256 == sha256), None)
 
 
 def v2_5_file(path: str | None) -> WeightFile:
@@ -176,6 +251,11 @@ def siglip_folder(name: str, path: str | None) -> HubFolder:
 def known_clips() -> dict[str, str]:
     """URL of each published CLIP, by name; the last folder in a URL is the file's SHA-256."""
     return dict(clip_package()._MODELS)
+
+
+def clip_of_archive(sha256: str) -> str | None:
+    """Name of the CLIP that OpenAI published with this checksum; None for any other file."""
+    return next((name for name, url in known_clips().items() if url.split("/")[-2] == sha256), None)
 
 
 def published_archives() -> frozenset[str]:

@@ -1,8 +1,12 @@
-"""Makes tables, plots and the gallery from finished samples; reads only the store, and needs no torch and no model."""
+"""Makes tables, plots and the gallery from finished samples; reads only the store, and needs no torch and no model.
 
-from das_ag.report.report import read_scores, write_report, write_tables
+`das_ag.report.plots` has a function for each figure. Tables need no matplotlib, so import it separately.
+"""
+
+from das_ag.report.report import read_scores, write_comparison, write_report, write_tables
 from das_ag.report.statistics import method_summary, paired_differences, score_table
 from das_ag.report.table import prompt_results, results
+from das_ag.report.traces import trace_table
 
 __all__ = [
     "method_summary",
@@ -11,6 +15,8 @@ __all__ = [
     "read_scores",
     "results",
     "score_table",
+    "trace_table",
+    "write_comparison",
     "write_report",
     "write_tables",
 ]

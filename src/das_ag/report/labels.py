@@ -22,6 +22,14 @@ _REWARD, _SIGN = "objective.aesthetic", "objective.aesthetic_sign"
 LONGEST_TEXT = 40
 """Characters of a prompt in a label; scores.csv holds the whole prompt."""
 
+_WORDS = {
+    "objective.aesthetic.end": "aesthetic weight",
+    "objective.clip": "similarity weight",
+    "views.count": "views",
+    "models.name": "model",
+}
+"""Words for settings whose own names say too little."""
+
 _OPTIONS = {place: option for option, place in PLACES.items()}
 _NONE, _ABSENT = "none", "–"
 _NUMBERS = re.compile(r"((?<![\w.])-\d+(?:\.\d+)?(?:e[+-]?\d+)?|\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
@@ -57,6 +65,21 @@ def divide(label: str) -> tuple[str, str]:
     return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
 
 
+def without(label: str, name: str) -> str:
+    """The label without one of its settings."""
+    return _joined(pair for pair in pairs_of(label) if pair[0] != name)
+
+
+def with_experiment(label: str, name: str) -> str:
+    """The label with the name of the experiment in front, where several are compared."""
+    return _joined([("experiment", _shown(name)), *pairs_of(label)])
+
+
+def experiment_of(label: str) -> str:
+    """The experiment as `with_experiment` writes it; empty if there is none."""
+    return dict(pairs_of(label)).get("experiment", "")
+
+
 def natural(text: str) -> tuple[list[str | float], str]:
     """Sort key for natural order: steps=20 comes before steps=100."""
     parts: list[str | float] = list(_NUMBERS.split(text))
@@ -68,6 +91,20 @@ def divide_reward(label: str) -> tuple[str, str]:
     """The part of a label that DAS with the same settings shares, and the aesthetic weight."""
     pairs = pairs_of(label)
     return _joined(p for p in pairs if not _is_reward(p[0])), _joined(p for p in pairs if _is_reward(p[0]))
+
+
+def in_words(label: str) -> str:
+    """A label as short words, for instance "steps 20, aesthetic weight 5"; it cannot be parsed again."""
+    return ", ".join(_words(name, value) for name, value in pairs_of(label))
+
+
+def _words(name: str, value: str) -> str:
+    words = _WORDS.get(name) or re.sub(r"^(?:views|pyramid|weights|models|runtime)\.", "", name)
+    if words.startswith("objective."):  # the weight of a term, or a part of its schedule
+        words = words.removeprefix("objective.") + ("" if words.count(".") > 1 else " weight")
+    unit = " px" if words.endswith("_px") else ""
+    plain = re.sub(r"(\d)\.0(?![\d.])", r"\1", value) if not value.startswith('"') else value
+    return f"{re.sub('[._]', ' ', words.removesuffix('_px'))} {plain}{unit}".strip()
 
 
 def settings_order(label: str) -> tuple[object, ...]:

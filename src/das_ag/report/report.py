@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from das_ag.errors import UserError
 from das_ag.report import table as tables
+from das_ag.report.comparison import about_differences, differences, differing_settings, set_differences
 from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
 from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
@@ -29,7 +30,7 @@ class Scored:
         scores: as `score_table` gives it.
         evaluator: source of `aesthetic_score`.
         title: its name in tables.
-        left_out: a sentence for each damaged sample.
+        left_out: a sentence for each damaged sample, and for each damaged file of another.
     """
 
     store: Store
@@ -53,31 +54,24 @@ def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
         evaluator: name of the evaluator to use; by default the one that scored most samples.
 
     Raises:
-        UserError: there is no scored sample.
+        UserError: the folder is no experiment, or has no scored sample.
     """
-    root = Path(root)
     store = Store(root)
+    store.check_exists()
     records, left_out = store.records()
+    left_out += store.damage(records)
     titles = evaluators_of(records)
     if not titles or (evaluator is not None and evaluator not in titles):
-        raise UserError(_without_scores(root, f"none by {evaluator}" if titles else "none", len(records)))
+        got = f"none by {evaluator}" if titles else "none"
+        raise UserError(" ".join([_without_scores(store.root, got), *left_out[:1]]))
     name = evaluator or next(iter(titles))
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
 
 
-def _without_scores(root: Path, got: str, samples: int) -> str:
-    if samples or Store.is_store(root):
-        return (
-            f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
-            f"das-ag score {root}."
-        )
-    near = [Path("outputs") / root.name, *root.parents, *sorted(root.glob("*")), *sorted(root.glob("outputs/*"))]
-    found = [str(path) for path in near if Store.is_store(path)][:5]
-    what = "experiment in this" if root.is_dir() else "such"
+def _without_scores(root: Path, got: str) -> str:
     return (
-        f"{root.resolve()}: found no {what} folder, expected the folder of "
-        "an experiment. run.py writes its results to outputs/NAME, in the folder where it starts. "
-        + (f"Try {', '.join(found)}." if found else "Give that folder.")
+        f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
+        f"das-ag score {root}."
     )
 
 
@@ -103,15 +97,49 @@ def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, l
         table = write_tables([scored], root)
     except OSError as error:
         raise UserError(_unwritable(root, "report", error)) from error
-    try:
-        told += write_plots(scored.store, scored.records, scored.scores, scored.title, root / "plots")
-    except (OSError, UserError) as error:
-        told.append(str(error) if isinstance(error, UserError) else _unwritable(root / "plots", "figures", error))
-    try:
-        write_gallery(root, scored.scores, scored.title, table)
-    except UserError as error:
-        told.append(str(error))
+    records, scores, title, plots = scored.records, scored.scores, scored.title, root / "plots"
+    told += _told(plots, "figures", lambda: write_plots(scored.store, records, scores, title, plots))
+    told += _told(root, "gallery", lambda: write_gallery(root, scores, title, table))
     return table, list(dict.fromkeys(told))
+
+
+def write_comparison(several: Sequence[Scored], folder: Path | str) -> tuple[str, list[str]]:
+    """Writes tables, plots/ and the gallery of several stores into one folder.
+
+    Returns:
+        The tables as Markdown, and a sentence for each sample, figure or page that was left out.
+
+    Raises:
+        UserError: there is only one store, they were scored by different evaluators, or the tables cannot be written.
+    """
+    from das_ag.report.gallery import write_gallery  # tables need neither this nor matplotlib
+    from das_ag.report.plots import write_comparison_plots
+
+    folder = Path(folder)
+    named, scores = _joint(several)
+    if len(named) == 1:
+        raise UserError(
+            f"{folder}: expected several experiments to compare, got one, {next(iter(named))}; add another."
+        )
+    try:
+        table = write_tables(several, folder)
+    except OSError as error:
+        raise UserError(_unwritable(folder, "tables", error)) from error
+    title = next(iter(named.values())).title
+    stores = {name: (scored.store, scored.records) for name, scored in named.items()}
+    told = [sentence for scored in several for sentence in scored.left_out]
+    told += _told(folder / "plots", "figures", lambda: write_comparison_plots(stores, scores, title, folder / "plots"))
+    roots = {name: scored.store.root for name, scored in named.items()}
+    told += _told(folder, "gallery", lambda: write_gallery(folder, scores, title, table, stores=roots))
+    return table, list(dict.fromkeys(told))
+
+
+def _told(path: Path, what: str, write: Callable[[], list[str]]) -> list[str]:
+    """What a writer tells; its error costs only its own files."""
+    try:
+        return write()
+    except (OSError, UserError) as error:
+        return [str(error) if isinstance(error, UserError) else _unwritable(path, what, error)]
 
 
 def _unwritable(path: Path, what: str, error: OSError) -> str:
@@ -122,9 +150,10 @@ def _unwritable(path: Path, what: str, error: OSError) -> str:
 
 
 def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
-    """Writes table.md, table.csv and table.tex of one or several stores; several get an experiment column.
+    """Writes table.md, table.csv and table.tex of one or several stores.
 
-    A store that is given twice counts once.
+    Several get a column for the experiment, the settings that differ between them, and the paired differences from the
+    first one, also as differences.csv. A store that is given twice counts once.
 
     Returns:
         The text of table.md.
@@ -133,27 +162,62 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
         UserError: the stores were scored by different evaluators.
     """
     folder = Path(folder)
-    several = list({scored.store.root.resolve(): scored for scored in several}.values())
-    _check_evaluators(several)
-    names = _experiment_names([scored.store.root for scored in several])
-    parts = [scored.scores.assign(experiment=name) for scored, name in zip(several, names, strict=True)]
-    scores = pd.concat(parts, ignore_index=True) if len(several) > 1 else several[0].scores
-    title = " / ".join(dict.fromkeys(scored.title for scored in several))
-    guided = any(is_guided_by(scored.records, scored.evaluator) for scored in several)
-    found = tables.results(scores, published=any(scored.published for scored in several))
-    remark = " ".join(dict.fromkeys(remark_of(scored.records, scored.evaluator) for scored in several))
+    named, scores = _joint(several)
+    experiments = list(named.values())
+    title = " / ".join(dict.fromkeys(scored.title for scored in experiments))
+    guided = any(is_guided_by(scored.records, scored.evaluator) for scored in experiments)
+    found = tables.results(scores, published=any(scored.published for scored in experiments))
+    remark = " ".join(dict.fromkeys(remark_of(scored.records, scored.evaluator) for scored in experiments))
     sentences, results = tables.caption(found, title, guided=guided, remark=remark), tables.set_results(found)
     warning = [tables.warning(title)] if guided else []
-    text = [*warning, tables.markdown(results), *sentences]
-    if len(several) == 1:
-        text += ["## By prompt", tables.markdown(tables.set_prompts(tables.prompt_results(scores)))]
+    text, latex = [*warning, tables.markdown(results), *sentences], tables.latex(results, [*warning, *sentences])
+    numbers = {"table": found}
+    if len(named) == 1:
+        text += _by_prompt(scores)
+    else:
+        numbers["differences"] = differences(scores)
+        further, formatted = _comparison(named, numbers["differences"])
+        text, latex = [*text, *(block for block in further if block not in text)], latex + formatted
     folder.mkdir(parents=True, exist_ok=True)
     written = "\n\n".join(text) + "\n"
-    markdown, latex, numbers = (own_file(folder, folder / f"table.{suffix}") for suffix in ("md", "tex", "csv"))
-    markdown.write_text(written, encoding="utf-8")
-    latex.write_text(tables.latex(results, [*warning, *sentences]), encoding="utf-8")
-    found.to_csv(numbers, index=False)
+    own_file(folder, folder / "table.md").write_text(written, encoding="utf-8")
+    own_file(folder, folder / "table.tex").write_text(latex, encoding="utf-8")
+    for name, table in numbers.items():
+        table.to_csv(own_file(folder, folder / f"{name}.csv"), index=False)
     return written
+
+
+def _joint(several: Sequence[Scored]) -> tuple[dict[str, Scored], pd.DataFrame]:
+    """The different stores by name, and their scores as one table; several get a column `experiment`.
+
+    Raises:
+        UserError: they were scored by different evaluators.
+    """
+    several = list({scored.store.root.resolve(): scored for scored in several}.values())
+    _check_evaluators(several)
+    named = dict(zip(_experiment_names([scored.store.root for scored in several]), several, strict=True))
+    if len(named) == 1:
+        return named, several[0].scores
+    return named, pd.concat([s.scores.assign(experiment=name) for name, s in named.items()], ignore_index=True)
+
+
+def _by_prompt(scores: pd.DataFrame) -> list[str]:
+    found = tables.prompt_results(scores)
+    text = ["## By prompt", tables.markdown(tables.set_prompts(found))]
+    if found["best"].notna().any() and (found["n"] > 1).any():
+        text += ["## Best seeds", tables.markdown(tables.set_best(found)), tables.about_best(found)]
+    return text
+
+
+def _comparison(named: Mapping[str, Scored], compared: pd.DataFrame) -> tuple[list[str], str]:
+    """The settings that differ and the paired differences, as blocks of Markdown; the latter also as LaTeX."""
+    first = next(iter(named))
+    samples = {name: [record.sample for record in scored.records] for name, scored in named.items()}
+    settings, table = differing_settings(samples), set_differences(compared, first)
+    sentences = about_differences(compared, first)
+    text = ["## Settings that differ", tables.markdown(settings) if settings.rows else "None."]
+    text += [f"## Difference from {first}", *([tables.markdown(table)] if table.rows else []), *sentences]
+    return text, tables.latex(table, sentences) if table.rows else ""
 
 
 def _check_evaluators(several: Sequence[Scored]) -> None:

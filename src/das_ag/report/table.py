@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,12 +74,18 @@ def _title(name: str) -> str:
 
 
 def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean, standard deviation and n of each prompt and method, prompts in their order.
+    """Mean, standard deviation and n of each prompt and method, and its `best` score with the `best_seed`.
 
-    A prompt id with several texts counts as several prompts, named in `texts`; then `settings` holds only settings.
+    The prompts keep their order. A prompt id with several texts counts as several prompts, named in `texts`; then
+    `settings` holds only settings.
     """
+    by = ["prompt_id", "texts", "method", "settings"]
     divided = pd.DataFrame(map(divide, scores["settings"]), index=scores.index, columns=["settings", "texts"])
-    summary = method_summary(scores.assign(**divided), by=["prompt_id", "texts", "method", "settings"])
+    scores = scores.assign(**divided)
+    ranked = scores.dropna(subset="aesthetic_score").sort_values("aesthetic_score", ascending=False, kind="stable")
+    best = ranked.drop_duplicates(by)[[*by, "aesthetic_score", "seed"]].astype({"seed": object})
+    best = best.rename(columns={"aesthetic_score": "best", "seed": "best_seed"})
+    summary = method_summary(scores, by=by).merge(best, on=by, how="left")
     return summary.assign(method=summary["method"].map(_title))
 
 
@@ -99,32 +105,39 @@ def set_results(table: pd.DataFrame) -> Table:
         cells += [str(row["n"]), str(row["prompts"]), _number(row["mean"]), _interval(row["low"], row["high"])]
         cells += [_number(row["std"]), _number(row["similarity"])]
         cells += [f"{row['recognised']:.0f} of {row['recognisable']}"] if recognises else []
-        if has_pairs:
-            interval = _interval(row["difference_low"], row["difference_high"], sign=True)
-            cells += [_number(row["difference"], sign=True), interval, _p(row["p"])]
+        cells += set_difference(row) if has_pairs else []
         if has_published:
             cells += [_number(row["published_mean"]), _number(row["published_std"])]
         rows.append(cells)
     return Table(heads, rows, len(words))
 
 
+def set_difference(row: Mapping[Any, Any]) -> list[str]:
+    """The cells for a paired difference, its interval and p."""
+    interval = _interval(row["difference_low"], row["difference_high"], sign=True)
+    return [_number(row["difference"], sign=True), interval, _p(row["p"])]
+
+
 def set_prompts(table: pd.DataFrame) -> Table:
     """Formats the output of `prompt_results`: a row for each prompt, a column for each method (and settings)."""
+    return _set_by_prompt(table, _with_spread, " ↑")
+
+
+def set_best(table: pd.DataFrame) -> Table:
+    """Formats the best seeds in the output of `prompt_results`, in the rows and columns of `set_prompts`."""
+    return _set_by_prompt(table, _best, "")
+
+
+def _set_by_prompt(table: pd.DataFrame, cell: Callable[[Any], str], direction: str) -> Table:
     rows = list(table.itertuples())
     has_several = table.groupby("prompt_id")["texts"].nunique() > 1
-    cells = pd.DataFrame(
-        {
-            "prompt": [
-                f"{row.prompt_id}, {row.texts}" if has_several[row.prompt_id] else row.prompt_id for row in rows
-            ],
-            "column": [f"{row.method} {row.settings}".strip() for row in rows],
-            "cell": [_with_spread(row) for row in rows],
-        }
-    )
-    columns, prompts = list(dict.fromkeys(cells["column"])), list(dict.fromkeys(cells["prompt"]))
-    found = {(row.prompt, row.column): row.cell for row in cells.itertuples()}
-    lines = [[prompt, *(found.get((prompt, column), ABSENT) for column in columns)] for prompt in prompts]
-    return Table(["prompt", *(f"{column} ↑" for column in columns)], lines, 1)
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        prompt = f"{row.prompt_id}, {row.texts}" if has_several[row.prompt_id] else row.prompt_id
+        found.setdefault(prompt, {})[f"{row.method} {row.settings}".strip()] = cell(row)
+    columns = list(dict.fromkeys(f"{row.method} {row.settings}".strip() for row in rows))
+    lines = [[prompt, *(cells.get(column, ABSENT) for column in columns)] for prompt, cells in found.items()]
+    return Table(["prompt", *(f"{column}{direction}" for column in columns)], lines, 1)
 
 
 def warning(evaluator_title: str) -> str:
@@ -148,20 +161,29 @@ def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: 
         sentences.append(
             f"− DAS: mean difference from DAS; same prompt, negative prompt and seed ({_pairs(compared)})."
         )
-    sentences += _about_intervals(rows, compared)
+    sentences += about_intervals(rows, compared)
     if (table["n"] == 1).any():
         sentences.append("One sample has no standard deviation and no interval; one pair has no p.")
     return [*sentences, REMARK] if "published_mean" in table else sentences
 
 
-def _about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
+def about_best(table: pd.DataFrame) -> str:
+    """The sentence below the table of `set_best`, for the output of `prompt_results`."""
+    return (
+        f"Of each prompt: the seed with the highest of {span(table['n'].tolist())} scores, and the mean over all "
+        "seeds. Choosing the best of n images by the evaluator raises its score by selection: do not compare methods "
+        "by this table."
+    )
+
+
+def about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str, Any]]) -> list[str]:
     """How intervals and p were computed, over how many prompts, and how reliable they are."""
     means = [(int(row["prompts"]), int(row["n"])) for row in rows if row["n"] > 1]
     tests = [(int(row["paired_prompts"]), int(row["pairs"])) for row in compared if row["pairs"] > 1]
-    if not means:
+    if not means and not tests:
         return []
     several = [prompts for prompts, _ in [*means, *tests] if prompts > 1]
-    drawn = f" over {_span(several)} prompts, each drawn with all its seeds" if several else ""
+    drawn = f" over {span(several)} prompts, each drawn with all its seeds" if several else ""
     exchanged = ", which exchanges the methods of whole prompts" if several else ""
     text = f"95 % intervals: percentile bootstrap of the mean{drawn} ({RESAMPLES:,} resamples, seed {BOOTSTRAP_SEED})."
     text += f" p: two-sided paired permutation test{exchanged}." if tests else ""
@@ -181,7 +203,8 @@ def _drawn(prompts: int, n: int) -> tuple[int, str]:
     return (prompts, "prompts") if prompts > 1 else (n, "seeds")
 
 
-def _span(counts: Sequence[int]) -> str:
+def span(counts: Sequence[int]) -> str:
+    """Least and most of these numbers in words."""
     return f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else str(min(counts))
 
 
@@ -255,6 +278,9 @@ def _p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _with_spread(row: object) -> str:
-    mean, std, n = (getattr(row, name) for name in ("mean", "std", "n"))
-    return f"{mean:.3f} ± {std:.3f} (n = {n})" if n > 1 else f"{mean:.3f} (n = 1)"
+def _with_spread(row: Any) -> str:
+    return f"{row.mean:.3f} ± {row.std:.3f} (n = {row.n})" if row.n > 1 else f"{row.mean:.3f} (n = 1)"
+
+
+def _best(row: Any) -> str:
+    return ABSENT if math.isnan(row.best) else f"seed {row.best_seed}: {row.best:.3f} (mean {row.mean:.3f})"

@@ -20,6 +20,12 @@ from das_ag.errors import UserError
 
 MAX_VALUES = 100_000
 """Largest number of values of a sweep, as in `seeds=range(0,100)`; Hydra would collect any number without an end."""
+OWN = "name=own"
+"""Keeps the results of `prompt=…` apart from those of other prompts if the user gives no name."""
+_TEXT = re.compile(r"(prompt|negative)=(.*)", re.DOTALL)
+_ITEM = re.compile(r"""\s*(?:(["'])((?:(?!\1).|\1\1)*)\1|([^,]*?))\s*(?:,|\Z)""", re.DOTALL)
+"""A text in a list. It needs quotes only if it contains a comma; the same quotes inside are then written twice."""
+_OTHER_PROMPTS = re.compile(r"[+~]*prompts(@.*|\.positive.*|\.path)?=", re.DOTALL)
 _COMMANDS = {"multirun": "-m", "cfg": "--cfg", "info": "--info", "shell_completion": "--shell-completion"}
 
 
@@ -27,7 +33,7 @@ def arrange(arguments: Sequence[str]) -> list[str]:
     """The arguments with all overrides before all flags, since Hydra reads no overrides after a flag in the middle.
 
     Raises:
-        UserError: a flag is unknown, lacks its value, or cannot stand beside another flag.
+        UserError: a flag is unknown, lacks its value, or cannot stand beside another flag; or `prompt=` beside others.
     """
     parser = get_args_parser()
     parser.error = _complain  # type: ignore[method-assign]
@@ -35,7 +41,9 @@ def arrange(arguments: Sequence[str]) -> list[str]:
     if left:
         raise UserError(f"unknown flag {left[0]!r}; see python run.py --help and --hydra-help.")
     _check_flags(found)
-    overrides = found.overrides if found.multirun else [with_list_of_seeds(override) for override in found.overrides]
+    overrides = with_own_texts(found.overrides)
+    if not found.multirun:
+        overrides = [with_list_of_seeds(override) for override in overrides]
     return [*overrides, *(argument for argument in arguments if argument not in found.overrides)]
 
 
@@ -54,6 +62,42 @@ def _check_flags(found: argparse.Namespace) -> None:
         raise UserError("--experimental-rerun: das-ag keeps no such files; start the same command again.")
     if found.resolve and not (found.cfg or found.help):
         raise UserError("--resolve: expected --cfg beside it; add --cfg job.")
+
+
+def with_own_texts(overrides: Sequence[str]) -> list[str]:
+    """The overrides with `prompt=…` and `negative=…`, whose texts are taken literally, in Hydra's grammar.
+
+    Raises:
+        UserError: `prompt=` or `negative=` occurs twice, or `prompt=` stands beside other prompts.
+    """
+    given = [found[1] for found in map(_TEXT.fullmatch, overrides) if found]
+    if repeated := [name for name, times in Counter(given).items() if times > 1]:
+        name = repeated[0]
+        raise UserError(f"{name}: expected it once, got it again; for several texts write '{name}=[a text, another]'.")
+    other = next(filter(_OTHER_PROMPTS.match, overrides), "")
+    if "prompt" in given and other:
+        raise UserError(f"prompt: expected no other prompts beside it, got {other!r}; leave out one of them.")
+    own = [OWN] if "prompt" in given and not any(override.startswith("name=") for override in overrides) else []
+    return [*map(_in_hydras_grammar, overrides), *own]
+
+
+def _in_hydras_grammar(override: str) -> str:
+    found = _TEXT.fullmatch(override)
+    if not found:
+        return override
+    from das_ag.store.command import hydra_value  # late: it imports numpy, which --help does not need
+
+    name = "prompt" if found[1] == "prompt" else "prompts.negative"
+    return f"{name}={hydra_value(_texts_in(found[2]))}"
+
+
+def _texts_in(value: str) -> list[str]:
+    """The texts in brackets, or the value as the only text; none if it is empty."""
+    value = value.strip()
+    if not re.fullmatch(r"\[.*\]", value, re.DOTALL):
+        return [value] if value else []
+    items = [item.groups() for item in _ITEM.finditer(value[1:-1].strip())]
+    return [text.replace(2 * quote, quote) if quote else bare for quote, text, bare in items[:-1]]  # the last: the end
 
 
 def check_values(override: str) -> None:

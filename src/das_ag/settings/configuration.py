@@ -20,6 +20,8 @@ _PACKAGE = Path(__file__).parents[1]
 CONFIGURATION = next(path for path in (_PACKAGE / "conf", _PACKAGE.parents[1] / "conf") if path.is_dir())
 """The folder conf/: inside the package if it was installed from a wheel, else at the top of the repository."""
 
+_ONE_CHOICE = ("method", "models", "pyramid", "runtime")
+"""Groups of which a second choice in brackets would replace parts of the first, without a word."""
 _OVERRIDE = re.compile(r"\+?(?P<group>[\w/]+)(@[^=]*)?=(?P<value>.*)", re.DOTALL)
 _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d_]*\.[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
 """Words that Hydra reads as null, a boolean or a number if they have no quotes."""
@@ -43,7 +45,8 @@ def check_choices(overrides: Iterable[str]) -> None:
     """Checks that each override has a name and values, and each override of a group, as `models=imagenet`, names.
 
     Raises:
-        UserError: an override has no name or no values, or gives a number, a boolean or null for a group.
+        UserError: an override has no name or no values, gives a number, a boolean or null for a group, or several
+            choices for a group that takes one.
     """
     for override in overrides:
         if not re.match(r"[+~\s]*[^+~\s=@]", override):
@@ -52,6 +55,9 @@ def check_choices(overrides: Iterable[str]) -> None:
         found = _OVERRIDE.fullmatch(override)
         choices = sorted(path.stem for path in (CONFIGURATION / found["group"]).glob("*.yaml")) if found else []
         if found and (choices or re.match("hydra(/|$)", found["group"])):  # Hydra has groups of its own
+            if found["group"] in _ONE_CHOICE and re.match(r"\[.*,", found["value"]):
+                several = f"-m {found['group']}={found['value'].strip('[]')}"
+                raise UserError(f"{found['group']}: expected one choice, got {found['value']}; run all with {several}.")
             expected = f"one of {', '.join(choices)}" if choices else "a name"
             for choice in map(str.strip, found["value"].strip("[] ").split(",")):
                 if _NO_NAME.fullmatch(choice):
@@ -68,6 +74,8 @@ def describe(error: HydraException) -> str:
         return _unreadable(error.override)
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)=(.*)'", text):
         return _one_value(found[1], found[2])
+    if found := re.match(r"Error merging override (.*?)=(.*)", str(error), re.DOTALL):
+        return _of_another_kind(found[1].strip("+"), found[2])
     if found := re.match(r"Could not override '(.*)'", text):
         # An override may set several keys, as in prompts.positive={mine: …}; the cause names the unknown key.
         got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
@@ -81,6 +89,17 @@ def _one_value(name: str, got: str) -> str:
     return f"{name}: expected one value, got {got!r}; add -m to run all of them."
 
 
+def _of_another_kind(name: str, got: str) -> str:
+    if name.partition(".")[0] == "hydra":
+        return f"{name}: expected another kind of value, got {got!r}; see python run.py --hydra-help."
+    default = OmegaConf.select(compose_config([]), name)
+    if isinstance(default, ListConfig):
+        remedy = f"write for instance '{name}={default}'" if default else f"write '{name}=[…]'"
+        return f"{name}: expected values in brackets, got {got!r}; {remedy}."
+    advice = _advice(name) if name.startswith("prompts.") else ""
+    return f"{name}: expected a group of settings, got {got!r}. {advice}See python run.py --cfg job."
+
+
 def _unreadable(override: str | None) -> str:
     return (
         f"cannot read the argument {override!r}, expected name=value; put single quotes around the argument, and "
@@ -90,7 +109,7 @@ def _unreadable(override: str | None) -> str:
 
 def _advice(unknown: str) -> str:
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
-        return "Your own texts need prompts=own; a file of prompts needs prompts=file. "
+        return 'Write your own text as "prompt=a castle and a volcano"; a file of prompts needs prompts=file. '
     near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 

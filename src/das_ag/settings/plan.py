@@ -34,12 +34,11 @@ from das_ag.synthesis.views import ViewSettings
 
 log = logging.getLogger(__name__)
 
-OUTPUTS = Path("outputs")
 RANDOMNESS = ("per_sample", "published")
 _OPTIONS = (
-    "name", "seeds", "method", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
+    "name", "seeds", "method", "prompt", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
     "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
-    "shards", "dry_run",
+    "shards", "dry_run", "output_dir",
 )  # fmt: skip
 _EXAMPLES = {
     "prompts.positive": """'prompts.positive={mine: "a castle and a volcano"}'""",
@@ -140,15 +139,17 @@ def make_plan(config: DictConfig, *, evaluate: bool = False) -> Plan:
     return _make_plan(cast(dict[str, Any], values), evaluate)
 
 
-def output_folder(name: object) -> Path:
+def output_folder(name: object, output_dir: object) -> Path:
     """The folder with the results of the experiment of this name.
 
     Raises:
-        UserError: the name contains other characters, which could lead outside of outputs/.
+        UserError: the name contains other characters, which could lead outside of `output_dir`; or that is no path.
     """
+    if not isinstance(output_dir, str) or not output_dir.strip() or "\0" in output_dir:
+        raise UserError(f"output_dir: expected the path of a folder, got {output_dir!r}; try output_dir=outputs.")
     if not SHORT_NAME.fits(name):
         raise UserError(f"name: expected {SHORT_NAME.words}, got {name!r}; change name=.")
-    return OUTPUTS / str(name)
+    return Path(output_dir).expanduser() / str(name)
 
 
 def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
@@ -178,7 +179,8 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
     check_border(settings.pyramid.canvas_px, settings.border_px)
-    prompts, seeds, folder = prompts_of(values["prompts"]), _seeds(values["seeds"]), output_folder(values["name"])
+    prompts, seeds = prompts_of(values["prompts"], values["prompt"]), _seeds(values["seeds"])
+    folder = output_folder(values["name"], values["output_dir"])
     shard, shards = _shard(values["shard"], values["shards"])
     guide.check(device, dtype)
     _check_method(settings, guide)
@@ -204,7 +206,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         guide=guide,
         evaluators=evaluators,
         folder=folder,
-        published_figures=values["published_figures"],
+        published_figures=values["published_figures"] and values["prompt"] is None,
         dry_run=values["dry_run"],
     )
 

@@ -44,12 +44,13 @@ class Prompt:
     where_negative: str = _NEGATIVE
 
 
-def prompts_of(values: object) -> tuple[Prompt, ...]:
-    """The prompts of the group `prompts`.
+def prompts_of(values: object, own: object = None) -> tuple[Prompt, ...]:
+    """The prompts of the group `prompts`, or those of the setting `prompt` with the negative texts of the group.
 
     Args:
         values: plain, resolved values: `negative`, the default negative texts, and either `positive`, texts by short
             name, or `path`, a file.
+        own: texts of prompts without names; None for the prompts of the group.
 
     Raises:
         UserError: an option is missing, unknown or wrong, or the file cannot be read or understood.
@@ -57,7 +58,22 @@ def prompts_of(values: object) -> tuple[Prompt, ...]:
     from_file = isinstance(values, Mapping) and "path" in values
     group = check_names(values, ("path" if from_file else "positive", "negative"), "prompts")
     negative = _texts(group["negative"], _NEGATIVE)
+    if own is not None:
+        return _own(own, negative)
     return _read(group["path"], negative) if from_file else _named(group["positive"], negative)
+
+
+def _own(texts: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:
+    texts = _texts(texts, "prompt")
+    if not texts:
+        raise UserError('prompt: expected a text, got none; write for instance "prompt=a castle and a volcano".')
+    if repeated := [text for text, times in Counter(texts).items() if times > 1]:
+        raise UserError(f"prompt: expected each text once, got {repeated[0]!r} more than once; remove the repeats.")
+    places = [f"prompt, text {number}" for number in range(1, len(texts) + 1)] if len(texts) > 1 else ["prompt"]
+    return tuple(
+        Prompt(prompt_id_of((text,), negative), (text,), negative, None, where)
+        for text, where in zip(texts, places, strict=True)
+    )
 
 
 def _named(positive: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
-import logging
+import lzma
 import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from das_ag.errors import first_line
+from das_ag.errors import UserError, first_line
 from das_ag.store.files import read_json
 from das_ag.store.samples import IMAGE, LEVELS, SAMPLE, SCORES, TRACE, Record, Sample
 from das_ag.store.schema import (
@@ -32,15 +35,54 @@ from das_ag.store.schema import (
 if TYPE_CHECKING:
     import pandas as pd
 
-log = logging.getLogger(__name__)
-
-DAMAGED = (OSError, ValueError, EOFError, SyntaxError, MemoryError, RuntimeError, zipfile.BadZipFile, csv.Error,
-           Image.DecompressionBombError)  # fmt: skip
+DAMAGED = (OSError, ValueError, EOFError, SyntaxError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error,
+           lzma.LZMAError, csv.Error, Image.DecompressionBombError)  # fmt: skip
 """What reading a file of another form raises; Pillow's, numpy's and zipfile's errors vary."""
 MOST_LEVEL_BYTES = 2**30
 """Largest size of all levels together, unpacked; all resolutions up to 512 px have 270 MB."""
 _HEADER_BYTES = 4096
 """More than the header of an array needs."""
+_TOLD = {
+    IMAGE: ("the image is missing or damaged", "delete its folder and run again"),
+    TRACE: ("cannot read the trace", "delete its folder and run again"),
+    LEVELS: ("cannot read the levels of the pyramid", "delete the file"),
+    SCORES: ("cannot read the scores", "run das-ag score on this experiment"),
+}
+"""What is wrong with a file that cannot be used, and the remedy."""
+
+
+@contextlib.contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turns what reading a file raises into a sentence for a person, the same wherever the file is read.
+
+    Raises:
+        UserError: the block raises one of `DAMAGED`.
+    """
+    try:
+        yield
+    except DAMAGED as error:
+        wrong, remedy = _TOLD[path.name]
+        raise UserError(f"{path}: {wrong} ({reason(error)}); {remedy}.") from error
+
+
+def damage_of(root: Path, record: Record) -> Iterator[str]:
+    """A sentence for each damaged file of a sample in the store `root`, except sample.json.
+
+    It compares checksums, and decodes neither image nor trace nor levels: that takes ten times as long.
+    """
+    folder = root / record.folder
+    checks: dict[str, Callable[[Path], object]] = {
+        IMAGE: lambda path: read_checked(path, record.image_sha256),
+        TRACE: lambda path: read_checked(path, record.trace_sha256),
+        LEVELS: _check_levels,
+        SCORES: read_scores,
+    }
+    for name, check_file in checks.items():
+        try:
+            with telling(folder / name):
+                check_file(folder / name)
+        except UserError as error:
+            yield str(error)
 
 
 def reason(error: BaseException) -> str:
@@ -71,26 +113,42 @@ def read_record(root: Path, folder: Path) -> Record:
         result={name: entry["result"][name] for name in {**RESULT_OPTIONAL, **RESULT} if name in entry["result"]},
         image_sha256=entry["image_sha256"],
         trace_sha256=entry["trace_sha256"],
-        scores={
-            name: score for name, score in read_scores(folder).items() if score["image_sha256"] == entry["image_sha256"]
-        },
+        scores=_scores_of(folder / SCORES, entry["image_sha256"]),
         provenance=entry["provenance"],
     )
 
 
-def read_scores(folder: Path) -> dict[str, Any]:
-    """Each evaluator's score; empty if the file is damaged, since scoring again is cheap."""
-    path = folder / SCORES
-    if not path.is_file():
-        return {}
+def _scores_of(path: Path, image_sha256: str) -> dict[str, Any]:
+    """The scores of exactly this image; none if the file is damaged, since scoring again is cheap."""
     try:
-        scores = read_json(path)
-        for name, score in scores.items():
-            check(score, SCORE, SCORE_OPTIONAL, name)
-    except (OSError, ValueError) as error:
-        log.warning("%s: damaged (%s); the image is scored again", path, reason(error))
+        scores = read_scores(path)
+    except DAMAGED:
         return {}
+    return {name: score for name, score in scores.items() if score["image_sha256"] == image_sha256}
+
+
+def read_scores(path: Path) -> dict[str, Any]:
+    """Each evaluator's score; empty if there is no file.
+
+    Raises:
+        OSError, ValueError: the file is not what the store writes.
+    """
+    scores = read_json(path) if path.exists() else {}
+    for name, score in scores.items():
+        check(score, SCORE, SCORE_OPTIONAL, name)
     return scores
+
+
+def read_checked(path: Path, sha256: object) -> bytes:
+    """The bytes of a file that the sample describes.
+
+    Raises:
+        OSError, ValueError: the file is missing, or has another checksum.
+    """
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise SchemaError(f"its checksum differs from the one in {SAMPLE}")
+    return data
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -99,9 +157,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "_ _ 3"]:
     Raises:
         Exception: one of `DAMAGED`, if the file is missing, or not the one that the sample describes.
     """
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != read_json(path.parent / SAMPLE).get("image_sha256"):
-        raise ValueError(f"its checksum differs from the one in {SAMPLE}")
+    data = read_checked(path, read_json(path.parent / SAMPLE).get("image_sha256"))
     with Image.open(io.BytesIO(data), formats=["PNG"]) as opened:
         if max(opened.size) > MOST_CANVAS_PX:  # before the pixels are unpacked
             raise SchemaError(
@@ -110,49 +166,67 @@ def read_image(path: Path) -> UInt8[np.ndarray, "_ _ 3"]:
         return np.array(opened.convert("RGB"))
 
 
-def read_levels(folder: Path) -> list[Float[np.ndarray, "3 _ _"]]:
+def read_levels(path: Path) -> list[Float[np.ndarray, "3 _ _"]]:
     """The levels of a sample's pyramid, coarse to fine, float32; empty if they were not stored.
 
     Raises:
         Exception: one of `DAMAGED`, if the file is not what the store writes.
     """
-    path = folder / LEVELS
     if not path.is_file():
         return []
-    with np.load(io.BytesIO(path.read_bytes())) as arrays:  # np.load(path) leaves a damaged file open
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise SchemaError("expected an archive of arrays, got one array")
-        _check_sizes(arrays)
-        return [_level(arrays, name) for name in sorted(arrays.files, key=int)]
+    with _opened(path) as archive:
+        _check_sizes(archive)
+        return [_level(archive, name) for name in sorted(archive.namelist(), key=_side_of)]
 
 
-def _check_sizes(arrays: np.lib.npyio.NpzFile) -> None:
+def _check_levels(path: Path) -> None:
+    """Compares the levels, if there are any, with the checksums in their archive."""
+    if path.is_file():
+        with _opened(path) as archive:
+            _check_sizes(archive)
+            if broken := archive.testzip():
+                raise SchemaError(f"the checksum of {broken} is wrong")
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    if not zipfile.is_zipfile(path):
+        raise SchemaError("it is no archive of arrays")
+    return zipfile.ZipFile(path)
+
+
+def _check_sizes(archive: zipfile.ZipFile) -> None:
     """Checks the size of each level before it is unpacked."""
     left = MOST_LEVEL_BYTES
-    assert arrays.zip is not None
-    for entry in arrays.zip.infolist():
-        name = entry.filename.removesuffix(".npy")
-        if not name.isdecimal() or not 1 <= int(name[:6]) <= MOST_CANVAS_PX:
-            raise SchemaError(f"expected levels of 1 to {MOST_CANVAS_PX} px, got {entry.filename!r}")
+    for entry in archive.infolist():
+        side_px = _side_of(entry.filename)
         left -= entry.file_size
-        if left < 0 or entry.file_size > 3 * int(name[:6]) ** 2 * 8 + _HEADER_BYTES:
-            raise SchemaError(f"the level of {name[:6]} px is larger than its side allows")
+        if left < 0 or entry.file_size > 3 * side_px**2 * 8 + _HEADER_BYTES:
+            raise SchemaError(f"the level of {side_px} px is larger than its side allows")
 
 
-def _level(arrays: np.lib.npyio.NpzFile, name: str) -> Float[np.ndarray, "3 _ _"]:
-    assert arrays.zip is not None
-    with arrays.zip.open(f"{name}.npy") as file:  # the header first: it may tell of any size
+def _side_of(name: str) -> int:
+    """The side of a level in pixels, which is its name in the archive."""
+    side = name.removesuffix(".npy")
+    if not side.isdecimal() or not 1 <= int(side[:6]) <= MOST_CANVAS_PX:
+        raise SchemaError(f"expected levels of 1 to {MOST_CANVAS_PX} px, got {name!r}")
+    return int(side[:6])
+
+
+def _level(archive: zipfile.ZipFile, name: str) -> Float[np.ndarray, "3 _ _"]:
+    side_px = _side_of(name)
+    with archive.open(name) as file:  # the header first: it may tell of any size
         np.lib.format.read_magic(file)
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    if shape != (3, int(name), int(name)) or dtype.kind != "f":
-        raise SchemaError(f"expected numbers (3, {name}, {name}), got {dtype} {shape}")
-    level = arrays[name].astype(np.float32)
+    if shape != (3, side_px, side_px) or dtype.kind != "f":
+        raise SchemaError(f"expected numbers (3, {side_px}, {side_px}), got {dtype} {shape}")
+    with archive.open(name) as file:
+        level = np.lib.format.read_array(file).astype(np.float32)
     if not np.isfinite(level).all():
-        raise SchemaError(f"the level of {name} px has NaN or infinity")
+        raise SchemaError(f"the level of {side_px} px has NaN or infinity")
     return level
 
 
-def read_trace(path: Path) -> pd.DataFrame:
+def read_trace(file: Path | io.BytesIO) -> pd.DataFrame:
     """A trace as a table of numbers, one row for each step; a value that was not recorded is NaN.
 
     Raises:
@@ -160,7 +234,7 @@ def read_trace(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    table = pd.read_csv(path)
+    table = pd.read_csv(file)
     if table.empty or not {"step", "loss"} <= {*table}:
         raise SchemaError(f"expected the columns step and loss, got {', '.join(map(str, table))}")
     if not all(pd.api.types.is_numeric_dtype(kind) and kind.kind != "b" for kind in table.dtypes):

@@ -11,8 +11,10 @@ The key is a hash of everything that determines the image, so a finished sample 
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +25,25 @@ from das_ag.errors import UserError
 from das_ag.store.atomic import AtomicFolder, StoreError, check_inside
 from das_ag.store.failures import FAILURES, Failures
 from das_ag.store.files import encode_csv, encode_levels, encode_png, pretty, read_json
-from das_ag.store.reading import DAMAGED, read_image, read_levels, read_record, read_scores, read_trace, reason
+from das_ag.store.reading import (
+    DAMAGED,
+    damage_of,
+    read_checked,
+    read_image,
+    read_levels,
+    read_record,
+    read_scores,
+    read_trace,
+    reason,
+    telling,
+)
 from das_ag.store.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES, SCORES, TRACE, Record, Sample
 from das_ag.store.schema import NAME, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 FORMAT, FORMAT_FILE = 1, "store.json"
 
@@ -52,15 +67,33 @@ class Store:
         folder: for atomic writes of other files below the root.
     """
 
-    def __init__(self, root: Path, *, elsewhere: frozenset[str] = frozenset()) -> None:
-        self.root, self._elsewhere = root, elsewhere
-        self.folder = AtomicFolder(root)
+    def __init__(self, root: Path | str, *, elsewhere: frozenset[str] = frozenset()) -> None:
+        self.root, self._elsewhere = Path(root), elsewhere
+        self.folder = AtomicFolder(self.root)
         self.failures = Failures(self.folder)
 
     @staticmethod
-    def is_store(folder: Path) -> bool:
+    def is_store(folder: Path | str) -> bool:
         """Whether a `Store` made this folder."""
-        return (folder / FORMAT_FILE).is_file()
+        return Path(folder, FORMAT_FILE).is_file()
+
+    def check_exists(self) -> None:
+        """Checks that the folder is that of an experiment.
+
+        Raises:
+            UserError: it is not; the message names experiments near it.
+        """
+        root = self.root
+        if self.is_store(root) or (root / SAMPLES).is_dir():
+            return
+        near = [Path("outputs") / root.name, *root.parents, *sorted(root.glob("*")), *sorted(root.glob("outputs/*"))]
+        found = [str(path) for path in near if self.is_store(path)][:5]
+        what = "experiment in this" if root.is_dir() else "such"
+        raise UserError(
+            f"{root.resolve()}: found no {what} folder, expected the folder of "
+            "an experiment. run.py writes its results to outputs/NAME, in the folder where it starts. "
+            + (f"Try {', '.join(found)}." if found else "Give that folder.")
+        )
 
     def prepare(self) -> None:
         """Creates the folder, tests a write, and removes unfinished files of dead processes.
@@ -207,19 +240,21 @@ class Store:
                 "and run again."
             ) from error
 
+    def damage(self, records: Iterable[Record]) -> list[str]:
+        """A sentence for each damaged file of these samples; what is whole can be used all the same.
+
+        It reads all files: 1 ms for a sample with an image of 224 px.
+        """
+        return [sentence for record in records for sentence in damage_of(self.root, record)]
+
     def read_image(self, image: Path | str) -> UInt8[np.ndarray, "_ _ 3"]:
         """The pixels of the image at a path relative to the store.
 
         Raises:
             UserError: the file is missing or damaged.
         """
-        path = self.root / image
-        try:
+        with telling(path := self.root / image):
             return read_image(path)
-        except DAMAGED as error:
-            raise UserError(
-                f"{path}: the image is missing or damaged ({reason(error)}); delete its folder and run again."
-            ) from error
 
     def read_levels(self, record: Record) -> list[Float[np.ndarray, "3 _ _"]]:
         """The levels of a sample's pyramid, coarse to fine, float32; empty if they were not stored.
@@ -227,13 +262,8 @@ class Store:
         Raises:
             UserError: the file is damaged.
         """
-        folder = self.root / record.folder
-        try:
-            return read_levels(folder)
-        except DAMAGED as error:
-            raise UserError(
-                f"{folder / LEVELS}: cannot read the levels of the pyramid ({reason(error)}); delete the file."
-            ) from error
+        with telling(path := self.root / record.folder / LEVELS):
+            return read_levels(path)
 
     def read_trace(self, record: Record) -> pd.DataFrame:
         """The trace of a sample: step, loss and each term, as numbers; a value that was not recorded is NaN.
@@ -241,23 +271,22 @@ class Store:
         Raises:
             UserError: the file is missing or damaged.
         """
-        path = self.root / record.folder / TRACE
-        try:
-            return read_trace(path)
-        except DAMAGED as error:
-            raise UserError(
-                f"{path}: cannot read the trace ({reason(error)}); delete its folder and run again."
-            ) from error
+        with telling(path := self.root / record.folder / TRACE):
+            return read_trace(io.BytesIO(read_checked(path, record.trace_sha256)))
 
     def write_score(self, record: Record, evaluator: str, score: float | None, digest: str, **details: Any) -> None:
-        """Writes an evaluator's score to the sample's folder.
+        """Writes an evaluator's score to the sample's folder; a damaged file of scores is replaced.
 
         Args:
             digest: hash of everything that determines the score, except the image.
             details: further values to store, ready for JSON: title, version, weights.
         """
         path = self.root / record.folder / SCORES
-        scores = read_scores(path.parent)
+        try:
+            scores = read_scores(path)
+        except DAMAGED as error:
+            log.warning("%s: damaged (%s); the image is scored again", path, reason(error))
+            scores = {}
         scores[evaluator] = {"score": score, "digest": digest, "image_sha256": record.image_sha256, **details}
         self.folder.write(path, pretty(scores).encode())
 

@@ -22,23 +22,33 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OpenAIClipChoice(GuideChoice):
-    """OpenAI's CLIP and the LAION head on its features.
+    """OpenAI's CLIP, with a LAION head on its features if there is one.
 
     Attributes:
-        name: name of the CLIP in `clip.available_models()`; ignored if there is a path.
-        path: path to a checkpoint.
-        head_path: path to the LAION head.
+        name: name of the CLIP in `clip.available_models()`; it also selects the head.
+        path: path to a checkpoint; None for the environment's path, else the cache.
+        head: path to an aesthetic head, or name of a published one; None for the one that fits the CLIP.
         attention: kernel of the image tower.
         guide_dropout: whether the head's dropout stays on while it guides, as in the published program.
     """
 
     name: str
     path: str | None
-    head_path: str | None
+    head: str | None
     attention: str
     guide_dropout: bool
 
-    places: ClassVar = ("name", "path", "head_path")
+    places: ClassVar = ("name", "path", "head")
+
+    @property
+    @override
+    def rates(self) -> bool:
+        return self._head() is not None
+
+    def _head(self) -> WeightFile | None:
+        from das_ag.models.sources import head_file
+
+        return head_file(self.name, self.head)
 
     @override
     def check(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -48,9 +58,11 @@ class OpenAIClipChoice(GuideChoice):
 
     @override
     def files(self) -> dict[str, WeightFile]:
-        from das_ag.models.sources import clip_file, laion_file
+        from das_ag.models.sources import clip_file
 
-        return {"clip": clip_file(self.name, self.path), "head": laion_file(self.head_path)}
+        files = {"clip": clip_file(self.name, self.path)}
+        head = self._head()
+        return files if head is None else files | {"head": head}
 
     @override
     def digests(self) -> dict[str, str]:
@@ -58,7 +70,21 @@ class OpenAIClipChoice(GuideChoice):
 
         files = self.files()
         fetch_all(files.values())
-        return {role: file.digest() for role, file in files.items()}
+        digests = {role: file.digest() for role, file in files.items()}
+        self._check_names(digests)
+        return digests
+
+    def _check_names(self, digests: dict[str, str]) -> None:
+        """Raises UserError if a published file is one for another CLIP, since 768 features are not only ViT-L/14's."""
+        from das_ag.models.sources import clip_of_archive, clip_of_head
+
+        for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
+            name = published(digests.get(role, ""))
+            if name not in (None, self.name):
+                raise UserError(
+                    f"models.{option}: expected a file for {self.name}, got the published one for {name}; use "
+                    f"models.name={name}, or another file."
+                )
 
     @override
     def lost_words(self, text: str) -> tuple[str, ...]:
@@ -70,20 +96,19 @@ class OpenAIClipChoice(GuideChoice):
             return ()
 
     @override
-    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater]:
-        from das_ag.models.aesthetic import DROPOUT, INPUTS, LaionHead
+    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater | None]:
+        from das_ag.models.aesthetic import DROPOUT, LaionHead
         from das_ag.models.clip import OpenAIClip
+        from das_ag.models.sources import clip_of_head
 
         files = self.files()
-        head = LaionHead(files["head"].path, device=device, dropout=DROPOUT if self.guide_dropout else ())
-        if head.digest != files["head"].sha256:
-            log.warning("%s: %s is not the published file", files["head"].what, files["head"].path)
         image_text = OpenAIClip(files["clip"].path, device=device, dtype=dtype, attention=self.attention)
-        if image_text.dim != INPUTS:
-            raise UserError(
-                f"models.name: the LAION head needs a CLIP with {INPUTS} features, got {image_text.dim} from "
-                f"{files['clip'].path}; use ViT-L/14."
-            )
+        if "head" not in files:
+            return image_text, None
+        dropout = DROPOUT if self.guide_dropout else ()
+        head = LaionHead(files["head"].path, inputs=image_text.dim, device=device, dropout=dropout)
+        if clip_of_head(head.digest) is None:
+            log.warning("%s: this is not a published file", files["head"].what)
         return image_text, head
 
     @override

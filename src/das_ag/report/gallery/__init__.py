@@ -1,12 +1,12 @@
-"""The images of a store as one page that opens from disk, without a server or network."""
+"""The images of one or several stores as one page that opens from disk, without a server or network."""
 
 from __future__ import annotations
 
 import html
 import json
-import logging
 import os
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,35 +20,44 @@ from das_ag.store.store import Store
 
 __all__ = ["write_gallery"]
 
-log = logging.getLogger(__name__)
-
 PROGRAM = ("pictures.js", "choices.js", "viewer.js", "curves.js", "page.js")
 """Files of the page's program, in the order in which they are joined to one function. They share its names."""
 
 
-def write_gallery(root: Path | str, scores: pd.DataFrame, evaluator_title: str, table: str = "") -> Path:
-    """Writes index.html and its thumbnails, gallery/, into the store's folder.
+def write_gallery(
+    root: Path | str,
+    scores: pd.DataFrame,
+    evaluator_title: str,
+    table: str = "",
+    *,
+    stores: Mapping[str, Path | str] | None = None,
+) -> list[str]:
+    """Writes index.html and its thumbnails, gallery/, into a folder: the store's own, or one for several stores.
 
-    Leaves out a sample whose image cannot be shown; the page and the log name it.
+    Leaves out a sample whose image cannot be shown, and names it on the page.
 
     Args:
-        scores: as `score_table` gives it; the page shows further number columns and can sort by them.
+        scores: as `score_table` gives it; the page shows further number columns and can sort by them. Of several
+            stores, with a column `experiment`, whose values become sections of the page.
         evaluator_title: name of the evaluator on the page.
         table: the results as Markdown; if empty, made from the scores.
+        stores: the folder of each experiment by its value in `experiment`; the page links their images by relative
+            paths. None if `root` is the only store.
 
     Returns:
-        The page's path.
+        A sentence for each sample that is left out or incomplete.
 
     Raises:
         UserError: there is no image to show, or the folder cannot be written to.
     """
     root = Path(root)
+    sources = {name: Store(Path(folder)) for name, folder in stores.items()} if stores else {"": Store(root)}
     try:
-        content = page_content(Store(root), scores, evaluator_title, table)
+        content = page_content(root, sources, scores, evaluator_title, table)
         if not content["samples"]:
             raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
-        for sentence in content["left_out"]:
-            log.warning("%s", sentence)
+        told = content.pop("told")
+        root.mkdir(parents=True, exist_ok=True)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
         unfinished = own_file(root, path.with_name(f".unfinished-{os.getpid()}-{path.name}"))
@@ -59,7 +68,7 @@ def write_gallery(root: Path | str, scores: pd.DataFrame, evaluator_title: str, 
             f"{root}: cannot write the gallery ({error.strerror or error}); free some space or change the folder's "
             "permissions. Finished samples are kept."
         ) from error
-    return path
+    return told
 
 
 def _page(content: dict[str, Any]) -> str:

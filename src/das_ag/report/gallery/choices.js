@@ -61,9 +61,8 @@ function comparison(sort, numberOf) {
     compareTexts(a.sample.prompt_id, b.sample.prompt_id) ||
     compareTexts(prompt(a.sample), prompt(b.sample)) ||
     compareTexts(a.sample.seed, b.sample.seed) ||
-    compareTexts(a.sample.shared, b.sample.shared) ||
-    compareTexts(a.sample.reward, b.sample.reward) ||
-    methodOf.get(a.sample.method).place - methodOf.get(b.sample.method).place;
+    a.sample.section - b.sample.section ||
+    a.sample.column - b.sample.column;
   const by =
     {
       prompt: (a, b) =>
@@ -89,9 +88,9 @@ function arrange() {
   }
   const shown = cards.filter((card) => card.visible);
   const comparing = want.view === "compare";
-  $("heads").hidden = $("rows").hidden = !comparing || !shown.length;
+  $("sections").hidden = !comparing || !shown.length;
   $("grid").hidden = comparing || !shown.length;
-  order = (comparing ? arrangeRows(want) : arrangeGrid(want)).map((card) => card.sample);
+  order = (comparing ? sections.flatMap((section) => arrangeSection(section, want)) : arrangeGrid(want)).map((card) => card.sample);
   $("nothing").hidden = shown.length > 0;
   $("count").textContent =
     shown.length === cards.length
@@ -125,65 +124,57 @@ function arrangeGrid(want) {
   return sorted.filter((card) => card.visible);
 }
 
-/** Rows by the mean of what they show; the columns are the methods that are chosen. */
-function arrangeRows(want) {
-  const columns = content.methods
-    .map((m, place) => place)
-    .filter((place) => want.methods.includes(content.methods[place].id));
+/** Rows by the mean of what they show; columns of the methods that are chosen. Gives the cards in their order. */
+function arrangeSection(section, want) {
+  const isChosen = (column) => want.methods.includes(content.columns[column].method);
+  const columns = [...section.heads.keys()].filter(isChosen);
   if (want.sort === "method" && !ascending) columns.reverse();
-  $("pictures").style.setProperty("--columns", Math.max(columns.length, 1));
-  const inRow = (row) => row.cards.filter((card) => card.visible);
-  const compare = want.sort === "method" ? comparison("seed", null) : comparison(want.sort, (row) => row.number);
-  for (const row of rows) row.number = mean(known(inRow(row).map((card) => card.sample.numbers[want.sort])));
-  if (want.sort === "method")
-    rows.sort(
-      (a, b) => compareTexts(a.sample.prompt_id, b.sample.prompt_id) || compareTexts(a.sample.seed, b.sample.seed),
-    );
-  else rows.sort(compare);
-  for (const row of rows) placeCards(row, columns);
-  $("rows").append(...rows.map((row) => row.element));
-  writeHeads(columns);
-  return rows.flatMap((row) =>
-    columns.flatMap((place) => inRow(row).filter((c) => c.sample.method === content.methods[place].id)),
-  );
+  const { rows } = section;
+  for (const row of rows) {
+    row.shown = row.cards.filter((card) => card.visible);
+    row.number = mean(known(row.shown.map((card) => card.sample.numbers[want.sort])));
+    placeCards(row, columns);
+  }
+  const inOrder = (a, b) =>
+    compareTexts(a.sample.prompt_id, b.sample.prompt_id) || compareTexts(a.sample.seed, b.sample.seed);
+  rows.sort(want.sort === "method" ? inOrder : comparison(want.sort, (row) => row.number));
+  section.list.append(...rows.map((row) => row.element));
+  section.element.hidden = !rows.some((row) => row.shown.length);
+  setWidths(section.element, columns.length);
+  writeHeads(section, columns);
+  return rows.flatMap((row) => columns.flatMap((column) => row.shown.filter((c) => c.sample.column === column)));
 }
 
 function placeCards(row, columns) {
-  const visible = row.cards.filter((card) => card.visible);
-  const best = Math.max(...known(visible.map((card) => score(card.sample))));
-  row.element.hidden = !visible.length;
-  row.cells.forEach((cell, place) => {
-    cell.hidden = !columns.includes(place);
-  });
-  row.element.append(...columns.map((place) => row.cells[place]));
+  const best = Math.max(...known(row.shown.map((card) => score(card.sample))));
+  row.element.hidden = !row.shown.length;
   for (const card of row.cards) {
     card.element.hidden = !card.visible;
-    card.element.classList.toggle("best", visible.length > 1 && score(card.sample) === best);
-    row.cells[methodOf.get(card.sample.method).place].append(card.element);
+    card.element.classList.toggle("best", row.shown.length > 1 && score(card.sample) === best);
   }
+  const cellOf = (column) =>
+    make("div", { className: "cell" }, ...row.shown.filter((c) => c.sample.column === column).map((c) => c.element));
+  row.cells.replaceChildren(...columns.map(cellOf));
 }
 
-const MOST_MEANS = 4; // more would hide the pictures
+const MOST_COLUMNS = 6,
+  FEW_COLUMNS = 3; // beside each other on a wide and on a narrow screen; more go on below
 
-/** A mean for each settings of a method, as in the table. */
-function meansOf(method) {
-  const found = new Map();
-  for (const card of cards) {
-    if (!card.visible || card.sample.method !== method || score(card.sample) === null) continue;
-    if (!found.has(card.sample.label)) found.set(card.sample.label, []);
-    found.get(card.sample.label).push(score(card.sample));
-  }
-  if (found.size > MOST_MEANS) return [`means of ${found.size} settings: see the table`];
-  return [...found].map(([label, values]) => {
-    const numbers = `mean ${written(SCORE, mean(values))}, n = ${values.length}`;
-    return found.size > 1 ? `${label || "others"}: ${numbers}` : numbers;
-  });
+function setWidths(element, columns) {
+  const beside = (most) => Math.ceil(columns / Math.ceil(columns / most)) || 1;
+  element.style.setProperty("--columns", beside(MOST_COLUMNS));
+  element.style.setProperty("--few", beside(FEW_COLUMNS));
+  element.classList.toggle("many", columns > MOST_COLUMNS);
+  element.classList.toggle("several", columns > FEW_COLUMNS);
 }
 
-function writeHeads(columns) {
-  heads.forEach((head, place) => {
-    const lines = meansOf(content.methods[place].id).map((textContent) => make("small", { textContent }));
-    head.querySelector(".means").replaceChildren(...lines);
-  });
-  $("heads").replaceChildren(make("div", { className: "corner" }), ...columns.map((place) => heads[place]));
+/** The mean of each column, as in the table: of one method with one setting. */
+function writeHeads(section, columns) {
+  for (const column of columns) {
+    const own = section.cards.filter((card) => card.visible && card.sample.column === column);
+    const values = known(own.map((card) => score(card.sample)));
+    const text = values.length ? `mean ${written(SCORE, mean(values))}, n = ${values.length}` : "";
+    section.heads.get(column).lastChild.textContent = text;
+  }
+  section.head.lastChild.replaceChildren(...columns.map((column) => section.heads.get(column)));
 }

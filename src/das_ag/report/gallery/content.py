@@ -6,7 +6,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +16,9 @@ import pandas as pd
 
 from das_ag.errors import UserError
 from das_ag.methods import method_of, methods_of
+from das_ag.report.gallery.layout import Layout
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
-from das_ag.report.labels import divide_reward, name_of
+from das_ag.report.labels import name_of
 from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
 from das_ag.store.command import command_of
 from das_ag.store.samples import Record, Sample
@@ -35,70 +37,108 @@ _NO_NUMBERS = ("seed",)
 _CURVES = {"loss": ("loss", 1), "positive": ("similarity", 1), "aesthetic": ("guide’s score", 10)}
 """Columns of a trace to draw: name, and factor to the scale of the final numbers."""
 
+_PLOTS = ("scores", "response", "fidelity", "guide", "trajectories", "pyramid")
+"""Figures to show below the pictures, if plots/ has them; names of `das_ag.report.plots`."""
+
 _DIGITS = 5
 
 
-def page_content(store: Store, scores: pd.DataFrame, evaluator_title: str, table: str) -> dict[str, Any]:
-    """Everything that the page embeds; the same for the same store."""
-    records, left_out = store.records()
+@dataclass(frozen=True)
+class _Source:
+    """A store whose images the page shows; `link` leads from the page to its folder."""
+
+    store: Store
+    records: Mapping[str, Record]
+    link: str
+
+
+def page_content(
+    root: Path, stores: Mapping[str, Store], scores: pd.DataFrame, evaluator_title: str, table: str
+) -> dict[str, Any]:
+    """Everything that the page embeds, and `told`: the sentences of `left_out` with whole paths.
+
+    The same stores give the same content, except for `told`.
+    """
+    sources, damaged = _sources(root, stores)
+    records = [record for source in sources.values() for record in source.records.values()]
     titles = evaluators_of(records)
-    columns = _number_columns(scores, titles)
-    settings: list[dict[str, Any]] = []
-    samples, complaints = _samples(store, records, scores, [name for name, _ in columns], settings)
+    numbers = _number_columns(scores, titles)
+    layout = Layout.of(scores)
+    samples, settings, problems = _samples(root, sources, scores, layout, [name for name, _ in numbers])
+    told = list(dict.fromkeys([*damaged, *problems]))
     return {
-        "title": name_of(Path(store.root.resolve().name)),
+        "title": name_of(Path(root.resolve().name)),
         "evaluator": evaluator_title,
         "guided": any(is_guided_by(records, name) for name, title in titles.items() if title == evaluator_title),
         "methods": _methods(scores),
-        "numbers": columns,
+        "sections": layout.titles,
+        "columns": layout.columns,
+        "numbers": numbers,
         "results": _blocks(table or _own_table(scores)),
+        "plots": [name for name in _PLOTS if (root / "plots" / f"{name}.png").is_file()],
         # Private: people who receive the folder should not see the path of the store.
-        "left_out": [text.replace(f"{store.root}{os.sep}", "") for text in dict.fromkeys([*left_out, *complaints])],
+        "left_out": [_without_paths(text, stores.values()) for text in told],
         "settings": settings,
         "samples": samples,
+        "told": told,
     }
 
 
+def _sources(root: Path, stores: Mapping[str, Store]) -> tuple[dict[str, _Source], list[str]]:
+    """The stores by the name of their experiment, and a sentence for each damaged sample."""
+    sources: dict[str, _Source] = {}
+    told: list[str] = []
+    for name, store in stores.items():
+        records, damaged = store.records()
+        told += damaged
+        link = "" if store.root == root else Path(os.path.relpath(store.root, root)).as_posix() + "/"
+        sources[name] = _Source(store, {record.sample.key: record for record in records}, link)
+    return sources, told
+
+
+def _without_paths(text: str, stores: Iterable[Store]) -> str:
+    for store in stores:
+        text = text.replace(f"{store.root}{os.sep}", "")
+    return text
+
+
 def _samples(
-    store: Store,
-    records: Sequence[Record],
-    scores: pd.DataFrame,
-    columns: Sequence[str],
-    settings: list[dict[str, Any]],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The samples that can be shown, and a sentence for each problem; extends `settings`."""
-    by_key = {record.sample.key: record for record in records}
+    root: Path, sources: Mapping[str, _Source], scores: pd.DataFrame, layout: Layout, numbers: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[Any], list[str]]:
+    """The samples that can be shown, their settings, and a sentence for each problem."""
+    told: list[str] = []
     samples: list[dict[str, Any]] = []
-    left_out: list[str] = []
+    places: dict[str, int] = {}  # most samples share their settings
     thumbnails = set()
     for row in scores.to_dict("records"):
+        source = sources[row.get("experiment", "")]
         try:
-            record = _record(by_key, row)
-            picture = make_picture(store, record)
+            record = _record(source, row)
+            picture = make_picture(root, source.store, record)
         except UserError as error:
-            left_out.append(str(error))
+            told.append(str(error))
             continue
-        trace, complaints = _trace(store, record)
-        left_out += complaints
         thumbnails.add(picture.thumbnail)
-        entry = _entry(row, columns, record, picture)
-        samples.append(entry | {"settings": _place(settings, record), "trace": trace})
-    remove_others(store, thumbnails)
-    return samples, left_out
+        settings = places.setdefault(json.dumps(record.sample.settings), len(places))
+        entry = _entry(row, numbers, source, record, picture)
+        samples.append(entry | layout.place(row) | {"settings": settings, "trace": _trace(source, record, told)})
+    remove_others(root, thumbnails)
+    return samples, [json.loads(text) for text in places], told
 
 
-def _record(by_key: Mapping[str, Record], row: Mapping[Any, Any]) -> Record:
-    if row["key"] not in by_key:
+def _record(source: _Source, row: Mapping[Any, Any]) -> Record:
+    if row["key"] not in source.records:
         raise UserError(f"{row['image']}: left out, because the store has no complete sample for it; run again.")
-    return by_key[row["key"]]
+    return source.records[row["key"]]
 
 
-def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, picture: Picture) -> dict[str, Any]:
-    """A sample in the page's format, with the numbers of those columns; links are relative to the page."""
+def _entry(
+    row: Mapping[Any, Any], numbers: Sequence[str], source: _Source, record: Record, picture: Picture
+) -> dict[str, Any]:
+    """A sample in the page's format, with these numbers; links are relative to the page."""
     sample = record.sample
     made = record.provenance
-    label = row.get("settings") or ""
-    shared, reward = divide_reward(label)
+    image = quote(f"{source.link}{record.image.as_posix()}")
     return {
         "key": sample.key,
         "method": sample.method,
@@ -106,12 +146,10 @@ def _entry(row: Mapping[Any, Any], columns: Sequence[str], record: Record, pictu
         "prompt": list(sample.positive),
         "negative": list(sample.negative),
         "seed": str(sample.seed),  # as text, since JavaScript's numbers are exact only up to 2**53
-        "label": label,
-        "shared": shared,
-        "reward": reward,
-        "numbers": {name: _number(row[name]) for name in columns},
-        "image": quote(record.image.as_posix()),
-        "thumbnail": quote(picture.thumbnail),
+        "label": row.get("settings") or "",
+        "numbers": {name: _number(row[name]) for name in numbers},
+        "image": image,
+        "thumbnail": quote(picture.thumbnail) or image,
         "size": [picture.width, picture.height],
         "command": _command(sample),
         "made": {name: made[name] for name in ("device", "duration_s", "git_commit") if made.get(name) is not None},
@@ -130,26 +168,18 @@ def _number(value: float | int) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _place(settings: list[dict[str, Any]], record: Record) -> int:
-    """Index of the record's settings in the list, since most samples share them; adds new settings."""
-    values = json.loads(json.dumps(record.sample.settings))
-    if values not in settings:
-        settings.append(values)
-    return settings.index(values)
-
-
-def _trace(store: Store, record: Record) -> tuple[dict[str, list[float | None]], list[str]]:
-    """The curves of a sample, and a sentence if they are missing."""
+def _trace(source: _Source, record: Record, told: list[str]) -> dict[str, list[float | None]]:
+    """The curves of a sample; adds a sentence to `told` if they are missing."""
     try:
-        table = store.read_trace(record)
+        table = source.store.read_trace(record)
     except UserError as error:
-        return {}, [str(error)]
-    curves = {
+        told.append(str(error))
+        return {}
+    return {
         name: [_rounded(value * factor) for value in table[column].tolist()]
         for column, (name, factor) in _CURVES.items()
         if column in table
     }
-    return curves, []
 
 
 def _rounded(value: float) -> float | None:

@@ -10,6 +10,7 @@ function toAddress(hash) {
 }
 
 function followAddress() {
+  if (location.hash === "#left-out") $("left-out").open = true;
   const key = decodeURIComponent(location.hash.slice(1));
   const linked = key.length >= 8 && samples.find((sample) => sample.key.startsWith(key));
   if (linked && linked !== current) show(linked, { remember: false });
@@ -63,7 +64,7 @@ function showAll() {
   for (const box of document.querySelectorAll("[name=method]")) box.checked = true;
   for (const id of ["prompt", "seed", "search", "lowest", "highest"]) $(id).value = "";
   arrange();
-  $("search").focus();
+  $("choose").focus();
 }
 
 function close() {
@@ -77,7 +78,21 @@ function close() {
   }
 }
 
+function unfold(open) {
+  $("choices").hidden = !open;
+  $("choose").setAttribute("aria-expanded", open);
+}
+
+/** Paper shows what is folded. */
+function printAll() {
+  const folded = [...document.querySelectorAll("#more details:not([open])")];
+  for (const details of folded) details.open = true;
+  addEventListener("afterprint", () => folded.forEach((details) => (details.open = false)), { once: true });
+}
+
 function listen() {
+  $("choose").addEventListener("click", () => unfold($("choices").hidden));
+  addEventListener("beforeprint", printAll);
   $("controls").addEventListener("input", arrange);
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("reset").addEventListener("click", showAll);
@@ -115,6 +130,7 @@ function listen() {
 
 recallTheme();
 writeMasthead();
+writeBackground();
 fillControls();
 listen();
 arrange();

@@ -1,4 +1,4 @@
-// What the page knows, what stands above the pictures, and the pictures themselves.
+// What the page knows, what stands around the pictures, and the pictures themselves.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const samples = content.samples;
@@ -23,6 +23,8 @@ const prompt = (sample) => sample.prompt.join(" | ");
 const isLong = (sample) => prompt(sample).length > LONG;
 const named = (sample) => sample.prompt_id.replaceAll("_", " ");
 const score = (sample) => sample.numbers[SCORE] ?? null;
+const weight = (sample) => content.columns[sample.column].weight;
+const worded = (sample) => [content.sections[sample.section], weight(sample)].filter(Boolean).join(", ");
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 const compareTexts = (a, b) => a.localeCompare(b, "en", { numeric: true });
 function written(name, value) {
@@ -37,42 +39,68 @@ function withDot(method, tag = "span") {
 const mean = (values) => (values.length ? values.reduce((a, b) => a + b, 0) / values.length : null);
 const known = (values) => values.filter((value) => value !== null && value !== undefined);
 
-// ---- What stands above the pictures
+// ---- What stands above and below the pictures
 
 function writeMasthead() {
+  const scored = samples.filter((s) => score(s) !== null).length;
+  $("title").textContent = $("title").title = content.title.replaceAll("_", " ");
+  $("lead").textContent =
+    `${plural(samples.length, "image")} made from text alone by Direct Ascent Synthesis` +
+    (scored ? `, scored from ${LOWEST} to ${HIGHEST} by ${content.evaluator}` : "") +
+    (scored && content.guided ? ", which ALSO GUIDED some of them." : ".");
+  const textContent = `${content.left_out.length} left out or incomplete.`;
+  if (content.left_out.length) $("lead").append(" ", make("a", { href: "#left-out", textContent }));
+}
+
+function writeBackground() {
   const prompts = new Set(samples.map((s) => s.prompt_id + "\n" + prompt(s))).size;
   const seeds = new Set(samples.map((s) => s.seed)).size;
-  $("title").textContent = content.title.replaceAll("_", " ");
-  $("lead").textContent =
-    `${plural(samples.length, "image")}: ${plural(prompts, "prompt")}, ${plural(seeds, "seed")}, ` +
-    `${plural(content.methods.length, "method")}. Gradient ascent makes each image from its text alone. ` +
-    "It optimises a pyramid of pixels with frozen networks that compare images with texts, without a generator.";
   const scored = samples.filter((s) => score(s) !== null).length;
   const guiding = content.guided ? "ALSO GUIDED some" : "guided none";
+  $("made-how").textContent =
+    `${plural(samples.length, "image")}: ${plural(prompts, "prompt")}, ${plural(seeds, "seed")}, ` +
+    `${plural(content.methods.length, "method")}. Gradient ascent makes each image from its text alone. ` +
+    "It optimises a pyramid of pixels with frozen networks that compare images with texts, without a generator. " +
+    "DAS uses only the text; DAS-AG adds an aesthetic score as a reward, DAS-rAG as a penalty.";
   $("evaluator").textContent = scored
     ? `Scores by ${content.evaluator}, which ${guiding} of the images (n = ${scored}). ` +
       `The bar under a picture shows its score on the scale from ${LOWEST} to ${HIGHEST}.`
     : `${content.evaluator} has not scored these images yet.`;
   writeResults();
-  if (content.left_out.length) {
-    $("left-out").hidden = false;
-    $("left-out").querySelector("summary").textContent = `Left out or incomplete: ${content.left_out.length}`;
-    $("left-out")
-      .querySelector("ul")
-      .append(...content.left_out.map((text) => make("li", { textContent: text })));
+  writePlots();
+  $("left-out").hidden = !content.left_out.length;
+  $("left-out").querySelector("summary").textContent = `Left out or incomplete: ${content.left_out.length}`;
+  const lines = content.left_out.map((text) => make("li", { textContent: text }));
+  $("left-out").querySelector("ul").append(...lines);
+}
+
+/** The report's table and what stands around it, folded; each heading begins a part of its own. */
+function writeResults() {
+  let place = null;
+  const fold = (textContent) => {
+    place = make("details", {}, make("summary", { textContent }));
+    $("results").append(place);
+  };
+  for (const block of content.results) {
+    if (block.kind === "heading") fold(block.text);
+    else {
+      if (!place) fold("Results and statistics");
+      place.append(block.kind === "table" ? makeTable(block) : make("p", { textContent: block.text }));
+    }
   }
 }
 
-/** The report's table, and what stands around it; what follows a heading can be unfolded. */
-function writeResults() {
-  let place = $("results");
-  for (const block of content.results) {
-    if (block.kind === "heading") {
-      place = make("details", {}, make("summary", { textContent: block.text }));
-      $("results").append(place);
-    } else place.append(block.kind === "table" ? makeTable(block) : make("p", { textContent: block.text }));
-  }
-  $("results").hidden = !content.results.length;
+function writePlots() {
+  $("plots").hidden = !content.plots.length;
+  $("plots").append(
+    ...content.plots.map((name) =>
+      make(
+        "a",
+        { href: `plots/${name}.png` },
+        make("img", { alt: `Plot: ${name}`, loading: "lazy", src: `plots/${name}.png` }),
+      ),
+    ),
+  );
 }
 
 /** A head may go over several lines, but keeps arrows, signs and percent with their words. */
@@ -107,11 +135,7 @@ const scores = known(samples.map(score));
 const least = Math.min(...scores),
   most = Math.max(...scores);
 const cards = samples.map(makeCard);
-const rows = makeRows();
-const heads = content.methods.map((method) => {
-  const head = make("div", { className: "head" }, withDot(method, "b"), make("div", { className: "means" }));
-  return head;
-});
+const sections = makeSections();
 
 function makeCard(sample) {
   const method = methodOf.get(sample.method);
@@ -130,8 +154,8 @@ function makeCard(sample) {
     withDot(method),
     ` · seed ${sample.seed}`,
   );
-  const reward = make("span", { className: "reward", textContent: sample.reward });
-  if (sample.label) what.append(make("span", { className: "label", textContent: sample.label }));
+  const column = make("span", { className: "column" }, withDot(method), make("small", { textContent: weight(sample) }));
+  if (worded(sample)) what.append(make("span", { className: "label", textContent: worded(sample) }));
   const second = make("span", { className: "second" });
   const bar = make("i");
   if (score(sample) !== null)
@@ -141,8 +165,8 @@ function makeCard(sample) {
     { className: "under" },
     make("span", { className: "score", textContent: written(SCORE, score(sample)) }),
     second,
-    reward,
     make("span", { className: "gauge" }, bar),
+    column,
     what,
   );
   const element = make(
@@ -163,20 +187,41 @@ function makeCard(sample) {
     `seed ${sample.seed}`,
     sample.key,
     sample.label,
+    worded(sample),
   ]
     .join("\n")
     .toLowerCase();
   return { sample, element, second, words, visible: true };
 }
 
-/** A row for each prompt and seed (and settings, where they differ), with a cell for each method.
+/** A section for each setting, with a column for each method and aesthetic weight, so that no mean is of several.
  *
- * How much the aesthetic score weighs makes no row of its own: one image of DAS stands beside all of them. */
-function makeRows() {
+ * How much the score weighs makes no section of its own: one image of DAS stands beside all of them. */
+function makeSections() {
+  return content.sections.map((title, place) => {
+    const own = cards.filter((card) => card.sample.section === place);
+    const places = [...new Set(own.map((card) => card.sample.column))].sort((a, b) => a - b);
+    const heads = new Map(places.map((column) => [column, makeHead(content.columns[column])]));
+    const head = make("div", { className: "heads" }, make("h2", { className: "which", textContent: title }));
+    const list = make("div", { className: "rows" });
+    const element = make("section", { className: "section", ariaLabel: title || "Pictures" }, head, list);
+    head.append(make("div", { className: "cells" }));
+    $("sections").append(element);
+    return { element, head, heads, list, rows: makeRows(own), cards: own };
+  });
+}
+
+function makeHead({ method, weight }) {
+  const name = withDot(methodOf.get(method), "b");
+  return make("div", { className: "head" }, name, make("small", { textContent: weight }), make("small"));
+}
+
+/** A row for each prompt and seed, with a cell for each column. */
+function makeRows(own) {
   const found = new Map();
-  for (const card of cards) {
+  for (const card of own) {
     const s = card.sample;
-    const name = JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed, s.shared]);
+    const name = JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed]);
     if (!found.has(name)) found.set(name, { sample: s, cards: [] });
     found.get(name).cards.push(card);
   }
@@ -188,14 +233,12 @@ function makeRows() {
       title: prompt(s),
     });
     const which = `${isLong(s) ? `${named(s)} · ` : ""}seed ${s.seed}`;
-    row.about = make("div", { className: "about" }, title, make("p", { textContent: which }));
-    if (s.shared) row.about.append(make("p", { textContent: s.shared }));
-    row.cells = content.methods.map(() => make("div", { className: "cell" }));
+    row.cells = make("div", { className: "cells" });
     row.element = make(
-      "section",
+      "article",
       { className: "row", ariaLabel: `${prompt(s)}, seed ${s.seed}` },
-      row.about,
-      ...row.cells,
+      make("div", { className: "about" }, title, make("p", { textContent: which })),
+      row.cells,
     );
   }
   return [...found.values()];

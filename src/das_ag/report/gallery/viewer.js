@@ -13,7 +13,7 @@ function show(sample, { remember = true } = {}) {
   $("original").title = `${sample.size.join(" × ")} px; open the file`;
   $("viewer-method").replaceChildren(
     withDot(method),
-    ` · seed ${sample.seed}${sample.label ? ` · ${sample.label}` : ""}`,
+    ` · seed ${sample.seed}${worded(sample) ? ` · ${worded(sample)}` : ""}`,
   );
   $("viewer-title").textContent = prompt(sample);
   $("viewer-title").classList.toggle("long", isLong(sample));
@@ -74,10 +74,9 @@ function writeSettings(sample) {
 }
 
 function writeSiblings(sample) {
-  const row = rows.find((candidate) => candidate.cards.some((card) => card.sample === sample));
-  const all = row.cards
-    .map((card) => card.sample)
-    .sort((a, b) => methodOf.get(a.method).place - methodOf.get(b.method).place || compareTexts(a.reward, b.reward));
+  const which = (s) => JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed]);
+  const all = samples.filter((other) => which(other) === which(sample));
+  all.sort((a, b) => a.section - b.section || a.column - b.column);
   $("siblings").hidden = all.length < 2;
   $("siblings").replaceChildren(
     ...all.map((other) => {
@@ -86,7 +85,7 @@ function writeSiblings(sample) {
         "button",
         { type: "button" },
         make("img", { src: other.thumbnail, alt: "" }),
-        [method.name, other.reward, written(SCORE, score(other))].filter(Boolean).join(" "),
+        `${[method.name, worded(other)].filter(Boolean).join(", ")}: ${written(SCORE, score(other))}`,
       );
       button.style.setProperty("--method", method.colour);
       if (other === sample) button.setAttribute("aria-current", "true");

@@ -79,7 +79,7 @@ def _spread(n: int) -> np.ndarray:
 
 
 def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
-    """Draws a line between images of the same prompts, seed and settings if each method has one.
+    """Draws a line between images of the same prompts, seed and settings if each method has exactly one.
 
     Returns:
         How many lines are drawn, and how many are possible.
@@ -88,7 +88,7 @@ def _join(axes: Axes, placed: pd.DataFrame) -> tuple[int, int]:
     lines = [
         part.sort_values("place")[["x", "aesthetic_score"]].to_numpy()
         for _, part in placed.groupby([keys[name] for name in keys], sort=True)
-        if part["place"].is_unique and part["method"].nunique() == methods > 1
+        if part["method"].is_unique and len(part) == methods > 1
     ]
     shown = lines
     if len(lines) > MOST_LINES:  # evenly spaced among all

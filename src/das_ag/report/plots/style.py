@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, NullFormatter
 
 from das_ag.methods import Method, method_of, methods_of
-from das_ag.report.labels import pairs_of, settings_order
+from das_ag.report.labels import experiment_of, in_words, pairs_of, settings_order
 from das_ag.report.plots.text import own_settings, width_of, wrapped
 from das_ag.report.statistics import method_summary
 
@@ -47,19 +47,16 @@ class Group:
     @property
     def name(self) -> str:
         """The name in legends."""
-        return method_of(self.method).title + (f", {self.settings}" if self.settings else "")
+        return ", ".join(filter(None, [method_of(self.method).title, in_words(self.settings)]))
 
     def heading(self, wide: int) -> str:
-        """Method and settings, one below the other; breaks wide lines after =, then at spaces.
+        """Method and settings in words, one below the other; breaks wide lines at spaces.
 
         Args:
             wide: characters in a line, if a break is possible.
         """
-        lines = [method_of(self.method).title]
-        for name, value in pairs_of(self.settings):
-            setting = f"{name}={value}"
-            lines += [setting] if width_of(setting) <= wide else [f"{name}=", *wrapped(value, wide)]
-        return "\n".join(lines)
+        settings = [in_words(f"{name}={value}") for name, value in pairs_of(self.settings)]
+        return "\n".join([method_of(self.method).title, *(line for text in settings for line in wrapped(text, wide))])
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The group's rows of a table with the columns `method` and `settings`."""
@@ -67,8 +64,9 @@ class Group:
 
 
 def groups_of(table: pd.DataFrame) -> list[Group]:
-    """The groups in a table, sorted by settings, then by the order of the methods."""
-    settings = sorted(set(table["settings"]), key=settings_order)
+    """The groups in a table: experiments in the table's order, sorted by settings, then by the order of the methods."""
+    experiments = list(dict.fromkeys(map(experiment_of, table["settings"])))
+    settings = sorted(set(table["settings"]), key=lambda s: (experiments.index(experiment_of(s)), settings_order(s)))
     methods = methods_of(table["method"])
     present = set(zip(table["method"], table["settings"], strict=True))
     return [
