@@ -403,6 +403,10 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("views={ }", ["views: expected values in the braces, got none; leave this argument out."]),
         ("prompts.positive={a: a ring, b: a star, a: a hat}", ["prompts.positive: the name 'a' occurs more than once"]),
         ("views.noise={kind: constant, start: 1, kind: x}", ["views.noise: the name 'kind' occurs more than once"]),
+        (
+            "a volcano",
+            ["read the argument 'a volcano', expected name=value; put quotes around a text, as in \"prompt=a castle"],
+        ),
         ("=5", ["cannot read the argument '=5', expected name=value; "]),
         ("~=5", ["cannot read the argument '~=5', expected name=value; "]),
         ("@a=5", ["cannot read the argument '@a=5', expected name=value; "]),

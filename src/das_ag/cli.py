@@ -21,6 +21,7 @@ COMMANDS = {
     "gallery": "write a page with all images of an experiment",
     "check": "say whether the weights are here, and how long the published experiment takes",
     "verify": "make finished samples again and compare them byte by byte",
+    "film": "make a film of the ascent of one sample, or of all side by side",
     "regenerate": "make an image again from its PNG alone",
     "demo": "open the demo, a page for the browser",
     "list": "list methods, prompts, models, evaluators or the words that the default guide knows",

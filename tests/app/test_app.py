@@ -114,7 +114,7 @@ def test_presets_and_reset(app):
     assert app.session_state["steps"] == paper["steps"]
     assert app.session_state["randomness"] == "published"
     assert app.button(key="generate").disabled
-    assert "check_models.py" in app.warning[0].value.replace("\\", "")
+    assert "das-ag check" in app.warning[0].value.replace("\\", "")
     app.number_input(key="steps").set_value(9).run()
     next(button for button in app.button if button.label == "Reset parameters").click().run()
     assert app.session_state["steps"] == paper["steps"]
@@ -187,6 +187,33 @@ def test_a_random_seed_is_shown(small):
     seed = app.session_state["job"].tracks[0].sample.seed
     assert app.number_input(key="seed").value == seed
     assert any(text.endswith(f"seed {seed}") for text in texts(app))
+
+
+def test_a_surprise_fills_the_form_and_makes_its_image(small):
+    small.segmented_control(key="method").set_value("das").run()
+    prompt, seed = small.text_input(key="positive 0").value, small.number_input(key="seed").value
+    small.button(key="surprise").click()
+    app = wait(small.run())
+    assert not app.exception
+    (track,), (number,) = app.session_state["job"].tracks, app.session_state["positive prompts"]
+    assert track.state is State.FINISHED
+    assert (app.text_input(key=f"positive {number}").value,) == track.sample.positive
+    assert track.sample.positive[0] in {text for text, _ in PRESETS["tiny"].examples().values()} - {prompt}
+    assert app.number_input(key="seed").value == track.sample.seed != seed
+    assert track.sample.settings["ascent"]["steps"] == SMALL["steps"]
+
+
+def test_a_surprise_is_a_text_that_the_guide_knows():
+    """Of every prompt that can be drawn, and never the one that is there."""
+    imagenet = PRESETS["imagenet"]
+    drawn = {imagenet.surprise(but="a volcano")[0] for _ in range(2000)}
+    assert "a volcano" not in drawn
+    assert len(drawn) > 50
+    assert any(" and " in text for text in drawn)
+    assert not imagenet.guide.without_content(list(drawn))
+    assert not [text for text in drawn if imagenet.guide.lost_words(text)]
+    (first, _), *_ = PRESETS["paper"].examples().values()
+    assert PRESETS["paper"].surprise(but=first)[0] != first
 
 
 def test_history_uses_settings_again_and_deletes(small):

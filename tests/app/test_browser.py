@@ -225,3 +225,25 @@ def test_a_keyboard_is_enough(visit):
         "!e.hasAttribute('alt') && !e.title && !e.getAttribute('aria-labelledby')).map(e => e.outerHTML)",
     )
     assert unnamed == []
+
+
+def test_a_prompt_with_formulas_is_shown_as_typed(visit):
+    """In the result, in the film's description, in the history and in the comparison."""
+    text = r"a red ring costs $5 or $6, $\foo$ **b** :smile:"
+    page = visit(viewport={"width": 1400, "height": 1000})
+    page.get_by_text("As a command line").click()
+    page.get_by_label("Prompt", exact=True).fill(text)
+    page.get_by_text("These models do not know").wait_for()
+    set_steps(page, 3)
+    button(page, "Generate").click()
+    page.get_by_text(f"{text} · seed 42", exact=True).wait_for()
+    page.get_by_role("tab", name="Film").click()
+    page.get_by_role("img", name=re.compile(f"^Film of the ascent.*{re.escape(text)}")).first.wait_for()
+    page.get_by_role("tab", name="History").click()
+    page.get_by_test_id("stText").get_by_text(text, exact=True).nth(2).wait_for()
+    page.get_by_text("Compare", exact=True).nth(0).click()
+    page.get_by_text("Choose one more image to compare.").wait_for()
+    page.get_by_text("Compare", exact=True).nth(1).click()
+    page.get_by_role("heading", name="Comparison").wait_for()
+    assert page.get_by_test_id("stText").get_by_text(text, exact=True).count() == 3
+    assert page.locator(".katex").count() == 0

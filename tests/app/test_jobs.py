@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import threading
 import time
 
@@ -11,7 +12,6 @@ from PIL import Image
 from tiny_models import TinyJudgeChoice
 
 from das_ag.demo import archive, jobs
-from das_ag.demo.film import film_path
 from das_ag.demo.form import Form
 from das_ag.demo.jobs import Job, State
 from das_ag.demo.turns import Turns
@@ -21,6 +21,7 @@ from das_ag.generation.generate import generate
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import regenerate
 from das_ag.store.claims import Claims
+from das_ag.store.reading import MOST_FRAMES
 from das_ag.store.samples import KEY_LENGTH
 from das_ag.store.store import Store
 
@@ -171,11 +172,14 @@ def test_an_evaluator_that_is_not_to_be_had_costs_the_score_alone(start, monkeyp
 
 
 def test_the_film_shows_the_ascent(start):
-    (track,) = wait(start(methods=("das",), settings={**SMALL, "steps": 70})).tracks
-    with Image.open(film_path(Store(track.plan.folder), track.sample)) as film:
-        assert film.size == (224, 224)
-        assert film.n_frames == len(track.frames)
-        assert 20 <= film.n_frames <= 34
+    job = wait(start(methods=("das",), settings={**SMALL, "steps": 70}))
+    (track,) = job.tracks
+    frames = job.store.read_frames(track.record)
+    assert len(frames) == MOST_FRAMES
+    assert {frame.shape for frame in frames} == {(28, 28, 3)}
+    with Image.open(io.BytesIO(archive.entry_of(job.store, track.record).film(job.store))) as film:
+        assert film.format == "GIF"
+        assert film.n_frames == MOST_FRAMES
 
 
 def test_history_is_filtered_and_forgotten(start):
@@ -189,7 +193,7 @@ def test_history_is_filtered_and_forgotten(start):
     archive.remove(job.store, red)
     after, damaged = archive.entries(job.store)
     assert (len(after), damaged) == (3, [])
-    assert not film_path(job.store, red.sample).exists()
+    assert not (job.store.root / red.folder).exists()
     archive.remove(job.store, red)  # twice, from two tabs
     table = archive.differences(after[1].sample, after[2].sample)
     assert set(table["setting"]) == {"method", "objective.aesthetic_sign"}

@@ -93,7 +93,7 @@ def test_it_is_made_in_a_batch_as_large_and_in_its_row(made, monkeypatch):
     """Where rows differ in their last bits, its own row counts."""
     seen = []
 
-    def optimise(samples, plan, guide, device):
+    def optimise(samples, plan, guide, device, *, watch):
         seen.append((samples, plan.runtime.views_per_pass, torch.get_num_threads(), device.type))
         rows = [np.full((28, 28, 3), row, np.uint8) for row in range(len(samples))]
         return [Made(image, [{"step": float(image.max())}], {}, [], None) for image in rows], 0.0

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from das_ag import cli
+from das_ag import __version__, cli
 from das_ag.commands import verify as verify_command
 from das_ag.errors import UserError
 from das_ag.generation import verify as verify_module
@@ -30,6 +30,7 @@ from das_ag.store.store import Store
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "verify.py"
 SAME = "image and trace are the same"
+BY = f" (das-ag {__version__})"
 CHANGED_TRACE = "trace differs: from step 1 on, by at most 6.0e+00"
 CPU = ["runtime.device=cpu"]
 
@@ -297,7 +298,7 @@ def test_the_script_ends_with_0_if_all_are_the_same(script, made):
     status, lines, err = script(made.root)
     assert (status, err) == (0, "")
     assert sorted(lines[:3]) == [f"das_ag {name} seed 42: {SAME}" for name in ("heart", "ring", "star")]
-    assert lines[3:] == ["Same as the stored files: 3 of 3 samples"]
+    assert lines[3:] == [f"Same as the stored files: 3 of 3 samples{BY}"]
 
 
 def test_the_script_ends_with_1_if_one_differs(script, store):
@@ -306,7 +307,7 @@ def test_the_script_ends_with_1_if_one_differs(script, store):
     edit(store, lambda entry: entry["provenance"].update(processor="Elbrus"))
     status, lines, _ = script(store.root, *CPU)
     assert status == 1
-    assert lines[-1] == "Same as the stored files: 1 of 3 samples"
+    assert lines[-1] == f"Same as the stored files: 1 of 3 samples{BY}"
     place = lines.index(f"das_ag heart seed 42: {CHANGED_TRACE}")
     assert lines[place + 1].endswith(", originally Elbrus")
     assert lines[place + 1].startswith("  processor: now ")
@@ -332,7 +333,7 @@ def test_a_large_sample_is_not_made_without_a_word(script, store, monkeypatch, c
     monkeypatch.setattr("das_ag.generation.cost.PUBLISHED_VIEWS", 0.001)
     for options, expected, same in (([], 2, 0), (["--yes"], 0, 3)):
         status, lines, err = script(store.root, *options)
-        assert (status, lines[-1]) == (expected, f"Same as the stored files: {same} of 3 samples")
+        assert (status, lines[-1]) == (expected, f"Same as the stored files: {same} of 3 samples{BY}")
         assert err.count("3 steps, ") == 3
     asks = "asks for more than the published experiment; add --yes to make it all the same."
     assert sorted(script(store.root)[1][:3]) == [f"das_ag {name} seed 42: {asks}" for name in ("heart", "ring", "star")]
@@ -344,7 +345,7 @@ def test_the_script_ends_with_2_if_one_could_not_be_made(script, store, what):
         forget_row(store)
     status, lines, _ = script(store.root, *(["runtime.devise=cpu"] if what == "override" else []))
     assert status == 2
-    assert lines[-1] == f"Same as the stored files: {2 if what == 'row' else 0} of 3 samples"
+    assert lines[-1] == f"Same as the stored files: {2 if what == 'row' else 0} of 3 samples{BY}"
 
 
 def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old_store):
@@ -352,14 +353,14 @@ def test_samples_of_models_that_are_gone_are_told_in_a_sentence_each(script, old
     assert (status, err) == (2, "")
     why = "only version 0.1.0 of das-ag has the models that made this sample; use that version."
     assert sorted(lines[:3]) == [f"{name} heart seed 42: {why}" for name in ("das", "das_ag", "das_rag")]
-    assert lines[3:] == ["Same as the stored files: 0 of 3 samples"]
+    assert lines[3:] == [f"Same as the stored files: 0 of 3 samples{BY}"]
 
 
 def test_the_script_ends_with_2_if_a_sample_is_damaged(script, store):
     (store.root / record_of(store).folder / "trace.csv").unlink()
     status, lines, err = script(store.root)
     assert status == 2
-    assert lines[-1] == "Same as the stored files: 2 of 2 samples"
+    assert lines[-1] == f"Same as the stored files: 2 of 2 samples{BY}"
     assert "left out, since the sample is damaged (FileNotFoundError" in err
 
 
@@ -369,7 +370,7 @@ def test_the_script_ends_with_2_if_a_file_is_damaged(script, store, name):
     path = store.root / record_of(store).folder / name
     path.write_bytes(b"PK and no more")
     status, lines, err = script(store.root, "--samples", 1, "--draw", 5)
-    assert (status, lines) == (2, [f"das_ag star seed 42: {SAME}", "Same as the stored files: 1 of 1 sample"])
+    assert (status, lines) == (2, [f"das_ag star seed 42: {SAME}", f"Same as the stored files: 1 of 1 sample{BY}"])
     assert err.startswith(f"{path}: ")
     assert err.count("\n") == 1
 
@@ -423,7 +424,7 @@ def test_the_script_draws_as_many_as_it_is_told(script, made, monkeypatch):
         seen.clear()
     assert len(draws) > 2  # of 6 that there are
     assert {name for names in draws for name in names} == {"heart", "star", "ring"}
-    assert script(made.root, "--samples", 9)[1][-1] == "Same as the stored files: 3 of 3 samples"
+    assert script(made.root, "--samples", 9)[1][-1] == f"Same as the stored files: 3 of 3 samples{BY}"
 
 
 def test_a_fresh_process_has_the_bytes_again(made, tmp_path):
@@ -438,4 +439,4 @@ def test_a_fresh_process_has_the_bytes_again(made, tmp_path):
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "Same as the stored files: 3 of 3 samples"
+    assert done.stdout.splitlines()[-1] == f"Same as the stored files: 3 of 3 samples{BY}"

@@ -387,16 +387,24 @@ def test_a_plan_knows_whether_it_is_only_to_be_told(plan_of, wanted):
     assert plan_of().dry_run is False
 
 
+def test_published_figures_do_not_stand_beside_own_texts(plan_of):
+    assert plan_of("published_figures=true").published_figures is True
+    plan = plan_of("published_figures=true", "prompt=[a star, a ring]")
+    assert plan.published_figures is False
+    assert [sample.positive for sample in plan.samples] == [("a star",), ("a ring",)]
+
+
 def test_an_experiment_may_be_left_out_only_on_purpose(compose):
     assert "experiment" not in compose()
 
 
 ALWAYS_THERE = (
-    "betas", "canvas_px", "dry_run", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign", "method.name",
+    "betas", "canvas_px", "dry_run", "film", "gamut", "gamut_gain", "learning_rate", "method.aesthetic_sign",
+    "method.name",
     "models.family", "name", "prompt", "prompts.negative", "prompts.positive", "published_figures", "randomness",
     "runtime.checkpoint_steps", "runtime.deterministic", "runtime.device", "runtime.precision",
     "runtime.samples_per_batch", "runtime.threads", "runtime.views_per_pass", "seeds", "shard", "shards",
-    "steps", *IMAGE_SETTINGS,
+    "steps", "output_dir", *IMAGE_SETTINGS,
 )  # fmt: skip
 
 
@@ -553,7 +561,7 @@ ERRORS = [
     ),
     (
         ["models=openai_clip", "models.path=null", "models.name=ViT-Z/1"],
-        ["models.name: ", "RN50, ", "ViT-L/14, ", "got 'ViT-Z/1'", "CLIP_MODEL_PATH"],
+        ["models.name: ", "RN50, ", "ViT-L/14, ", "got 'ViT-Z/1'", "models.path"],
     ),
     (["models=openai_clip", "models.guide_dropout=1"], ["models.guide_dropout: ", "true or false", "got 1"]),
     (["models=openai_clip", "models.path=3"], ["models.path: ", "a string", "got 3"]),
@@ -580,6 +588,7 @@ ERRORS = [
     (["shard=true", "shards=2"], ["shard: ", "from 0 to 1", "got True"]),
     (["shard=0.0"], ["shard: ", "from 0 to 0", "got 0.0"]),
     (["dry_run=1"], ["dry_run: ", "true or false", "got 1"]),
+    (["film=1"], ["film: ", "true or false", "got 1"]),
     (["prompts=file"], ["prompts.path: ", "expected a value", "got none", "command line"]),
     (["prompts=file", "prompts.path=nowhere.csv"], ["prompts.path: ", "cannot read 'nowhere.csv'"]),
     (
@@ -592,6 +601,9 @@ ERRORS = [
     (["name=''"], ["name: ", "letters, digits", "got ''"]),
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),
     (["name=7"], ["name: ", "letters, digits", "got 7"]),
+    (["output_dir=''"], ["output_dir: ", "the path of a folder", "got ''"]),
+    (["models=embedded"], ["models: ", "got 'embedded'; its successor is models=imagenet."]),
+    (["output_dir=7"], ["output_dir: ", "the path of a folder", "got 7"]),
     (["+views.shape=1"], ["views: ", "count, max_shift_px", "unknown setting 'shape'", "--cfg job"]),
     (["+runtime.cores=1"], ["runtime: ", "device, precision, threads, samples_per_batch", "unknown setting 'cores'"]),
     (["+method.strength=1"], ["method", "strength"]),
@@ -600,6 +612,11 @@ ERRORS = [
     (["~views.count"], ["views: ", "missing setting 'count'", "--cfg job"]),
     (["~objective.clip", "+objective.clop=1"], ["objective: ", "missing setting 'clip', unknown setting 'clop'"]),
 ]
+
+
+def test_a_setting_that_has_another_name_is_told(plan_of):
+    with pytest.raises(UserError, match=r"^unknown setting 'models.head_path'. Its name is models.head. See "):
+        plan_of("models=openai_clip", "models.head_path=x.pth")
 
 
 @pytest.mark.parametrize(("overrides", "said"), ERRORS, ids=[" ".join(overrides) for overrides, _ in ERRORS])

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from das_ag import __version__
 from das_ag.commands.arguments import command_parser, complain
 from das_ag.errors import UserError, counted
 from das_ag.generation.cost import confirm
@@ -49,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         verdicts.append(dataclasses.replace(verdict, name=_name_of(record, records)))
         print(verdicts[-1], flush=True)
     same = sum(verdict.is_same is True for verdict in verdicts)
-    print(f"Same as the stored files: {same} of {counted(len(verdicts), 'sample')}")
+    print(f"Same as the stored files: {same} of {counted(len(verdicts), 'sample')} (das-ag {__version__})")
     if any(verdict.is_same is False for verdict in verdicts):
         return 1
     return 0 if same == len(verdicts) and not damaged else 2

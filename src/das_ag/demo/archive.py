@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from das_ag.demo.film import film_path
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
 from das_ag.generation.regenerate import differing
+from das_ag.report.film import ascent_clip, encode, film_of
 from das_ag.store.reading import DAMAGED, read_trace, reason
 from das_ag.store.samples import IMAGE, SAMPLE, TRACE, Record, Sample
 from das_ag.store.store import Store
@@ -53,9 +53,15 @@ class Entry:
         return _read(store.root / self.folder / IMAGE)
 
     def film(self, store: Store) -> bytes | None:
-        """The GIF of its ascent; None if there is none."""
-        path = film_path(store, self.sample)
-        return _read(path) if self.record and path.is_file() else None
+        """The GIF of its ascent; None if there is none.
+
+        Raises:
+            UserError: the image or its small pictures are damaged.
+        """
+        frames = store.read_frames(self.record) if self.record else []
+        if not frames or not self.record:
+            return None
+        return encode(film_of([ascent_clip(self.sample, frames, store.read_image(self.record.image))]), ".gif")
 
     def trace(self, store: Store) -> pd.DataFrame:
         """The trace: step, loss and each term.
@@ -113,8 +119,6 @@ def remove(store: Store, entry: Entry) -> None:
         StoreError: it cannot be deleted.
     """
     store.folder.remove(store.root / entry.folder)
-    if entry.record:
-        store.folder.remove(film_path(store, entry.sample))
 
 
 def differences(first: Sample, second: Sample) -> pd.DataFrame:

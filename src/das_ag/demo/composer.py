@@ -79,6 +79,10 @@ def _begin(is_busy: bool) -> None:
             "Generate", type="primary", icon=":material/auto_awesome:", key="generate", on_click=_start,
             disabled=bool(why) or is_busy or is_empty, help="The models of this preset are missing." if why else None,
         )  # fmt: skip
+        st.button(
+            "Surprise me", icon=":material/casino:", key="surprise", on_click=_surprise,
+            disabled=bool(why) or is_busy, help="Draws a prompt and a seed, and generates.",
+        )  # fmt: skip
     if is_empty:
         st.caption("Write a prompt, or start from an example.")
     if st.session_state.pop("begun", False):
@@ -100,6 +104,11 @@ def _start() -> None:
         return
     st.session_state["job"], st.session_state["begun"] = job, True
     job.start()
+
+
+def _surprise() -> None:
+    state.surprise(st.session_state)
+    _start()
 
 
 def _complain(form: Form) -> None:

@@ -75,7 +75,7 @@ class Form:
         """
         if not self.positive:
             raise UserError("Prompt: expected a text, got none; write one, or start from an example.")
-        return [make_plan(composed(f"method={method}", *self._overrides())) for method in self.methods]
+        return [make_plan(composed(f"method={method}", "film=true", *self._overrides())) for method in self.methods]
 
     def command(self) -> str:
         """One command line for bash that makes the same images in the same folder."""

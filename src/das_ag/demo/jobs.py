@@ -9,16 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import UInt8
 
-from das_ag.demo.film import encode_film, film_path, is_frame, shrunk
 from das_ag.demo.turns import Turn, Turns
 from das_ag.demo.unfinished import Unfinished, keep_unfinished
 from das_ag.errors import UserError, first_line
 from das_ag.evaluation.evaluate import evaluate
 from das_ag.generation.batch import Run, Stopped
+from das_ag.generation.frames import Frame, is_frame, shrunk
 from das_ag.generation.generate import generate
 from das_ag.generation.machine import set_up
 from das_ag.models.registry import EvaluatorChoice
@@ -57,7 +55,7 @@ class Track:
         steps: total number of steps.
         done: number of steps taken.
         trace: step, loss and terms of each step.
-        frames: previews so far, the latest last.
+        preview: the latest small picture; None before the first step.
         record: the record of the finished sample.
         unfinished: the stored state of a stopped sample.
         message: why it failed, or another remark.
@@ -68,7 +66,7 @@ class Track:
         self.plan, self.steps = plan, plan.settings.ascent.steps
         self.state, self.done = State.WAITING, 0
         self.trace: list[dict[str, float]] = []
-        self.frames: list[UInt8[np.ndarray, "_ _ 3"]] = []
+        self.preview: Frame | None = None
         self.record: Record | None = None
         self.unfinished: Unfinished | None = None
         self.message = ""
@@ -84,8 +82,8 @@ class Track:
         self.run, self.state = run, State.RUNNING
         terms = {name: float(value[0]) for name, value in iterate.terms.items()}
         self.trace.append({"step": float(iterate.step), "loss": float(iterate.loss[0]), **terms})
-        if is_frame(iterate.step, self.steps) or not self.frames:
-            self.frames.append(shrunk(run.images()[0]))
+        if is_frame(iterate.step, self.steps) or self.preview is None:
+            self.preview = shrunk(run.images()[0])
         self.done = iterate.step + 1
 
 
@@ -146,8 +144,7 @@ class Job:
         try:
             with self._turns.turn(self._stopping.is_set) as turn:
                 self._generate(track, turn)
-            self._film(track)
-            track.state = State.FINISHED if track.frames else State.FOUND
+            track.state = State.FOUND if track.preview is None else State.FINISHED
         except Stopped:
             self._keep(track)
             track.state = State.STOPPED
@@ -202,10 +199,6 @@ class Job:
             self._evaluators.clear()  # keep at most one
             self._evaluators[choice, device] = choice.load(device)
         return self._evaluators[choice, device]
-
-    def _film(self, track: Track) -> None:
-        if len(track.frames) > 1:
-            self.store.folder.write(film_path(self.store, track.sample), encode_film(track.frames))
 
     def _keep(self, track: Track) -> None:
         """Stores the image of a stopped track, if it has taken a step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import random
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ class Preset:
         overrides: its overrides of the configuration.
         prompts: groups of prompts to choose examples from.
         program: the beginning of its command line.
+        surprises: groups of prompts to draw from; empty: the examples.
     """
 
     title: str
     overrides: tuple[str, ...]
     prompts: tuple[str, ...]
     program: str = "uv run python run.py"
+    surprises: tuple[str, ...] = ()
 
     @property
     def config(self) -> DictConfig:
@@ -45,8 +48,16 @@ class Preset:
 
     def examples(self) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Positive text and negative texts of each example, by name."""
+        return self._texts(self.prompts)
+
+    def surprise(self, but: str) -> tuple[str, tuple[str, ...]]:
+        """Positive text and negative texts of a random prompt with another text than `but`."""
+        texts = self._texts(self.surprises or self.prompts).values()
+        return random.choice([drawn for drawn in texts if drawn[0] != but] or list(texts))
+
+    def _texts(self, groups: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
         found: dict[str, tuple[str, tuple[str, ...]]] = {}
-        for group in self.prompts:
+        for group in groups:
             prompts = composed(*self.overrides, f"prompts={group}").prompts
             for name, text in prompts.positive.items():
                 found[str(name).replace("_", " ")] = (str(text), tuple(map(str, prompts.negative)))
@@ -56,7 +67,7 @@ class Preset:
 _PAPER_PROGRAM = "uv run --extra paper python run.py"
 
 PRESETS = {
-    "imagenet": Preset("ImageNet classifier", (), ("wonders",)),
+    "imagenet": Preset("ImageNet classifier", (), ("wonders",), surprises=("suite", "pairs")),
     "paper": Preset(
         "Paper: CLIP ViT-L/14", ("experiment=paper", "published_figures=false"), ("published",), _PAPER_PROGRAM
     ),

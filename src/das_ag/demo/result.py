@@ -82,16 +82,22 @@ def _traces(store: Store, entries: list[Entry]) -> None:
 
 def _films(store: Store, entries: list[Entry]) -> None:
     for column, entry in zip(st.columns(max(len(entries), 2)), entries, strict=False):
-        film = entry.film(store)
+        film = _film(store, entry)
         with column:
             if film is None:
-                st.caption("No film, because the image was not made in this demo or was stopped.")
+                made = words.escaped(f"This command makes the film: das-ag film {store.root / entry.folder}")
+                st.caption(made if entry.record else "A stopped image has no film.")
                 continue
             st.image(film, width="stretch", alt=f"Film of the ascent. {words.described(entry.sample)}")
             st.download_button(
                 "GIF", film, file_name=entry.file_name("gif"), mime="image/gif", key=f"gif {entry.id}",
                 icon=":material/download:", on_click="ignore",
             )  # fmt: skip
+
+
+@st.cache_data(show_spinner=False, max_entries=20, hash_funcs={Store: lambda s: s.root, Entry: lambda e: e.folder})
+def _film(store: Store, entry: Entry) -> bytes | None:
+    return entry.film(store)
 
 
 def _pyramids(store: Store, entries: list[Entry]) -> None:

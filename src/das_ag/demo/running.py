@@ -67,8 +67,8 @@ def _told(job: Job) -> str:
 
 
 def _canvas(track: Track) -> None:
-    if track.frames:
-        st.image(track.frames[-1], width="stretch", alt=f"Canvas after step {track.done}")
+    if track.preview is not None:
+        st.image(track.preview, width="stretch", alt=f"Canvas after step {track.done}")
         last = track.trace[-1]
         st.caption(f"similarity {last['positive']:.3f}, aesthetic {10 * last['aesthetic']:.2f}")
     elif track.is_over:

@@ -103,6 +103,14 @@ def draw_seed(state: State) -> None:
         state["seed"] = secrets.randbelow(DRAWN)
 
 
+def surprise(state: State) -> None:
+    """Draws a prompt that suits the preset, and a seed; method and parameters stay."""
+    positive, negative = PRESETS[state["preset"]].surprise(but=" / ".join(prompts(state, "positive")))
+    put_prompts(state, "positive", (positive,))
+    put_prompts(state, "negative", negative)
+    state["seed"] = secrets.randbelow(DRAWN)
+
+
 def form_in(state: State) -> Form:
     """The form that the widgets show."""
     values = {name: state[name] for name in SETTINGS if name in state and name not in WITHOUT_WIDGET}

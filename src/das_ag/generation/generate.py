@@ -15,6 +15,7 @@ import torch
 from das_ag.errors import UserError, counted, first_line
 from das_ag.generation.batch import Made, OutOfMemoryError, Stopped, Watch, guide_of, optimise, texts_of
 from das_ag.generation.checkpoints import Checkpoint
+from das_ag.generation.frames import Frame, Frames
 from das_ag.generation.guide import LoadedGuide
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.outlook import clock
@@ -188,7 +189,7 @@ class _Worker:
 
     def _make(self, batch: _Batch, missing: list[Sample], guide: LoadedGuide) -> None:
         try:
-            made, seconds = self._optimise(batch, guide)
+            made, seconds, frames = self._optimise(batch, guide)
         except (StoreError, Stopped):
             raise
         except UserError as error:
@@ -201,14 +202,14 @@ class _Worker:
         for row, sample in enumerate(batch):
             if sample in missing:
                 placement = Placement(len(batch), row, self._plan.runtime.views_per_pass, torch.get_num_threads())
-                self._keep(sample, made[row], placement, seconds / len(batch))
+                self._keep(sample, made[row], placement, seconds / len(batch), frames.of(row) if frames else [])
         if checkpoint := self._checkpoint(batch):
             checkpoint.remove()
 
     def _checkpoint(self, batch: _Batch) -> Checkpoint | None:
         return Checkpoint(self._store, batch, self._plan) if self._plan.runtime.checkpoint_steps else None
 
-    def _optimise(self, batch: _Batch, guide: LoadedGuide) -> tuple[list[Made], float]:
+    def _optimise(self, batch: _Batch, guide: LoadedGuide) -> tuple[list[Made], float, Frames | None]:
         """Optimises a batch; if memory runs out, this batch begins again and all later ones take fewer views at a time.
 
         From its beginning, since a sample records one number of views per pass, with which it can be made again.
@@ -216,9 +217,12 @@ class _Worker:
         while True:
             try:
                 checkpoint = self._checkpoint(batch)
-                return optimise(
-                    batch, self._plan, guide, self._device, checkpoint=checkpoint, watch=self._watch, bar=self._bar
-                )
+                frames = Frames(self._watch) if self._plan.film else None
+                made, seconds = optimise(
+                    batch, self._plan, guide, self._device,
+                    checkpoint=checkpoint, watch=frames or self._watch, bar=self._bar,
+                )  # fmt: skip
+                return made, seconds, frames
             except OutOfMemoryError as error:
                 passing = error.views_per_pass // 2
                 if not passing:
@@ -231,19 +235,22 @@ class _Worker:
             self._plan = dataclasses.replace(self._plan, runtime=runtime)
             log.warning("Out of memory: the batch begins again with runtime.views_per_pass=%d", passing)
 
-    def _keep(self, sample: Sample, made: Made, placement: Placement, seconds: float) -> None:
+    def _keep(
+        self, sample: Sample, made: Made, placement: Placement, seconds: float, pictures: Sequence[Frame]
+    ) -> None:
         if made.error:
             self._record_failure([sample], made.error)
             return
         record = {
             **provenance(self._device),
             **dataclasses.asdict(placement),
+            "guide": self._plan.guide.title,
             "published_figures": self._plan.published_figures,
             "duration_s": round(seconds, 3),
         }
         self._store.write(
             sample, made.image, made.trace, made.result, record,
-            levels=made.levels, text=text_of(Recipe(sample, placement)),
+            levels=made.levels, frames=pictures, text=text_of(Recipe(sample, placement)),
         )  # fmt: skip
         self.made += 1
 

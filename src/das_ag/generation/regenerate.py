@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.generation.batch import guide_of, optimise
+from das_ag.generation.batch import Watch, guide_of, optimise
 from das_ag.generation.cost import Cost, cost_of
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.recipe import RECIPE, Recipe, text_of
@@ -61,12 +61,14 @@ def regenerate(
     overrides: Sequence[str] = (),
     *,
     allow: Callable[[str, Cost], None] = lambda *_: None,
+    watch: Watch | None = None,
 ) -> Regenerated:
     """Makes a sample again, in the same row of a batch of the same size; copies of the sample fill the other rows.
 
     Args:
         overrides: overrides of settings that are not in the recipe: runtime.device, paths of weights.
         allow: gets the sample's name and the cost before the networks are loaded; raises UserError to refuse.
+        watch: called after each step.
 
     Raises:
         UserError: this version or these weights cannot make the sample, or it fails again.
@@ -76,7 +78,7 @@ def regenerate(
     set_up(plan.runtime)
     device, (sample,) = choose_device(plan.runtime.device), plan.samples
     guide = guide_of(plan, plan.samples, device)
-    rows, _ = optimise([sample] * recipe.placement.samples_per_batch, plan, guide, device)
+    rows, _ = optimise([sample] * recipe.placement.samples_per_batch, plan, guide, device, watch=watch)
     made = rows[recipe.placement.row]
     if made.error:
         raise UserError(f"{sample.name}: {made.error}")

@@ -15,7 +15,7 @@ from das_ag.settings.runtime import DEVICES, choose_device
 from das_ag.store.samples import TRACE, Record
 from das_ag.store.store import Store
 
-_NOT_COMPARED = ("duration_s", "published_figures")
+_NOT_COMPARED = ("guide", "duration_s", "published_figures")
 """Entries of a provenance that do not affect the computation."""
 
 

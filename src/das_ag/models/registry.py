@@ -57,6 +57,11 @@ class GuideChoice(Choice, ABC):
         """Loads the networks; one object may be both. A guide that does not rate has None as its rater."""
 
     @property
+    def title(self) -> str:
+        """The guide's name below tables, with that of its aesthetic head."""
+        return self.family
+
+    @property
     def rates(self) -> bool:
         """Whether the networks rate images; every method except DAS needs this."""
         return True

@@ -14,7 +14,7 @@ from das_ag.report import table as tables
 from das_ag.report.comparison import about_differences, differences, differing_settings, set_differences
 from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
-from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
+from das_ag.report.statistics import evaluators_of, guides_of, is_guided_by, remark_of, score_table
 from das_ag.store.atomic import own_file
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
@@ -168,7 +168,9 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
     guided = any(is_guided_by(scored.records, scored.evaluator) for scored in experiments)
     found = tables.results(scores, published=any(scored.published for scored in experiments))
     remark = " ".join(dict.fromkeys(remark_of(scored.records, scored.evaluator) for scored in experiments))
-    sentences, results = tables.caption(found, title, guided=guided, remark=remark), tables.set_results(found)
+    guides = guides_of([record for scored in several for record in scored.records])
+    sentences = tables.caption(found, title, guided=guided, guides=guides, remark=remark)
+    results = tables.set_results(found)
     warning = [tables.warning(title)] if guided else []
     text, latex = [*warning, tables.markdown(results), *sentences], tables.latex(results, [*warning, *sentences])
     numbers = {"table": found}

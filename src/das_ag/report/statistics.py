@@ -52,6 +52,11 @@ def remark_of(records: Sequence[Record], evaluator: str) -> str:
     return next(filter(None, found), "")
 
 
+def guides_of(records: Sequence[Record]) -> list[str]:
+    """Titles of the guides; earlier versions recorded none."""
+    return sorted({record.provenance["guide"] for record in records if "guide" in record.provenance})
+
+
 def is_guided_by(records: Sequence[Record], evaluator: str) -> bool:
     """Whether the same weights guided and scored any sample."""
     return any(

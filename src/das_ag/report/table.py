@@ -145,15 +145,19 @@ def warning(evaluator_title: str) -> str:
     return f"{evaluator_title} ALSO GUIDED images of this table: its scores say nothing about the methods."
 
 
-def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: str = "") -> list[str]:
+def caption(
+    table: pd.DataFrame, evaluator_title: str, *, guided: bool, guides: Sequence[str] = (), remark: str = ""
+) -> list[str]:
     """The sentences below the table of `results`.
 
     Args:
         guided: whether the evaluator also guided.
+        guides: titles of the guides.
         remark: the evaluator's remark about its scores.
     """
     which = "" if guided else ", which guided none of the images"
     sentences = [f"Score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
+    sentences += [f"Guide: {'; '.join(guides)}."] if guides else []
     sentences += [remark] if remark else []
     rows = table.to_dict("records")
     compared = [row for row in rows if not math.isnan(row["difference"])]

@@ -27,6 +27,16 @@ _NO_NAME = re.compile(r"null|true|false|[+-]?(nan|inf|\d[\d_]*)|[+-]?(?=.*\d)[\d
 """Words that Hydra reads as null, a boolean or a number if they have no quotes."""
 
 
+_RENAMED = {
+    "models=embedded": "its successor is models=imagenet.",
+    "evaluator=embedded": "its successor is evaluator=imagenet.",
+    "prompts=shapes": "it had no photos of things; try prompts=wonders.",
+    "models.head_path": "Its name is models.head.",
+    "runtime.compile": "It was removed, since it made no step faster.",
+}
+"""Choices and settings of earlier versions, with a sentence on what took their place."""
+
+
 def compose_config(overrides: Sequence[str]) -> DictConfig:
     """The configuration that `python run.py` gets with these overrides, for other programs than run.py.
 
@@ -69,7 +79,8 @@ def describe(error: HydraException) -> str:
     text = first_line(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, got = error.missing_cfg_file.rpartition("/")
-        return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; choose one of them."
+        remedy = _RENAMED.get(f"{group}={got}", "choose one of them.")
+        return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; {remedy}"
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
     if found := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*?)=(.*)'", text):
@@ -101,6 +112,9 @@ def _of_another_kind(name: str, got: str) -> str:
 
 
 def _unreadable(override: str | None) -> str:
+    if override and "=" not in override:
+        example = '"prompt=a castle and a volcano"'
+        return f"cannot read the argument {override!r}, expected name=value; put quotes around a text, as in {example}."
     return (
         f"cannot read the argument {override!r}, expected name=value; put single quotes around the argument, and "
         "double quotes around each text and each name with letters other than a–z."
@@ -108,6 +122,8 @@ def _unreadable(override: str | None) -> str:
 
 
 def _advice(unknown: str) -> str:
+    if unknown in _RENAMED:
+        return f"{_RENAMED[unknown]} "
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
         return 'Write your own text as "prompt=a castle and a volcano"; a file of prompts needs prompts=file. '
     near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)

@@ -38,7 +38,7 @@ RANDOMNESS = ("per_sample", "published")
 _OPTIONS = (
     "name", "seeds", "method", "prompt", "prompts", "models", "pyramid", "evaluator", "runtime", "canvas_px", "gamut",
     "gamut_gain", "steps", "learning_rate", "betas", "views", "objective", "randomness", "published_figures", "shard",
-    "shards", "dry_run", "output_dir",
+    "shards", "dry_run", "output_dir", "film",
 )  # fmt: skip
 _EXAMPLES = {
     "prompts.positive": """'prompts.positive={mine: "a castle and a volcano"}'""",
@@ -88,6 +88,7 @@ class Plan:
         folder: folder of the store.
         published_figures: whether the report shows the published figures beside the table.
         dry_run: whether to only report the remaining work.
+        film: whether to keep small pictures of each ascent. It is not in the key: it changes no image.
     """
 
     samples: tuple[Sample, ...]
@@ -98,6 +99,7 @@ class Plan:
     folder: Path
     published_figures: bool
     dry_run: bool
+    film: bool
 
     @property
     def samples_per_batch(self) -> int:
@@ -175,7 +177,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         deterministic=runtime.deterministic,
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
-    for option in ("published_figures", "dry_run"):
+    for option in ("published_figures", "dry_run", "film"):
         if not isinstance(values[option], bool):
             raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
     check_border(settings.pyramid.canvas_px, settings.border_px)
@@ -208,6 +210,7 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         folder=folder,
         published_figures=values["published_figures"] and values["prompt"] is None,
         dry_run=values["dry_run"],
+        film=values["film"],
     )
 
 

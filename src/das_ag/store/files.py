@@ -32,6 +32,16 @@ def encode_levels(levels: Sequence[Float[np.ndarray, "3 _ _"]]) -> bytes:
     return buffer.getvalue()
 
 
+def encode_frames(frames: Sequence[UInt8[np.ndarray, "side side 3"]]) -> bytes:
+    """Encodes square pictures, one below the other, as one WebP; lossy, for viewing only.
+
+    In an animated WebP, pictures that are nearly equal would become one.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(frames)).save(buffer, format="WEBP", quality=90)
+    return buffer.getvalue()
+
+
 def encode_csv(rows: Sequence[Mapping[str, float]]) -> bytes:
     """Encodes rows of numbers as CSV; reading them gives the same float32 values."""
     buffer = io.StringIO()

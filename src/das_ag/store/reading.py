@@ -19,7 +19,7 @@ from PIL import Image
 
 from das_ag.errors import UserError, first_line
 from das_ag.store.files import read_json
-from das_ag.store.samples import IMAGE, LEVELS, SAMPLE, SCORES, TRACE, Record, Sample
+from das_ag.store.samples import FRAMES, IMAGE, LEVELS, SAMPLE, SCORES, TRACE, Record, Sample
 from das_ag.store.schema import (
     MOST_CANVAS_PX,
     PROVENANCE,
@@ -40,12 +40,15 @@ DAMAGED = (OSError, ValueError, EOFError, SyntaxError, MemoryError, RuntimeError
 """What reading a file of another form raises; Pillow's, numpy's and zipfile's errors vary."""
 MOST_LEVEL_BYTES = 2**30
 """Largest size of all levels together, unpacked; all resolutions up to 512 px have 270 MB."""
+MOST_FRAMES, FRAME_PX = 48, 256
+"""Most pictures of an ascent that are kept, and the largest side of each; WebP ends at 16,383 px."""
 _HEADER_BYTES = 4096
 """More than the header of an array needs."""
 _TOLD = {
     IMAGE: ("the image is missing or damaged", "delete its folder and run again"),
     TRACE: ("cannot read the trace", "delete its folder and run again"),
     LEVELS: ("cannot read the levels of the pyramid", "delete the file"),
+    FRAMES: ("cannot read the pictures of the ascent", "delete the file"),
     SCORES: ("cannot read the scores", "run das-ag score on this experiment"),
 }
 """What is wrong with a file that cannot be used, and the remedy."""
@@ -192,6 +195,23 @@ def _opened(path: Path) -> zipfile.ZipFile:
     if not zipfile.is_zipfile(path):
         raise SchemaError("it is no archive of arrays")
     return zipfile.ZipFile(path)
+
+
+def read_frames(path: Path) -> list[UInt8[np.ndarray, "side side 3"]]:
+    """The small pictures of a sample's ascent, in order; empty if they were not stored.
+
+    Raises:
+        Exception: one of `DAMAGED`, if the file is not what the store writes.
+    """
+    if not path.is_file():
+        return []
+    with Image.open(io.BytesIO(path.read_bytes()), formats=["WEBP"]) as opened:
+        width, height = opened.size
+        if width > FRAME_PX or height % width or height > MOST_FRAMES * width:  # before the pixels are unpacked
+            raise SchemaError(
+                f"expected at most {MOST_FRAMES} pictures of at most {FRAME_PX} px, got {width} × {height} px"
+            )
+        return list(np.array(opened.convert("RGB")).reshape(-1, width, width, 3))
 
 
 def _check_sizes(archive: zipfile.ZipFile) -> None:

@@ -18,6 +18,7 @@ KEY_LENGTH = 12
 SAMPLES = "samples"
 """Subfolder of a store with a folder for each method; it contains a folder for each sample."""
 IMAGE, SAMPLE, TRACE, LEVELS, SCORES = "image.png", "sample.json", "trace.csv", "levels.npz", "scores.json"
+FRAMES = "frames.webp"
 
 
 LATER: Mapping[str, Mapping[str, Any]] = {

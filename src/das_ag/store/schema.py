@@ -128,6 +128,7 @@ PROVENANCE = {
     "device": TEXT.or_null(),
     "duration_s": NUMBER.or_null(),
     "git_commit": TEXT.or_null(),
+    "guide": TEXT,
     "published_figures": FLAG,
     "versions": GROUP,
 }

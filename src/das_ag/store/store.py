@@ -1,6 +1,7 @@
 """Finished samples on disk.
 
-    samples/<method>/<prompt>-seed<seed>-<key>/ {image.png, sample.json, trace.csv, levels.npz, scores.json}
+    samples/<method>/<prompt>-seed<seed>-<key>/
+        {image.png, sample.json, trace.csv, levels.npz, frames.webp, scores.json}
     failures/<key>.json
     .unfinished/<host>-<process>-…
 
@@ -24,11 +25,12 @@ from jaxtyping import Float, UInt8
 from das_ag.errors import UserError
 from das_ag.store.atomic import AtomicFolder, StoreError, check_inside
 from das_ag.store.failures import FAILURES, Failures
-from das_ag.store.files import encode_csv, encode_levels, encode_png, pretty, read_json
+from das_ag.store.files import encode_csv, encode_frames, encode_levels, encode_png, pretty, read_json
 from das_ag.store.reading import (
     DAMAGED,
     damage_of,
     read_checked,
+    read_frames,
     read_image,
     read_levels,
     read_record,
@@ -37,7 +39,7 @@ from das_ag.store.reading import (
     reason,
     telling,
 )
-from das_ag.store.samples import IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES, SCORES, TRACE, Record, Sample
+from das_ag.store.samples import FRAMES, IMAGE, KEY_LENGTH, LEVELS, SAMPLE, SAMPLES, SCORES, TRACE, Record, Sample
 from das_ag.store.schema import NAME, is_number
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ log = logging.getLogger(__name__)
 FORMAT, FORMAT_FILE = 1, "store.json"
 
 _KEY = f"[0-9a-f]{{{KEY_LENGTH}}}"
-_FILES = "|".join(map(re.escape, (IMAGE, SAMPLE, TRACE, LEVELS, SCORES)))
+_FILES = "|".join(map(re.escape, (IMAGE, SAMPLE, TRACE, LEVELS, FRAMES, SCORES)))
 _PACKED = re.compile(
     rf"{SAMPLES}/{NAME.pattern}/{NAME.pattern}-seed[0-9]+-{_KEY}/(?:{_FILES})|{FAILURES}/{_KEY}\.json", re.ASCII
 )
@@ -140,12 +142,14 @@ class Store:
         provenance: Mapping[str, Any],
         *,
         levels: Sequence[Float[np.ndarray, "3 _ _"]] = (),
+        frames: Sequence[UInt8[np.ndarray, "side side 3"]] = (),
         text: Mapping[str, str] | None = None,
     ) -> None:
         """Adds a finished sample.
 
         Args:
             levels: levels of the pyramid, coarse to fine; stored as float16, for viewing only.
+            frames: small pictures of the ascent, in order.
             text: texts for the PNG, by keyword.
 
         Raises:
@@ -164,6 +168,8 @@ class Store:
         files = {IMAGE: png, TRACE: table, SAMPLE: pretty(record).encode()}
         if levels:
             files[LEVELS] = encode_levels(levels)
+        if frames:
+            files[FRAMES] = encode_frames(frames)
         self._add(files, self.root / sample.folder)
 
     def _add(self, files: Mapping[str, bytes], folder: Path) -> None:
@@ -264,6 +270,19 @@ class Store:
         """
         with telling(path := self.root / record.folder / LEVELS):
             return read_levels(path)
+
+    def read_frames(self, record: Record) -> list[UInt8[np.ndarray, "side side 3"]]:
+        """The small pictures of a sample's ascent, in order; empty if they were not stored.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        with telling(path := self.root / record.folder / FRAMES):
+            return read_frames(path)
+
+    def write_frames(self, record: Record, frames: Sequence[UInt8[np.ndarray, "side side 3"]]) -> None:
+        """Adds the pictures of its ascent to a finished sample."""
+        self.folder.write(self.root / record.folder / FRAMES, encode_frames(frames))
 
     def read_trace(self, record: Record) -> pd.DataFrame:
         """The trace of a sample: step, loss and each term, as numbers; a value that was not recorded is NaN.

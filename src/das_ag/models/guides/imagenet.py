@@ -39,6 +39,11 @@ class ImagenetChoice(GuideChoice):
     advice: ClassVar = "choose words that das-ag list words lists"
 
     @property
+    def title(self) -> str:
+        """The network in timm, and whether it has a quality head."""
+        return f"{self.name} {'with' if self.rates else 'without'} a quality head"
+
+    @property
     def rates(self) -> bool:
         """Whether there is a quality head."""
         from das_ag.models.imagenet import head_file

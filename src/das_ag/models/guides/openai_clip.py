@@ -42,6 +42,12 @@ class OpenAIClipChoice(GuideChoice):
 
     @property
     @override
+    def title(self) -> str:
+        head = self._head()
+        return f"OpenAI's CLIP {self.name} " + (f"with the head {head.path.name}" if head else "without a head")
+
+    @property
+    @override
     def rates(self) -> bool:
         return self._head() is not None
 
