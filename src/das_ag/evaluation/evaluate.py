@@ -47,6 +47,7 @@ def evaluate(
         digest = choice.digest()
         details = {
             "title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark,
+            "scale": list(choice.scale),
         }  # fmt: skip
         records, damaged = store.records() if only is None else (only, [])
         try:
@@ -67,9 +68,10 @@ def evaluate(
                 claims.forget(_claim_name(record))  # a process may have died after it wrote the score
                 continue
             evaluator = evaluator or load(choice, device)
-            rated = float(evaluator.rate_images([image])[0])
-            score = None if math.isnan(rated) else rated  # NaN: the evaluator has no rating, only recognition
-            found_out = _recognise(evaluator, image, record.sample.positive)
+            texts = record.sample.positive
+            rated = evaluator.rate_with_texts(image, texts) if choice.needs_texts else evaluator.rate_images([image])[0]
+            score = None if math.isnan(rated) else float(rated)  # NaN: the evaluator has no rating, only recognition
+            found_out = _recognise(evaluator, image, texts)
             # Two processes with different evaluators may score the same image, and its scores share one file.
             with claims.claim(_claim_name(record), wait=True):
                 store.write_score(record, name, score, digest, **details, **found_out)

@@ -13,7 +13,7 @@ from das_ag.errors import UserError
 from das_ag.report import table as tables
 from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
-from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, score_table
+from das_ag.report.statistics import evaluators_of, is_guided_by, remark_of, scale_of, score_table
 from das_ag.store.atomic import own_file
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
@@ -142,7 +142,8 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
     guided = any(is_guided_by(scored.records, scored.evaluator) for scored in several)
     found = tables.results(scores, published=any(scored.published for scored in several))
     remark = " ".join(dict.fromkeys(remark_of(scored.records, scored.evaluator) for scored in several))
-    sentences, results = tables.caption(found, title, guided=guided, remark=remark), tables.set_results(found)
+    scale, results = scale_of(several[0].scores), tables.set_results(found)
+    sentences = tables.caption(found, title, guided=guided, scale=scale, remark=remark)
     warning = [tables.warning(title)] if guided else []
     text = [*warning, tables.markdown(results), *sentences]
     if len(several) == 1:

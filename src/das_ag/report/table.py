@@ -129,18 +129,24 @@ def set_prompts(table: pd.DataFrame) -> Table:
 
 def warning(evaluator_title: str) -> str:
     """The warning above the table if the evaluator also guided."""
-    return f"{evaluator_title} ALSO GUIDED images of this table: its scores say nothing about the methods."
+    return (
+        f"GRADED BY ITS GUIDE: {evaluator_title} also guided images of this table, so its scores say nothing about the "
+        "methods."
+    )
 
 
-def caption(table: pd.DataFrame, evaluator_title: str, *, guided: bool, remark: str = "") -> list[str]:
+def caption(
+    table: pd.DataFrame, evaluator_title: str, *, guided: bool, scale: str = "1–10", remark: str = ""
+) -> list[str]:
     """The sentences below the table of `results`.
 
     Args:
         guided: whether the evaluator also guided.
+        scale: ends of the evaluator's scale.
         remark: the evaluator's remark about its scores.
     """
     which = "" if guided else ", which guided none of the images"
-    sentences = [f"Score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
+    sentences = [f"Score by {evaluator_title}{which}; scale {scale}, ↑ better. std divides by n - 1."]
     sentences += [remark] if remark else []
     rows = table.to_dict("records")
     compared = [row for row in rows if not math.isnan(row["difference"])]
