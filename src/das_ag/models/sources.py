@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,11 +152,16 @@ def size_of(file: WeightFile | HubFolder) -> str:
         return "size unknown"
     if file.size_bytes >= 1e9:
         return f"{file.size_bytes / 1e9:.1f} GB"
+    if file.size_bytes < 1e5:
+        return f"{file.size_bytes / 1e3:.0f} kB"
     return f"{file.size_bytes / 1e6:.{0 if file.size_bytes >= 1e7 else 1}f} MB"
 
 
-def clip_file(name: str, path: str | None) -> WeightFile:
+def clip_file(name: str, path: str | None, group: str = "models") -> WeightFile:
     """OpenAI's CLIP, by path or by name; by name, the file is in the cache of CLIP's own package.
+
+    Args:
+        group: where the configuration has name and path, for messages.
 
     Raises:
         UserError: OpenAI published no CLIP of that name.
@@ -168,8 +173,8 @@ def clip_file(name: str, path: str | None) -> WeightFile:
         )
     if url is None:
         raise UserError(
-            f"models.name: expected one of {', '.join(known_clips())}, got {name!r}; {_nearest(name)}choose one of "
-            "them, or point models.path to a checkpoint."
+            f"{group}.name: expected one of {', '.join(known_clips())}, got {name!r}; {_nearest(name)}choose one of "
+            f"them, or point {group}.path to a checkpoint."
         )
     checksum, file = url.split("/")[-2:]
     in_cache, size_bytes = cache_folder("clip") / file, CLIP_BYTES.get(name)
@@ -220,6 +225,26 @@ def head_file(clip: str, path: str | None) -> WeightFile | None:
         licence=head.licence,
         size_bytes=head.size_bytes,
     )
+
+
+def check_names(name: str, digests: Mapping[str, str], group: str) -> None:
+    """Checks that no file is a published one for another CLIP, since 768 features are not only ViT-L/14's.
+
+    Args:
+        name: name of the CLIP.
+        digests: SHA-256 of the file of the CLIP (`clip`) and of its head (`head`).
+        group: where the configuration has their paths, for messages.
+
+    Raises:
+        UserError: a file is one for another CLIP.
+    """
+    for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
+        found = published(digests.get(role, ""))
+        if found not in (None, name):
+            raise UserError(
+                f"{group}.{option}: expected a file for {name}, got the published one for {found}; use "
+                f"{group}.name={found}, or another file."
+            )
 
 
 def clip_of_head(sha256: str) -> str | None:

@@ -72,25 +72,13 @@ class OpenAIClipChoice(GuideChoice):
 
     @override
     def digests(self) -> dict[str, str]:
-        from das_ag.models.sources import fetch_all
+        from das_ag.models.sources import check_names, fetch_all
 
         files = self.files()
         fetch_all(files.values())
         digests = {role: file.digest() for role, file in files.items()}
-        self._check_names(digests)
+        check_names(self.name, digests, "models")
         return digests
-
-    def _check_names(self, digests: dict[str, str]) -> None:
-        """Raises UserError if a published file is one for another CLIP, since 768 features are not only ViT-L/14's."""
-        from das_ag.models.sources import clip_of_archive, clip_of_head
-
-        for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
-            name = published(digests.get(role, ""))
-            if name not in (None, self.name):
-                raise UserError(
-                    f"models.{option}: expected a file for {self.name}, got the published one for {name}; use "
-                    f"models.name={name}, or another file."
-                )
 
     @override
     def lost_words(self, text: str) -> tuple[str, ...]:
