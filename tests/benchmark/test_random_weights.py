@@ -24,7 +24,7 @@ def test_an_architecture_has_the_size_of_the_published_file(name):
         state = CLIP(**ARCHITECTURES[name]).state_dict()
     numbers = sum(math.prod(weight.shape) for weight in state.values())
     size = 2 * (numbers + math.prod(state["token_embedding.weight"].shape))
-    assert size == pytest.approx(CLIP_BYTES[name], rel=0.005)
+    assert size == pytest.approx(CLIP_BYTES[name], rel=0.01)
 
 
 def test_a_network_that_is_no_clip_of_openai_is_told():

@@ -123,6 +123,19 @@ class HubFolder:
         return folder if weight_files(folder) else None
 
 
+def hub_cache() -> Path:
+    """The folder of downloads from the hub.
+
+    Raises:
+        UserError: the hub's client is not installed.
+    """
+    try:
+        from huggingface_hub.constants import HF_HUB_CACHE
+    except ImportError as error:
+        raise missing_extra("huggingface_hub", error) from error
+    return Path(HF_HUB_CACHE)
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The files of weights that transformers reads in a folder, in its order of preference; empty if there are none.
 

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,13 +148,18 @@ def fetch_all(files: Iterable[WeightFile | HubFolder]) -> None:
 
 def size_of(file: WeightFile | HubFolder) -> str:
     """Size of a published file for people, for instance "933 MB"."""
-    if file.size_bytes is None:
+    return size_in_words(file.size_bytes)
+
+
+def size_in_words(size_bytes: int | None) -> str:
+    """A number of bytes for people, for instance "933 MB"."""
+    if size_bytes is None:
         return "size unknown"
-    if file.size_bytes >= 1e9:
-        return f"{file.size_bytes / 1e9:.1f} GB"
-    if file.size_bytes < 1e5:
-        return f"{file.size_bytes / 1e3:.0f} kB"
-    return f"{file.size_bytes / 1e6:.{0 if file.size_bytes >= 1e7 else 1}f} MB"
+    if size_bytes >= 1e9:
+        return f"{size_bytes / 1e9:.1f} GB"
+    if size_bytes < 1e5:
+        return f"{size_bytes / 1e3:.0f} kB"
+    return f"{size_bytes / 1e6:.{0 if size_bytes >= 1e7 else 1}f} MB"
 
 
 def clip_file(name: str, path: str | None, group: str = "models") -> WeightFile:
@@ -225,26 +230,6 @@ def head_file(clip: str, path: str | None) -> WeightFile | None:
         licence=head.licence,
         size_bytes=head.size_bytes,
     )
-
-
-def check_names(name: str, digests: Mapping[str, str], group: str) -> None:
-    """Checks that no file is a published one for another CLIP, since 768 features are not only ViT-L/14's.
-
-    Args:
-        name: name of the CLIP.
-        digests: SHA-256 of the file of the CLIP (`clip`) and of its head (`head`).
-        group: where the configuration has their paths, for messages.
-
-    Raises:
-        UserError: a file is one for another CLIP.
-    """
-    for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
-        found = published(digests.get(role, ""))
-        if found not in (None, name):
-            raise UserError(
-                f"{group}.{option}: expected a file for {name}, got the published one for {found}; use "
-                f"{group}.name={found}, or another file."
-            )
 
 
 def clip_of_head(sha256: str) -> str | None:
