@@ -25,6 +25,13 @@ CLIP_BYTES = {
 }  # fmt: skip
 """Sizes of the files that OpenAI published."""
 
+OPENAI_CLIPS = {
+    "ViT-B/32": ("ViT-B-32", "openai/clip-vit-base-patch32"),
+    "ViT-B/16": ("ViT-B-16", "openai/clip-vit-base-patch16"),
+    "ViT-L/14": ("ViT-L-14", "openai/clip-vit-large-patch14"),
+}
+"""Names in open_clip and on the Hugging Face hub of the CLIPs for which there is a head, by OpenAI's name."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -191,16 +198,16 @@ def head_name(clip: str) -> str | None:
     return next((name for name, head in HEADS.items() if head.clip == clip), None)
 
 
-def head_file(clip: str, path: str | None) -> WeightFile | None:
+def head_file(clip: str | None, path: str | None) -> WeightFile | None:
     """The aesthetic head on the features of a CLIP: a file, or the name of a published one; None if there is none.
 
     Args:
-        clip: name of the CLIP.
+        clip: name of the CLIP; None if it is unknown.
         path: None for the published head for this CLIP.
     """
-    variable = _variable("AESTHETIC_PREDICTOR_PATH", clip)
+    variable = _variable("AESTHETIC_PREDICTOR_PATH", clip) if clip else "models.head"
     given = path or os.environ.get(variable)
-    name = given if given in HEADS else head_name(clip)
+    name = given if given in HEADS else head_name(clip) if clip else None
     if given and given not in HEADS:
         published = HEADS[name].sha256 if name else None
         return WeightFile(
