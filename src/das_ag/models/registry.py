@@ -173,7 +173,9 @@ def provide_weights(guide: GuideChoice, evaluators: Iterable[EvaluatorChoice], *
 
 
 GUIDES = {
+    "hf_clip": "das_ag.models.guides.hf_clip.HfClipChoice",
     "imagenet": "das_ag.models.guides.imagenet.ImagenetChoice",
+    "open_clip": "das_ag.models.guides.open_clip.OpenClipChoice",
     "openai_clip": "das_ag.models.guides.openai_clip.OpenAIClipChoice",
 }
 """Dotted names of classes, by `models.family`."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from das_ag.errors import UserError
-from das_ag.models.guides.openai_clip import check_names
 from das_ag.models.registry import EvaluatorChoice
 
 if TYPE_CHECKING:
@@ -70,6 +69,8 @@ class LaionChoice(EvaluatorChoice):
 
     @override
     def weights(self) -> dict[str, str]:
+        from das_ag.models.sources import check_names
+
         digests = super().weights()
         check_names(self.name, digests, GROUP)
         return digests
