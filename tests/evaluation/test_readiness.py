@@ -188,7 +188,7 @@ def test_a_head_at_hand_answers_as_known_and_a_head_for_another_clip_is_told(tmp
     )  # fmt: skip
     assert done.returncode == 1
     assert re.findall(r"(\S+)  +ten real features   right", done.stdout) == list(RATING_SCORES)
-    said = "evaluator.laion.head: expected a file for ViT-B/16, got the published one for ViT-L/14; use"
+    said = "evaluator.laion.head: expected a file for ViT-B/16, got the published one for ViT-L/14; choose"
     assert said in " ".join(done.stdout.split())
     assert done.stdout.endswith("The experiment cannot start here.\n")
 
