@@ -247,7 +247,9 @@ def test_the_digests_cover_all_that_determines_a_picture(spoilt):
 
 def test_the_name_counts_only_without_a_path(tmp_path):
     assert choice("google/siglip-base-patch16-224").identity()["name"] == "google/siglip-base-patch16-224"
-    assert choice(path=tmp_path).identity() == choice("google/x", path=tmp_path / "y").identity()
+    assert choice(path=tmp_path).identity() == choice("", path=tmp_path / "y").identity()
+    with pytest.raises(UserError, match=r"^CLIP: .* got ''; correct it, or point models\.path to a folder\.$"):
+        provide_weights(choice(""), [], dry_run=False)
 
 
 @pytest.mark.parametrize(

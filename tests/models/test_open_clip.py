@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference import GEISHA, NEGATIVE
+from reference import GEISHA, NEGATIVE, save_small_clip, small_clip_state
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
@@ -176,6 +176,25 @@ def test_the_old_layout_of_a_network_with_a_text_tower_of_its_own_is_read(tmp_pa
     assert torch.equal(got.encode_texts(TEXTS), expected.encode_texts(TEXTS))
 
 
+def test_openais_layout_gives_the_features_of_openais_package(tmp_path, monkeypatch):
+    """With the three numbers that OpenAI's archives hold beside the weights."""
+    from das_ag.models.clip import OpenAIClip
+
+    architecture = {
+        "embed_dim": 768, "quick_gelu": True,
+        "vision_cfg": {"image_size": 224, "layers": 2, "width": 64, "patch_size": 32},
+        "text_cfg": {"width": 64, "heads": 1, "layers": 2},
+    }  # fmt: skip
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "openais", architecture)
+    numbers = {"input_resolution": 224, "context_length": 77, "vocab_size": 49408}
+    path = save_small_clip(tmp_path)
+    torch.save(small_clip_state() | {name: torch.tensor(number) for name, number in numbers.items()}, path)
+    ours, theirs = OpenClip(pretrained("openais", None), path), OpenAIClip(path)
+    pixels = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    expected = (*features_and_gradient(theirs.encode_images, pixels), theirs.encode_texts(TEXTS))
+    assert_equals(ours, *expected, pixels)
+
+
 @pytest.mark.parametrize("name", ["vit"])
 def test_released_texts_leave_the_pictures(name, path):
     model = OpenClip(pretrained(name, None), path)
@@ -298,8 +317,9 @@ def test_the_file_of_the_configuration_shares_its_settings(compose):
     [
         ("ViT-B/32", None, r"^models\.name: open_clip has no model 'ViT-B/32'\. Did you mean ViT-B-32 or "),
         ("qqq", None, r"^models\.name: open_clip has no model 'qqq'\. open_clip\.list_models\(\) lists them all\.$"),
-        ("vit", "plane", r"^models\.pretrained: open_clip has no weights 'plane' of vit; use one of plain, "),
-        ("resnet", "plain", r"^models\.pretrained: open_clip has no weights 'plain' of resnet; use null, or null with"),
+        ("resnet", "plain", r"^models\.pretrained: open_clip has no weights 'plain' of resnet; use another model, or"),
+        ("vit", "plane", r"; use plain, inception, or null with models\.path\.$"),
+        ("RN50", "plain", r"^models\.pretrained: .* use models\.name=RN50-quickgelu, or null with models\.path\.$"),
         ("vit", "quick", r"^models\.name: the weights quick were trained with QuickGELU, .* use models\.name=vit-q"),
         ("ViT-B-32", "metaclip_400m", r"use models\.name=ViT-B-32-quickgelu\.$"),
         ("coca_ViT-B-32", None, r"^models\.name: expected a CLIP with open_clip's own tokenizer, got coca_ViT-B-32;"),

@@ -35,7 +35,7 @@ _REMEDY = "correct models.name or models.path"
 def hub_folder(name: str, path: str | None) -> HubFolder:
     """The folder of a CLIP: the one at the path, or that of this name on the hub."""
     return HubFolder(
-        f"CLIP {path or name}", "models.path", "see its page on the Hugging Face hub", name,
+        f"CLIP {path or name}".rstrip(), "models.path", "see its page on the Hugging Face hub", name,
         Path(path).expanduser() if path else None, None, required=_REQUIRED, optional=(*_PREPARATION, *_TOKENIZER),
     )  # fmt: skip
 

@@ -89,19 +89,20 @@ def pretrained(name: str, tag: str | None) -> Pretrained:
         hint = did_you_mean(name, package.list_models())
         raise UserError(f"models.name: open_clip has no model {name!r}.{hint} open_clip.list_models() lists them all.")
     _check_architecture(name, architecture)
-    tags = package.list_pretrained_tags_by_model(name)
-    if tag is not None and tag not in tags:
-        use = f"one of {', '.join(tags)}" if tags else "null"
+    trainings = {own: package.get_pretrained_cfg(name, own) for own in package.list_pretrained_tags_by_model(name)}
+    unfit = () if architecture.get("quick_gelu") else [t for t, known in trainings.items() if known.get("quick_gelu")]
+    if tag is not None and tag not in trainings:
+        fitting = ", ".join(own for own in trainings if own not in unfit)
+        use = fitting or (f"models.name={name}-quickgelu" if unfit else "another model")
         raise UserError(
             f"models.pretrained: open_clip has no weights {tag!r} of {name}; use {use}, or null with models.path."
         )
-    published = package.get_pretrained_cfg(name, tag) if tag else {}
-    if published.get("quick_gelu", False) and not architecture.get("quick_gelu", False):
+    if tag in unfit:
         raise UserError(
             f"models.name: the weights {tag} were trained with QuickGELU, which {name} does not have; use "
             f"models.name={name}-quickgelu."
         )
-    return Pretrained(name, tag, architecture, published)
+    return Pretrained(name, tag, architecture, trainings[tag] if tag else {})
 
 
 def _check_architecture(name: str, architecture: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ class HfClipChoice(ClipChoice):
 
     @override
     def identity(self) -> dict[str, Any]:
-        return super().identity() | ({"name": None} if self.path else {})
+        return super().identity() | ({"name": ""} if self.path else {})
 
     @override
     def clip_file(self) -> HubFolder:
