@@ -397,6 +397,17 @@ def test_a_folder_of_weights_that_does_not_exist_is_told_before_any_download(tmp
         provide_weights(choice("vit", "plain", Path(tmp_path / "none.pt")), [], dry_run=False)
 
 
+@pytest.mark.parametrize("name", ["vit"])
+def test_the_package_is_all_that_it_needs(monkeypatch, name, path):
+    """The extra `open_clip` brings neither OpenAI's package nor transformers."""
+    for other in ("clip", "transformers"):
+        monkeypatch.setitem(sys.modules, other, None)
+    assert choice("ViT-B-32-quickgelu", "openai").files().keys() == {"clip", "head"}
+    guide = choice(name, None, path)
+    assert guide.digests().keys() == {"clip"}
+    assert guide.load(torch.device("cpu"), torch.float32)[0].encode_texts(["a cat"]).shape == (1, 32)
+
+
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(UserError, match=r"cannot import the package open_clip .* uv sync --extra open_clip, or start"):
