@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +16,10 @@ from das_ag.generation.guide import release_guide
 from das_ag.models.clip import save_random_clip
 from das_ag.models.sources import HEADS
 from das_ag.report import write_report
+from das_ag.settings.choices import choose_guide
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.plan import make_plan
+from das_ag.store.command import overrides_of
 from das_ag.store.store import Store
 
 CPU = torch.device("cpu")
@@ -102,6 +106,20 @@ def test_from_the_texts_to_the_table(plan_of, tmp_path):
     assert "Score by LAION aesthetic predictor (ViT-B/16), which guided none of the images; scale 1–10" in table
     trace = (tmp_path / records[0].folder / "trace.csv").read_text().splitlines()
     assert len(trace) == 3  # heading and two steps
+
+
+def test_a_sample_says_which_clip_guided_it(plan_of):
+    """So that it can be made again where the published weights are; samples of the published experiment record none."""
+    heads = [f"models.head={head('sa_0_4_vit_b_32_linear.pth')}"]
+    (sample, *_) = plan_of("method=das_ag", *heads).samples
+    overrides = overrides_of(sample)
+    assert 'models.name="ViT-B/32"' in overrides
+    config = compose_config([LAPTOP, *overrides])
+    assert (config.models.name, config.models.head) == ("ViT-B/32", None)
+    guide = choose_guide(compose_config(["experiment=paper"]).models)
+    assert guide.identity() == {"family": "openai_clip", "attention": "sdpa", "guide_dropout": True}
+    other = dataclasses.replace(guide, head="sa_0_4_vit_l_14_linear.pth")
+    assert other.identity() == guide.identity() | {"head": "sa_0_4_vit_l_14_linear.pth"}
 
 
 def test_a_resnet_guides_das_and_has_no_head_for_the_others(plan_of, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
@@ -25,6 +25,14 @@ class OpenAIClipChoice(ClipChoice):
     """OpenAI's CLIP; `name` is one of `clip.available_models()`, and `path` may also come from the environment."""
 
     places: ClassVar = ("name", "path", "head")
+
+    @override
+    def identity(self) -> dict[str, Any]:
+        """The options; names only where they are not the published experiment's, whose samples record none."""
+        from das_ag.models.sources import HEADS
+
+        name = {} if self.name == "ViT-L/14" else {"name": self.name}
+        return super().identity() | name | ({"head": self.head} if self.head in HEADS else {})
 
     @property
     @override
