@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from das_ag.commands.arguments import command_parser
+from das_ag.commands.arguments import add_yes, command_parser
 from das_ag.errors import UserError, printable
 from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("image", type=Path, help="a PNG that das-ag wrote")
     parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
     parser.add_argument("--to", type=Path, help="the new image; default: the same name with -again, in this folder")
-    parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
+    add_yes(parser)
     arguments = parser.parse_intermixed_args(argv)
     path = arguments.to or Path(f"{arguments.image.stem}-again.png")
     try:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import torch
 
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import command_parser, complain, divide
 from das_ag.errors import UserError, counted, printable
 from das_ag.evaluation.decode import MAX_MEGAPIXELS
 from das_ag.evaluation.evaluate import evaluate
@@ -90,9 +90,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--write-text", action="store_true", help="also write the scores into the text of PNG copies")
     arguments = parser.parse_intermixed_args(argv)
-    given = [*arguments.places, *arguments.overrides]
-    arguments.overrides = [text for text in given if "=" in text and not Path(text).exists()]
-    arguments.places = [text for text in given if text not in arguments.overrides]
+    arguments.places, arguments.overrides = divide([*arguments.places, *arguments.overrides])
     return arguments
 
 
