@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,8 +206,7 @@ def save(figure: Figure, path: Path | str) -> None:
     Raises:
         OSError: the files cannot be written.
     """
-    with own_settings(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `write_plots` says it in one sentence
+    with own_settings():
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
         figure.set_layout_engine("none")  # keep the layout for the second file, which takes a third of the time
         figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})
