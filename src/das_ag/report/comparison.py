@@ -8,7 +8,7 @@ import pandas as pd
 
 from das_ag.methods import method_of
 from das_ag.report.labels import divide, labels_of, natural, pairs_of
-from das_ag.report.statistics import paired_differences
+from das_ag.report.statistics import paired_differences, without_texts
 from das_ag.report.table import ABSENT, Table, about_intervals, set_difference
 from das_ag.store.samples import Sample
 
@@ -45,8 +45,7 @@ def differences(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `experiment` and the columns of `paired_differences`, where `method` holds the method's title.
     """
-    settings = pd.Series([divide(label)[0] for label in scores["settings"]], index=scores.index, dtype=str)
-    scores = scores.assign(settings=settings)
+    scores = without_texts(scores)
     first = scores["experiment"].iloc[0]
     is_first = scores["experiment"] == first
     parts = []

@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from das_ag.report.labels import divide, shortened
+from das_ag.report.labels import shortened
 from das_ag.report.plots.style import caption, groups_of, say
 from das_ag.report.plots.text import drawn_as_written, wrapped
+from das_ag.report.statistics import without_texts
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 """Prompts (rows) and methods with settings (columns) on one sheet; more would be too small to see."""
@@ -38,7 +39,7 @@ def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, 
         scores: as `score_table` gives it.
         read: returns the pixels of an image, given its path in the table.
     """
-    chosen = _without_texts(scores)
+    chosen = without_texts(scores)
     chosen = chosen[chosen["seed"] == chosen.groupby(_PROMPT)["seed"].transform("min")]
     groups = groups_of(chosen)
     prompts = list(chosen[[*_PROMPT, "seed"]].drop_duplicates().itertuples(index=False))
@@ -72,7 +73,7 @@ def seeds_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "
     Returns:
         None if no prompt has several seeds.
     """
-    table = _without_texts(scores)
+    table = without_texts(scores)
     counts = table.groupby([*_PROMPT, "method", "settings"]).size()
     if not (counts > 1).any():
         return None
@@ -102,12 +103,6 @@ def seeds_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "
         *(f"{what} not shown: {count}." for what, count in further.items() if count > 0),
     )
     return figure
-
-
-def _without_texts(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table with settings alone in its labels: the rows of a sheet distinguish texts, so its groups need not."""
-    settings = [divide(label)[0] for label in scores["settings"]]
-    return scores.assign(settings=pd.Series(settings, index=scores.index, dtype=str))
 
 
 def _say_beside(axes: Axes, text: str) -> None:

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from das_ag.methods import methods_of
-from das_ag.report.labels import divide, divide_reward, in_words, natural, pairs_of, without
+from das_ag.report.labels import divide_reward, in_words, natural, pairs_of, without
 from das_ag.report.plots.style import caption, head, tidy, unscored
 from das_ag.report.plots.text import drawn_as_written, wrapped
-from das_ag.report.statistics import method_summary
+from das_ag.report.statistics import method_summary, without_texts
 from das_ag.report.table import span
 
 ROWS = {"aesthetic_score": "score, 1–10 (↑ better)", "clip_positive": "similarity, cosine (↑ closer)"}
@@ -61,8 +61,7 @@ def response_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure | None
     Returns:
         None if no setting is a number with several values.
     """
-    settings = pd.Series([divide(label)[0] for label in scores["settings"]], index=scores.index, dtype=str)
-    scored = scores.assign(settings=settings).dropna(subset="aesthetic_score")
+    scored = without_texts(scores).dropna(subset="aesthetic_score")
     if not (name := swept_number(scored["settings"])):
         return None
     points = {column: _points(scored, column, name) for column in ROWS}
