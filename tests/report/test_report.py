@@ -387,7 +387,7 @@ def test_a_folder_may_be_a_text(store, monkeypatch):
     assert (store.root / "again" / "table.md").read_text(encoding="utf-8") == table
     assert write_plots(expected.store, expected.records, expected.scores, "judge", f"{name}/figures") == []
     assert (store.root / "figures" / "scores.png").is_file()
-    assert write_gallery(name, expected.scores, "judge") == []
+    assert write_gallery(name, expected.scores, "judge", "") == []
     assert (store.root / "index.html").is_file()
     save(Figure(), f"{name}/empty")
     assert (store.root / "empty.svg").is_file()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, unwritable
 from das_ag.report import table as tables
 from das_ag.report.comparison import about_differences, differences, differing_settings, set_differences
 from das_ag.report.labels import name_of
@@ -63,16 +63,13 @@ def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
     titles = evaluators_of(records)
     if not titles or (evaluator is not None and evaluator not in titles):
         got = f"none by {evaluator}" if titles else "none"
-        raise UserError(" ".join([_without_scores(store.root, got), *left_out[:1]]))
+        sentence = (
+            f"{store.root}: expected scored samples, got {got}; run python run.py name={store.root.resolve().name}, or "
+            f"das-ag score {store.root}."
+        )
+        raise UserError(" ".join([sentence, *left_out[:1]]))
     name = evaluator or next(iter(titles))
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
-
-
-def _without_scores(root: Path, got: str) -> str:
-    return (
-        f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
-        f"das-ag score {root}."
-    )
 
 
 def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, list[str]]:
@@ -96,7 +93,7 @@ def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, l
         scored.scores.to_csv(own_file(root, root / "scores.csv"), index=False)
         table = write_tables([scored], root)
     except OSError as error:
-        raise UserError(_unwritable(root, "report", error)) from error
+        raise unwritable(root, "report", error) from error
     records, scores, title, plots = scored.records, scored.scores, scored.title, root / "plots"
     told += _told(plots, "figures", lambda: write_plots(scored.store, records, scores, title, plots))
     told += _told(root, "gallery", lambda: write_gallery(root, scores, title, table))
@@ -124,7 +121,7 @@ def write_comparison(several: Sequence[Scored], folder: Path | str) -> tuple[str
     try:
         table = write_tables(several, folder)
     except OSError as error:
-        raise UserError(_unwritable(folder, "tables", error)) from error
+        raise unwritable(folder, "tables", error) from error
     title = next(iter(named.values())).title
     stores = {name: (scored.store, scored.records) for name, scored in named.items()}
     told = [sentence for scored in several for sentence in scored.left_out]
@@ -138,15 +135,10 @@ def _told(path: Path, what: str, write: Callable[[], list[str]]) -> list[str]:
     """What a writer tells; its error costs only its own files."""
     try:
         return write()
-    except (OSError, UserError) as error:
-        return [str(error) if isinstance(error, UserError) else _unwritable(path, what, error)]
-
-
-def _unwritable(path: Path, what: str, error: OSError) -> str:
-    return (
-        f"{path}: cannot write the {what} ({error.strerror}); free some space or change the folder's permissions. "
-        "Finished samples are kept."
-    )
+    except OSError as error:
+        return [str(unwritable(path, what, error))]
+    except UserError as error:
+        return [str(error)]
 
 
 def write_tables(several: Sequence[Scored], folder: Path | str) -> str:

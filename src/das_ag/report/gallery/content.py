@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.methods import method_of, methods_of
+from das_ag.methods import methods_of
 from das_ag.report.gallery.layout import Layout
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
 from das_ag.report.labels import name_of
-from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
+from das_ag.report.statistics import evaluators_of, is_guided_by
 from das_ag.store.command import command_of
 from das_ag.store.samples import Record, Sample
 from das_ag.store.store import Store
@@ -74,7 +74,7 @@ def page_content(
         "sections": layout.titles,
         "columns": layout.columns,
         "numbers": numbers,
-        "results": _blocks(table or _own_table(scores)),
+        "results": _blocks(table),
         "plots": [name for name in _PLOTS if (root / "plots" / f"{name}.png").is_file()],
         # Private: people who receive the folder should not see the path of the store.
         "left_out": [_without_paths(text, stores.values()) for text in told],
@@ -203,15 +203,6 @@ def _number_columns(scores: pd.DataFrame, titles: Mapping[str, str]) -> list[lis
     names = _NUMBERS | {f"score_{name}": f"score by {title}" for name, title in titles.items()}
     known = [name for name in names if name in present]
     return [[n, names.get(n, n.replace("_", " "))] for n in [*known, *(n for n in present if n not in known)]]
-
-
-def _own_table(scores: pd.DataFrame) -> str:
-    rows = [
-        f"| {method_of(row.method).title} {row.settings} | {row.n} | {row.mean:.3f} | "
-        f"{f'{row.std:.3f}' if row.n > 1 else '–'} |"
-        for row in method_summary(scores).itertuples(index=False)
-    ]
-    return "\n".join(["| method | n | mean ↑ | std |", "| --- | --: | --: | --: |", *rows]) if rows else ""
 
 
 def _blocks(markdown: str) -> list[dict[str, Any]]:
