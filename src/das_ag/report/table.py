@@ -133,13 +133,13 @@ def set_best(table: pd.DataFrame) -> Table:
 
 
 def _set_by_prompt(table: pd.DataFrame, cell: Callable[[Any], str], direction: str) -> Table:
-    rows = list(table.itertuples())
+    table = table.assign(column=[f"{name} {label}".strip() for name, label in table[["method", "settings"]].to_numpy()])
     has_several = table.groupby("prompt_id")["texts"].nunique() > 1
     found: dict[str, dict[str, str]] = {}
-    for row in rows:
+    for row in table.itertuples():
         prompt = f"{row.prompt_id}, {row.texts}" if has_several[row.prompt_id] else row.prompt_id
-        found.setdefault(prompt, {})[f"{row.method} {row.settings}".strip()] = cell(row)
-    columns = list(dict.fromkeys(f"{row.method} {row.settings}".strip() for row in rows))
+        found.setdefault(prompt, {})[row.column] = cell(row)
+    columns = list(table["column"].unique())
     lines = [[prompt, *(cells.get(column, ABSENT) for column in columns)] for prompt, cells in found.items()]
     return Table(["prompt", *(f"{column}{direction}" for column in columns)], lines, 1)
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from das_ag.methods import methods_of
 from das_ag.report.labels import divide_reward, in_words, natural, pairs_of, without
-from das_ag.report.plots.style import caption, head, tidy, unscored
+from das_ag.report.plots.style import caption, head, not_shown, tidy, unscored
 from das_ag.report.plots.text import drawn_as_written, wrapped
 from das_ag.report.statistics import method_summary, without_texts
 from das_ag.report.table import span
@@ -28,7 +28,6 @@ MOST_PANELS = 5
 
 DECADE = 10
 """The axis is logarithmic if the largest value is at least so many times the smallest above 0."""
-
 
 _BAND: dict[str, Any] = {"alpha": 0.12, "linewidth": 1.5}
 
@@ -73,8 +72,8 @@ def response_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure | None
     _scale(grid[0, 0], sorted(set(points["aesthetic_score"]["value"].dropna())))
     _name_methods(grid[0, 0], points["aesthetic_score"])
     head(grid[0, 0], f"Score by {evaluator_title} and similarity to the prompt", legend=True)
-    left_out = len(panels[MOST_PANELS:])
-    caption(figure, *_sentences(points["aesthetic_score"], left_out), unscored(scores, len(scored)))
+    further = not_shown("Panels", len(panels) - MOST_PANELS)
+    caption(figure, *_sentences(points["aesthetic_score"]), further, unscored(scores, len(scored)))
     return figure
 
 
@@ -152,11 +151,9 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def _sentences(points: pd.DataFrame, left_out: int) -> list[str]:
+def _sentences(points: pd.DataFrame) -> list[str]:
     sentences = [f"Points: mean over images, n = {span(points['n'].tolist())}. The guide measures the similarity."]
     if points["low"].notna().any():
         over = "over prompts" if points["prompts"].max() > 1 else "over the seeds of the prompt"
         sentences.append(f"Bands: 95 % interval of the mean {over}, computed as in the table.")
-    if left_out:
-        sentences.append(f"Panels not shown: {left_out}.")
     return sentences
