@@ -10,6 +10,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from das_ag.benchmark.steps import random_weights, time_steps
 from das_ag.commands.arguments import command_parser
@@ -25,7 +26,8 @@ from das_ag.evaluation.readiness import (
     sources,
 )
 from das_ag.generation.machine import memory_bytes, provenance
-from das_ag.models.sources import size_of
+from das_ag.models.hub import HubFolder
+from das_ag.models.sources import WeightFile, size_of
 from das_ag.report.published import RESULTS
 from das_ag.settings.choices import choose_evaluators, choose_guide
 from das_ag.settings.configuration import compose_config
@@ -50,15 +52,15 @@ def main(argv: Sequence[str]) -> int:
         download([*needed, *known_answer_files()])
     findings = [look(source) for source in needed]
     report_findings(findings)
-    ready = all(finding.usable for finding in findings)
-    ready = report_known_answer() and ready
+    is_right = report_known_answer()
+    ready = is_right and all(finding.usable for finding in findings)
     if not arguments.no_estimate:
         report_cost(overrides, ready)
     print(f"\nThe experiment {'can' if ready else 'cannot'} start here.")
     return 0 if ready else 1
 
 
-def download(needed: Iterable) -> None:
+def download(needed: Iterable[WeightFile | HubFolder]) -> None:
     """Downloads missing weights one after the other; reports a failed download and continues with the next."""
     for source in needed:
         try:
@@ -100,14 +102,12 @@ def report_known_answer() -> bool:
 
 def report_cost(overrides: list[str], ready: bool) -> None:
     """Prints device, memory and time, measured on two steps; uses random weights if the real ones are missing."""
-    if ready:
-        plan = make_plan(compose_config([*overrides, "steps=3"]))
-        step_s, peak_mb = time_steps(plan)
-    else:
+    if not ready:
         logging.disable(logging.WARNING)  # hides the warning that the head's weights are not the published ones
-        with random_weights() as weights:
-            plan = make_plan(compose_config([*overrides, *weights, "steps=3"]))
-            step_s, peak_mb = time_steps(plan)
+    overriding: AbstractContextManager[list[str]] = nullcontext([]) if ready else random_weights()
+    with overriding as weights:
+        plan = make_plan(compose_config([*overrides, *weights, "steps=3"]))
+        step_s, peak_mb = time_steps(plan)
     steps = compose_config(overrides).steps
     device = choose_device(plan.runtime.device)
     batches = -(-len(plan.samples) // plan.samples_per_batch) * METHODS

@@ -19,6 +19,7 @@ formats are PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP and others that Pillow reads.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -133,13 +134,10 @@ def evaluate_pictures(arguments: argparse.Namespace, evaluators: Evaluators, dev
     path, folder = csv_path(arguments), arguments.sort_to
     if folder:
         prepare_folder(folder)
-    if path:
-        with ScoreFile(path, list(evaluators)) as keep:
-            scores, unreadable = score_pictures(pictures, evaluators, device, keep=keep, **options)
-    else:
-        scores, unreadable = score_pictures(pictures, evaluators, device, **options)
-        if len(scores):
-            print(scores.to_string(index=False, float_format="%.3f"))
+    with ScoreFile(path, list(evaluators)) if path else contextlib.nullcontext() as keep:
+        scores, unreadable = score_pictures(pictures, evaluators, device, keep=keep, **options)
+    if not path and len(scores):
+        print(scores.to_string(index=False, float_format="%.3f"))
     number = f"{counted(len(scores), 'picture')} scored"
     print(f"{number}: {printable(path)}" if path else number)
     if folder:
