@@ -398,7 +398,7 @@ def test_a_full_disk_is_told(store, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pathlib.Path, "write_text", full)
-    with pytest.raises(UserError, match=r"cannot write the report \(No space left on device\); .*samples are kept"):
+    with pytest.raises(UserError, match=r"cannot write the tables \(No space left on device\); .*samples are kept"):
         report(store)
 
 

@@ -89,11 +89,8 @@ def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, l
 
     scored = read_scores(root, evaluator)
     root, told = scored.store.root, list(scored.left_out)
-    try:
-        scored.scores.to_csv(own_file(root, root / "scores.csv"), index=False)
-        table = write_tables([scored], root)
-    except OSError as error:
-        raise unwritable(root, "report", error) from error
+    _write(root, {"scores.csv": scored.scores.to_csv(index=False)})
+    table = write_tables([scored], root)
     records, scores, title, plots = scored.records, scored.scores, scored.title, root / "plots"
     told += _told(plots, "figures", lambda: write_plots(scored.store, records, scores, title, plots))
     told += _told(root, "gallery", lambda: write_gallery(root, scores, title, table))
@@ -118,10 +115,7 @@ def write_comparison(several: Sequence[Scored], folder: Path | str) -> tuple[str
         raise UserError(
             f"{folder}: expected several experiments to compare, got one, {next(iter(named))}; add another."
         )
-    try:
-        table = write_tables(several, folder)
-    except OSError as error:
-        raise unwritable(folder, "tables", error) from error
+    table = write_tables(several, folder)
     title = next(iter(named.values())).title
     stores = {name: (scored.store, scored.records) for name, scored in named.items()}
     told = [sentence for scored in several for sentence in scored.left_out]
@@ -151,7 +145,7 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
         The text of table.md.
 
     Raises:
-        UserError: the stores were scored by different evaluators.
+        UserError: the stores were scored by different evaluators, or the tables cannot be written.
     """
     folder = Path(folder)
     named, scores = _joint(several)
@@ -172,13 +166,24 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
         numbers["differences"] = differences(scores)
         further, formatted = _comparison(named, numbers["differences"])
         text, latex = [*text, *(block for block in further if block not in text)], latex + formatted
-    folder.mkdir(parents=True, exist_ok=True)
     written = "\n\n".join(text) + "\n"
-    own_file(folder, folder / "table.md").write_text(written, encoding="utf-8")
-    own_file(folder, folder / "table.tex").write_text(latex, encoding="utf-8")
-    for name, table in numbers.items():
-        table.to_csv(own_file(folder, folder / f"{name}.csv"), index=False)
+    csv = {f"{name}.csv": table.to_csv(index=False) for name, table in numbers.items()}
+    _write(folder, {"table.md": written, "table.tex": latex, **csv})
     return written
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes texts into a folder, which it creates if it is missing.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            own_file(folder, folder / name).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise unwritable(folder, "tables", error) from error
 
 
 def _joint(several: Sequence[Scored]) -> tuple[dict[str, Scored], pd.DataFrame]:
