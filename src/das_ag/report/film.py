@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,8 @@ Frame = UInt8[np.ndarray, "_ _ 3"]  # the last of a film may be larger than the 
 
 MOST_CLIPS = 64
 """Most samples in one film; more would be too small to see."""
+SUFFIXES = (".gif", ".webp", ".mp4")
+"""The formats of a film."""
 FRAME_MS = 100
 """How long a film shows each picture, if nothing else is asked."""
 PAUSE_S = 1.5
@@ -177,8 +179,8 @@ def check_target(path: Path) -> None:
     Raises:
         UserError: the format is unknown, its program is missing, or there is no such folder.
     """
-    if path.suffix.lower() not in _ENCODERS:
-        raise UserError(f"{path}: expected a name that ends in {', '.join(_ENCODERS)}; change --to.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; change --to.")
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UserError(
             f"{path}: MP4 needs the program ffmpeg, found none; install it, for instance with apt install ffmpeg, or "
@@ -189,19 +191,15 @@ def check_target(path: Path) -> None:
 
 
 def encode(pictures: Sequence[Image.Image], suffix: str, frame_ms: int = FRAME_MS) -> bytes:
-    """The film in the format of a suffix of `check_target`; it rests on the last picture, and GIF and WebP loop.
+    """The film in the format of one of `SUFFIXES`; it rests on the last picture, and GIF and WebP loop.
 
     Raises:
         UserError: ffmpeg fails.
     """
-    return _ENCODERS[suffix.lower()](pictures, frame_ms)
-
-
-def _gif(pictures: Sequence[Image.Image], frame_ms: int) -> bytes:
-    return _animation("GIF", [picture.quantize(256) for picture in pictures], frame_ms)
-
-
-def _webp(pictures: Sequence[Image.Image], frame_ms: int) -> bytes:
+    if suffix.lower() == ".mp4":
+        return _mp4(pictures, frame_ms)
+    if suffix.lower() == ".gif":
+        return _animation("GIF", [picture.quantize(256) for picture in pictures], frame_ms)
     return _animation("WEBP", pictures, frame_ms, quality=85)
 
 
@@ -226,12 +224,6 @@ def _mp4(pictures: Sequence[Image.Image], frame_ms: int) -> bytes:
         check=False,
     )
     if done.returncode:
-        raise UserError(f"ffmpeg: cannot write MP4 ({_last_line(done.stderr)}); update it, or write a .webp or .gif.")
+        *_, reason = ["no reason given", *done.stderr.decode(errors="replace").strip().splitlines()]
+        raise UserError(f"ffmpeg: cannot write MP4 ({reason}); update it, or write a .webp or .gif.")
     return done.stdout
-
-
-def _last_line(text: bytes) -> str:
-    return (text.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-
-
-_ENCODERS: dict[str, Callable[[Sequence[Image.Image], int], bytes]] = {".gif": _gif, ".webp": _webp, ".mp4": _mp4}

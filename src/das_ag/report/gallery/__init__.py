@@ -53,10 +53,9 @@ def write_gallery(
     root = Path(root)
     sources = {name: Store(Path(folder)) for name, folder in stores.items()} if stores else {"": Store(root)}
     try:
-        content = page_content(root, sources, scores, evaluator_title, table)
+        content, told = page_content(root, sources, scores, evaluator_title, table)
         if not content["samples"]:
             raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
-        told = content.pop("told")
         root.mkdir(parents=True, exist_ok=True)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
