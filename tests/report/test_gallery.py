@@ -262,7 +262,7 @@ def real_store(tmp_path_factory, plan_of, tiny, put):
         plan = plan_of(*tiny, f"method={method}", "seeds=[1,2]", "prompts=shapes")
         for n, sample in enumerate(plan.samples):
             put(store, sample, 4.0 + place + n / 10, image=noise(n))
-    gallery(store)
+    gallery(store, wide_table())
     return store
 
 
