@@ -163,7 +163,7 @@ def read_all(store):
     """Everything that commands read of a store; what is damaged is told in sentences."""
     records, _ = store.records()
     scores = score_table(records, "tiny")
-    page_content(store, scores, "Tiny judge", "no table")
+    page_content(store.root, {"": store}, scores, "Tiny judge", "no table")
     trace_table(store, records)
     for record in records:
         for read in (store.read_levels, lambda record: store.read_image(record.image), store.read_trace):

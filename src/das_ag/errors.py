@@ -78,6 +78,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
+def unwritable(path: Path, what: str, error: OSError) -> UserError:
+    """The error for a part of a report that cannot be written."""
+    return UserError(
+        f"{path}: cannot write the {what} ({error.strerror or error}); free some space or change the folder's "
+        "permissions. Finished samples are kept."
+    )
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, for instance "1 sample" and "2,000 samples"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -387,7 +387,7 @@ def test_a_folder_may_be_a_text(store, monkeypatch):
     assert (store.root / "again" / "table.md").read_text(encoding="utf-8") == table
     assert write_plots(expected.store, expected.records, expected.scores, "judge", f"{name}/figures") == []
     assert (store.root / "figures" / "scores.png").is_file()
-    assert write_gallery(name, expected.scores, "judge") == []
+    assert write_gallery(name, expected.scores, "judge", "") == []
     assert (store.root / "index.html").is_file()
     save(Figure(), f"{name}/empty")
     assert (store.root / "empty.svg").is_file()
@@ -398,7 +398,7 @@ def test_a_full_disk_is_told(store, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pathlib.Path, "write_text", full)
-    with pytest.raises(UserError, match=r"cannot write the report \(No space left on device\); .*samples are kept"):
+    with pytest.raises(UserError, match=r"cannot write the tables \(No space left on device\); .*samples are kept"):
         report(store)
 
 

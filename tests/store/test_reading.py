@@ -107,11 +107,11 @@ def told_of(store):
     """What the report, the gallery and the demo say of the damaged sample; each keeps the whole one."""
     scored = read_scores(store.root)
     assert scored.scores["prompt_id"].tolist() == ["star"]
-    page = page_content(store, scored.scores, "Tiny judge", "")
+    page, told = page_content(store.root, {"": store}, scored.scores, "Tiny judge", "")
     assert [sample["prompt_id"] for sample in page["samples"]] == ["star"]
     shown, damaged = entries(store)
     assert [entry.sample.prompt_id for entry in shown] == ["star"]
-    assert scored.left_out == damaged == store.records()[1] == page["left_out"]
+    assert scored.left_out == damaged == store.records()[1] == told
     return damaged
 
 
@@ -274,7 +274,7 @@ def test_a_trace_of_another_form_is_named_by_plot_gallery_and_demo(store, name):
     table, (told,) = trace_table(store, records)
     assert set(table["prompt_id"]) == {"star"}
     assert told.startswith(said)
-    page = page_content(store, read_scores(store.root).scores, "Tiny judge", "")
+    page, _ = page_content(store.root, {"": store}, read_scores(store.root).scores, "Tiny judge", "")
     assert [sample["trace"] for sample in page["samples"] if sample["prompt_id"] == "heart"] == [{}]
     assert page["left_out"] == [told.replace(f"{store.root}/", "")]
     (entry,) = (entry for entry in entries(store)[0] if entry.sample.prompt_id == "heart")

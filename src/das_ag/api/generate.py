@@ -102,7 +102,7 @@ def generate(
         options["prompts.negative"] = [negative] if isinstance(negative, str) else list(negative)
     if evaluator not in ("default", None):
         options["evaluator"] = evaluator
-    plan = make_plan(compose_config([*overrides_of(options)]), evaluate=evaluator is not None)
+    plan = make_plan(compose_config(overrides_of(options)), evaluate=evaluator is not None)
     evaluators = plan.evaluators if evaluator is not None else {}
     with tempfile.TemporaryDirectory() if store is None else contextlib.nullcontext(store) as folder:
         opened = Store(Path(folder).expanduser())

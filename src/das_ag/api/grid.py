@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
 from PIL import Image
 
 from das_ag.api.result import Result
@@ -36,8 +34,7 @@ def grid(results: Sequence[Result], columns: int | None = None) -> Image.Image:
         raise UserError(
             f"grid: expected results and columns, got {len(results)} and {columns}; give at least 1 of both."
         )
-    labels = pd.DataFrame({"label": _labels(results)})
-    return Image.fromarray(grid_picture([np.array(r.image) for r in results], labels, columns or min(len(results), 4)))
+    return grid_picture([result.image for result in results], _labels(results), columns or min(len(results), 4))
 
 
 def _labels(results: Sequence[Result]) -> list[str]:

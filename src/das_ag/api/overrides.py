@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import hydra_value
+from das_ag.store.samples import flat
 
 
-def overrides_of(settings: Mapping[str, Any], place: str = "") -> Iterator[str]:
-    """Settings as on the command line."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from overrides_of(value, f"{place}{name}.")
-        else:
-            yield f"{place}{name}={hydra_value(str(value) if isinstance(value, Path) else value)}"
+def overrides_of(settings: Mapping[str, Any]) -> list[str]:
+    """A list of name=value, with dotted names for settings within a group."""
+    return [f"{name}={hydra_value(str(value) if isinstance(value, Path) else value)}" for name, value in flat(settings)]

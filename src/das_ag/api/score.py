@@ -55,7 +55,7 @@ def score(
         (True, 2)
     """
     environment.prepare()
-    config = compose_config([*overrides_of({"evaluator": evaluator, **settings})])
+    config = compose_config(overrides_of({"evaluator": evaluator, **settings}))
     runtime, (choice,) = choose_runtime(config.runtime), choose_evaluators(config.evaluator).values()
     device = choose_device(runtime.device)
     choice.check(device)

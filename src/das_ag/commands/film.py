@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import add_yes, command_parser, complain, divide
 from das_ag.errors import UserError, counted
 from das_ag.generation.cost import Cost, confirm
 from das_ag.generation.frames import Frame, Frames
@@ -85,18 +85,18 @@ def main(argv: Sequence[str]) -> int:
 def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The arguments, and the overrides of settings among them."""
     parser = command_parser("film", __doc__)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="path", help="experiments, folders of samples, or PNGs")
+    parser.add_argument("paths", nargs="+", metavar="path", help="experiments, folders of samples, or PNGs")
     parser.add_argument("--to", type=Path, help="the film; default: film.gif in the experiment, or in this folder")
     parser.add_argument("--levels", action="store_true", help="show the levels of the pyramids instead of the steps")
     parser.add_argument("--fps", type=float, help="pictures in a second; default: 10, and 2 with --levels")
     parser.add_argument(
         "--side", type=int, metavar="PX", help="side of each image; default: 256, less for many samples"
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
+    add_yes(parser)
     parser.epilog = "Overrides may follow for samples that are made again, for instance runtime.device=cpu."
     arguments = parser.parse_intermixed_args(argv)
-    overrides = [path for path in arguments.paths if "=" in str(path) and not path.exists()]
-    arguments.paths = [path for path in arguments.paths if path not in overrides]
+    paths, overrides = divide(arguments.paths)
+    arguments.paths = list(map(Path, paths))
     arguments.fps = arguments.fps or (2 if arguments.levels else 10)
     if not 0.1 <= arguments.fps <= 50:
         parser.error(f"--fps: expected 0.1 to 50, got {arguments.fps:g}; browsers show no more.")
@@ -107,7 +107,7 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if arguments.to is None:
         experiments = [path for path in arguments.paths if Store.is_store(path)]
         arguments.to = (experiments[0] if len(arguments.paths) == 1 and experiments else Path()) / "film.gif"
-    return arguments, list(map(str, overrides))
+    return arguments, overrides
 
 
 def _sources(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import add_evaluator, command_parser, complain
 from das_ag.report import read_scores, write_tables
 from das_ag.report.gallery import write_gallery
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """Writes the pages with their tables, and prints their paths; returns 1 if a sample was left out."""
     parser = command_parser("gallery", __doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of experiments")
-    parser.add_argument("--evaluator", help="evaluator whose scores to use; default: the one that scored most samples")
+    add_evaluator(parser)
     arguments = parser.parse_args(argv)
     left_out: list[str] = []
     for folder in arguments.folders:

@@ -35,17 +35,12 @@ def main(argv: Sequence[str]) -> int:
 
     group = KINDS[arguments.kind]
     files = sorted((CONFIGURATION / group).glob("*.yaml"))
-    width = max(len(file.stem) for file in files)
+    width, columns = max(len(file.stem) for file in files), shutil.get_terminal_size().columns
     for file in files:
         text = " ".join([*_description(file), *_needs(group, file.stem)])
-        print(*_entry(file.stem.ljust(width), text), sep="\n")
+        first, further = f"{file.stem:{width}}  ", " " * (width + 2)
+        print(textwrap.fill(text, columns, initial_indent=first, subsequent_indent=further))
     return 0
-
-
-def _entry(name: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, shutil.get_terminal_size().columns, initial_indent=f"{name}  ", subsequent_indent=" " * (len(name) + 2)
-    )
 
 
 def _description(file: Path) -> Iterable[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import add_evaluator, command_parser, complain
 from das_ag.report import read_scores
 from das_ag.report.plots import write_plots
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """Writes the figures; returns 1 if a sample was left out."""
     parser = command_parser("plot", __doc__)
     parser.add_argument("folder", type=Path, help="folder of an experiment")
-    parser.add_argument("--evaluator", help="evaluator whose scores to show; default: the one that scored most images")
+    add_evaluator(parser)
     parser.add_argument("--to", type=Path, help="folder for the figures; default: plots/ of the experiment")
     arguments = parser.parse_args(argv)
     to = arguments.to or arguments.folder / "plots"

@@ -9,10 +9,8 @@ Exit status: 0 if the new file has the bytes of the old one, 1 if not, 2 if it c
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from das_ag.commands.arguments import command_parser
+from das_ag.commands.arguments import add_yes, command_parser
 from das_ag.errors import UserError, printable
 from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
@@ -33,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("image", type=Path, help="a PNG that das-ag wrote")
     parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
     parser.add_argument("--to", type=Path, help="the new image; default: the same name with -again, in this folder")
-    parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
+    add_yes(parser)
     arguments = parser.parse_intermixed_args(argv)
     path = arguments.to or Path(f"{arguments.image.stem}-again.png")
     try:
@@ -58,14 +56,10 @@ def main(argv: Sequence[str]) -> int:
 def _check_target(path: Path) -> None:
     """Checks that the new image can be written, before minutes of work."""
     with _writing(path):
-        wrong = {
-            errno.EISDIR: path.is_dir(),
-            errno.ENOENT: not path.parent.exists(),
-            errno.ENOTDIR: not path.parent.is_dir(),
-            errno.EACCES: not os.access(path if path.exists() else path.parent, os.W_OK),
-        }
-        for number in filter(wrong.get, wrong):
-            raise OSError(number, os.strerror(number))
+        is_new = not path.exists()
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ formats are PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP and others that Pillow reads.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from pathlib import Path
 
 import torch
 
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import command_parser, complain, divide
 from das_ag.errors import UserError, counted, printable
 from das_ag.evaluation.decode import MAX_MEGAPIXELS
 from das_ag.evaluation.evaluate import evaluate
@@ -93,9 +94,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--write-text", action="store_true", help="also write the scores into the text of PNG copies")
     arguments = parser.parse_intermixed_args(argv)
-    given = [*arguments.places, *arguments.overrides]
-    arguments.overrides = [text for text in given if "=" in text and not Path(text).exists()]
-    arguments.places = [text for text in given if text not in arguments.overrides]
+    arguments.places, arguments.overrides = divide([*arguments.places, *arguments.overrides])
     return arguments
 
 
@@ -138,13 +137,10 @@ def evaluate_pictures(arguments: argparse.Namespace, evaluators: Evaluators, dev
     path, folder = csv_path(arguments), arguments.sort_to
     if folder:
         prepare_folder(folder)
-    if path:
-        with ScoreFile(path, list(evaluators)) as keep:
-            scores, unreadable = score_pictures(pictures, evaluators, device, keep=keep, **options)
-    else:
-        scores, unreadable = score_pictures(pictures, evaluators, device, **options)
-        if len(scores):
-            print(scores.to_string(index=False, float_format="%.3f"))
+    with ScoreFile(path, list(evaluators)) if path else contextlib.nullcontext() as keep:
+        scores, unreadable = score_pictures(pictures, evaluators, device, keep=keep, **options)
+    if not path and len(scores):
+        print(scores.to_string(index=False, float_format="%.3f"))
     number = f"{counted(len(scores), 'picture')} scored"
     print(f"{number}: {printable(path)}" if path else number)
     if folder:

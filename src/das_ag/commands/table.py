@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import add_evaluator, command_parser, complain
 from das_ag.report import read_scores, write_comparison, write_tables
 
 
@@ -21,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
     """Prints the table and writes it; returns 1 if a sample was left out."""
     parser = command_parser("table", __doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of experiments")
-    parser.add_argument("--evaluator", help="evaluator whose scores to use; default: the one that scored most samples")
+    add_evaluator(parser)
     parser.add_argument("--to", type=Path, help="folder for the files; default: the folder of the only experiment")
     arguments = parser.parse_args(argv)
     folders = list({folder.resolve(): folder for folder in arguments.folders}.values())

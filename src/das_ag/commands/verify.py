@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from das_ag import __version__
-from das_ag.commands.arguments import command_parser, complain
+from das_ag.commands.arguments import add_yes, command_parser, complain
 from das_ag.errors import UserError, counted
 from das_ag.generation.cost import confirm
 from das_ag.generation.verify import verify
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("overrides", nargs="*", help="overrides of settings, for instance runtime.device=cpu")
     parser.add_argument("--samples", type=int, default=3, metavar="K", help="number of random samples; default 3")
     parser.add_argument("--draw", type=int, metavar="SEED", help="seed of the choice; default: a new one each time")
-    parser.add_argument("--yes", action="store_true", help="do not ask before more work than for a published image")
+    add_yes(parser)
     arguments = parser.parse_intermixed_args(argv)
     if arguments.samples < 1:
         parser.error(f"--samples: expected at least 1, got {arguments.samples}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from das_ag.settings.runtime import choose_device
 from das_ag.store.command import overrides_of
 from das_ag.store.files import encode_csv, encode_png
 from das_ag.store.reading import DAMAGED, read_trace
-from das_ag.store.samples import Placement, Sample, check_family, without_weight
+from das_ag.store.samples import Placement, Sample, check_family, flat, without_weight
 
 
 @dataclass(frozen=True)
@@ -150,18 +150,9 @@ def _short(value: object) -> str:
 
 def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Values that differ between two nested mappings, as pairs by dotted name; None for a missing value."""
-    sides = dict(_flat(first)), dict(_flat(second))
+    sides = dict(flat(first)), dict(flat(second))
     pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in {**sides[0], **sides[1]}}
     return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
-
-
-def _flat(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of each leaf of nested mappings."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{place}{name}.")
-        else:
-            yield f"{place}{name}", value
 
 
 def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndarray, "_ _ 3"]) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 
 from das_ag.methods import method_of
 from das_ag.report.labels import divide, labels_of, natural, pairs_of
-from das_ag.report.statistics import paired_differences
-from das_ag.report.table import ABSENT, Table, about_intervals, set_difference
+from das_ag.report.statistics import paired_differences, without_texts
+from das_ag.report.table import ABSENT, PAIRED, Table, about_intervals, set_difference
 from das_ag.store.samples import Sample
 
 
@@ -45,8 +45,7 @@ def differences(scores: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `experiment` and the columns of `paired_differences`, where `method` holds the method's title.
     """
-    settings = pd.Series([divide(label)[0] for label in scores["settings"]], index=scores.index, dtype=str)
-    scores = scores.assign(settings=settings)
+    scores = without_texts(scores)
     first = scores["experiment"].iloc[0]
     is_first = scores["experiment"] == first
     parts = []
@@ -69,14 +68,11 @@ def set_differences(table: pd.DataFrame, first: str) -> Table:
     Args:
         first: name of the first experiment.
     """
-    words = [name for name in ("experiment", "method", "settings") if name != "settings" or table[name].any()]
+    words = ["experiment", "method", *(["settings"] if table["settings"].any() else [])]
+    counts = ["pairs", "paired_prompts", "unpaired"]
     rows = [
-        [
-            *(row[name] for name in words),
-            *(str(row[name]) for name in ("n", "prompts", "unpaired")),
-            *set_difference(row),
-        ]
-        for row in table.rename(columns={"low": "difference_low", "high": "difference_high"}).to_dict("records")
+        [*(str(row[name]) for name in [*words, *counts]), *set_difference(row)]
+        for row in table.rename(columns=PAIRED).to_dict("records")
     ]
     return Table([*words, "pairs", "prompts", "unpaired", f"− {first} ↑", "95 %", "p"], rows, len(words))
 
@@ -85,7 +81,7 @@ def about_differences(table: pd.DataFrame, first: str) -> list[str]:
     """The sentences below the table of `set_differences`."""
     if table.empty:
         return [f"No method has images of the same prompt and seed in {first} and another experiment."]
-    compared = table.rename(columns={"n": "pairs", "prompts": "paired_prompts"}).to_dict("records")
+    compared = table.rename(columns=PAIRED).to_dict("records")
     text = f"− {first}: mean difference from {first}; same method, prompt, negative prompt and seed."
     lone = ["One pair has no interval and no p."] if (table["n"] == 1).any() else []
     return [text, *about_intervals([], compared), *lone]

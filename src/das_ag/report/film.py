@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,31 +13,31 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from das_ag.errors import UserError
 from das_ag.report.labels import divide, labels_of, natural, shortened
+from das_ag.report.plots.grid import GAP_PX, LINE_PX, page_of
 from das_ag.report.plots.pyramid import contributions
 from das_ag.report.plots.style import groups_of
-from das_ag.report.plots.text import drawn_as_written, wrapped
+from das_ag.report.plots.text import wrapped
 from das_ag.store.samples import Sample
 
-Frame = UInt8[np.ndarray, "side side 3"]
+Frame = UInt8[np.ndarray, "_ _ 3"]  # the last of a film may be larger than the others
 
 MOST_CLIPS = 64
 """Most samples in one film; more would be too small to see."""
+SUFFIXES = (".gif", ".webp", ".mp4")
+"""The formats of a film."""
 FRAME_MS = 100
 """How long a film shows each picture, if nothing else is asked."""
 PAUSE_S = 1.5
 """How long a film rests on its last picture."""
-_PAGE_PX, _MOST_PX, _LEAST_PX, _GAP_PX, _LINE_PX = 640, 256, 96, 8, 16
-"""Longer side of all images of a film together, largest and smallest default side of one, and distances. A GIF of
-twelve samples with 640 px has 8 MB, with 1000 px 19 MB."""
+_PAGE_PX, _MOST_PX, _LEAST_PX = 640, 256, 96
+"""Longer side of all images of a film together, largest and smallest default side of one. A GIF of twelve samples
+with 640 px has 8 MB, with 1000 px 19 MB."""
 _LETTER_PX = 7.5
 """Mean width of a letter of a caption."""
-_DPI, _POINTS = 100, 9
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Clip:
     captions: Sequence[str]
 
 
-def ascent_clip(sample: Sample, frames: Sequence[Frame], image: UInt8[np.ndarray, "h w 3"]) -> Clip:
+def ascent_clip(sample: Sample, frames: Sequence[Frame], image: Frame) -> Clip:
     """The ascent.
 
     Args:
@@ -67,9 +66,7 @@ def ascent_clip(sample: Sample, frames: Sequence[Frame], image: UInt8[np.ndarray
     return Clip(sample, [*frames[:-1], image], [f"step {step} of {steps}" for step in shown])
 
 
-def levels_clip(
-    sample: Sample, levels: Sequence[Float[np.ndarray, "3 _ _"]], image: UInt8[np.ndarray, "h w 3"]
-) -> Clip:
+def levels_clip(sample: Sample, levels: Sequence[Float[np.ndarray, "3 _ _"]], image: Frame) -> Clip:
     """The image from ever more levels, coarse to fine.
 
     Raises:
@@ -127,18 +124,19 @@ class _Grid:
         rows = sorted({_row_of(sample) for sample in samples}, key=lambda row: (natural(row[0]), row))
         columns = [(group.method, group.settings) for group in groups]
         self.side_px = side_px or int(np.clip(_PAGE_PX // max(len(columns), len(rows)), _LEAST_PX, _MOST_PX))
-        pitch = self.side_px + _GAP_PX
+        pitch = self.side_px + GAP_PX
         heads = [group.heading(int(self.side_px / _LETTER_PX)) for group in groups]
         prompts = _prompts(rows, int((pitch * len(columns)) / _LETTER_PX))
-        top = _GAP_PX + _LINE_PX * max(head.count("\n") + 1 for head in heads)
-        label_px = _LINE_PX * max(prompt.count("\n") + 1 for prompt in prompts) + _GAP_PX // 2
-        lefts = [_GAP_PX + pitch * place for place in range(len(columns))]
+        top = GAP_PX + LINE_PX * max(head.count("\n") + 1 for head in heads)
+        label_px = LINE_PX * max(prompt.count("\n") + 1 for prompt in prompts) + GAP_PX // 2
+        lefts = [GAP_PX + pitch * place for place in range(len(columns))]
         tops = [top + (label_px + pitch) * place for place in range(len(rows))]
-        self.foot = _GAP_PX, tops[-1] + label_px + pitch
-        texts = [(left, _GAP_PX, head) for left, head in zip(lefts, heads, strict=True)]
-        texts += [(_GAP_PX, y, prompt) for y, prompt in zip(tops, prompts, strict=True)]
-        size = lefts[-1] + pitch, self.foot[1] + _LINE_PX + _GAP_PX
-        self.page = _page(size, pd.DataFrame(texts, columns=["x", "y", "text"]))
+        self.foot = GAP_PX, tops[-1] + label_px + pitch
+        texts = [(left, GAP_PX, head) for left, head in zip(lefts, heads, strict=True)]
+        texts += [(GAP_PX, y, prompt) for y, prompt in zip(tops, prompts, strict=True)]
+        width, height = lefts[-1] + pitch, self.foot[1] + LINE_PX + GAP_PX
+        even = width + width % 2, height + height % 2  # as MP4 needs them
+        self.page = page_of(pd.DataFrame(texts, columns=["x", "y", "text"]), even)
         self.corners = [
             (lefts[columns.index((sample.method, label))], tops[rows.index(_row_of(sample))] + label_px)
             for sample, label in zip(samples, labels, strict=True)
@@ -161,20 +159,6 @@ def _prompts(rows: Sequence[tuple[str, str, int]], wide: int) -> list[str]:
     return found
 
 
-@drawn_as_written
-def _page(size_px: tuple[int, int], texts: pd.DataFrame) -> Image.Image:
-    """A white picture with texts at their left upper corners: x, y, text. Its sides are even, as MP4 needs them."""
-    width, height = (side + side % 2 for side in size_px)
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
-    for x, y, text in texts.itertuples(index=False):
-        figure.text(x / width, 1 - y / height, text, fontsize=_POINTS, va="top")
-    canvas = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it
-        canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-
-
 def _picture(clips: Sequence[Clip], grid: _Grid, part: float) -> Image.Image:
     """The picture after this part of the film, 0…1."""
     page, captions = grid.page.copy(), set()
@@ -195,8 +179,8 @@ def check_target(path: Path) -> None:
     Raises:
         UserError: the format is unknown, its program is missing, or there is no such folder.
     """
-    if path.suffix.lower() not in _ENCODERS:
-        raise UserError(f"{path}: expected a name that ends in {', '.join(_ENCODERS)}; change --to.")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; change --to.")
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UserError(
             f"{path}: MP4 needs the program ffmpeg, found none; install it, for instance with apt install ffmpeg, or "
@@ -207,19 +191,15 @@ def check_target(path: Path) -> None:
 
 
 def encode(pictures: Sequence[Image.Image], suffix: str, frame_ms: int = FRAME_MS) -> bytes:
-    """The film in the format of a suffix of `check_target`; it rests on the last picture, and GIF and WebP loop.
+    """The film in the format of one of `SUFFIXES`; it rests on the last picture, and GIF and WebP loop.
 
     Raises:
         UserError: ffmpeg fails.
     """
-    return _ENCODERS[suffix.lower()](pictures, frame_ms)
-
-
-def _gif(pictures: Sequence[Image.Image], frame_ms: int) -> bytes:
-    return _animation("GIF", [picture.quantize(256) for picture in pictures], frame_ms)
-
-
-def _webp(pictures: Sequence[Image.Image], frame_ms: int) -> bytes:
+    if suffix.lower() == ".mp4":
+        return _mp4(pictures, frame_ms)
+    if suffix.lower() == ".gif":
+        return _animation("GIF", [picture.quantize(256) for picture in pictures], frame_ms)
     return _animation("WEBP", pictures, frame_ms, quality=85)
 
 
@@ -244,12 +224,6 @@ def _mp4(pictures: Sequence[Image.Image], frame_ms: int) -> bytes:
         check=False,
     )
     if done.returncode:
-        raise UserError(f"ffmpeg: cannot write MP4 ({_last_line(done.stderr)}); update it, or write a .webp or .gif.")
+        *_, reason = ["no reason given", *done.stderr.decode(errors="replace").strip().splitlines()]
+        raise UserError(f"ffmpeg: cannot write MP4 ({reason}); update it, or write a .webp or .gif.")
     return done.stdout
-
-
-def _last_line(text: bytes) -> str:
-    return (text.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-
-
-_ENCODERS: dict[str, Callable[[Sequence[Image.Image], int], bytes]] = {".gif": _gif, ".webp": _webp, ".mp4": _mp4}

@@ -6,12 +6,12 @@ import itertools
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import PLACES
-from das_ag.store.samples import Sample
+from das_ag.store.samples import Sample, flat
 
 TEXTS = ("prompt", "negative")
 """Names in a label that are not settings: they distinguish different texts of one prompt id."""
@@ -61,13 +61,24 @@ def pairs_of(label: str) -> list[tuple[str, str]]:
 
 def divide(label: str) -> tuple[str, str]:
     """The settings of a label, and its texts."""
-    pairs = pairs_of(label)
-    return _joined(pair for pair in pairs if pair[0] not in TEXTS), _joined(pair for pair in pairs if pair[0] in TEXTS)
+    return _parted(label, lambda name: name in TEXTS)
+
+
+def divide_reward(label: str) -> tuple[str, str]:
+    """The part of a label that DAS with the same settings shares, and the aesthetic weight."""
+    return _parted(label, _is_reward)
 
 
 def without(label: str, name: str) -> str:
     """The label without one of its settings."""
     return _joined(pair for pair in pairs_of(label) if pair[0] != name)
+
+
+def _parted(label: str, is_second: Callable[[str], bool]) -> tuple[str, str]:
+    """The parts of a label in two labels, by their names."""
+    pairs = pairs_of(label)
+    second = [pair for pair in pairs if is_second(pair[0])]
+    return _joined(pair for pair in pairs if pair not in second), _joined(second)
 
 
 def with_experiment(label: str, name: str) -> str:
@@ -85,12 +96,6 @@ def natural(text: str) -> tuple[list[str | float], str]:
     parts: list[str | float] = list(_NUMBERS.split(text))
     parts[1::2] = map(float, parts[1::2])
     return parts, text
-
-
-def divide_reward(label: str) -> tuple[str, str]:
-    """The part of a label that DAS with the same settings shares, and the aesthetic weight."""
-    pairs = pairs_of(label)
-    return _joined(p for p in pairs if not _is_reward(p[0])), _joined(p for p in pairs if _is_reward(p[0]))
 
 
 def in_words(label: str) -> str:
@@ -132,12 +137,12 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
-    flat = [{_OPTIONS.get(place, place): item for place, item in _flatten(value).items()} for value in settings]
+    found = [{_OPTIONS.get(place, place): item for place, item in flat(value)} for value in settings]
     # The sign defines the method, which has its own column.
-    names = sorted({*itertools.chain.from_iterable(flat)} - {_SIGN})
+    names = sorted({*itertools.chain.from_iterable(found)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"
     # By default it follows the canvas.
-    if len({f[canvas] // f[level] for f in flat if canvas in f and level in f}) <= 1:
+    if len({f[canvas] // f[level] for f in found if canvas in f and level in f}) <= 1:
         names = [name for name in names if name != level]
 
     def concerns(name: str, f: Mapping[str, Any]) -> bool:
@@ -146,18 +151,8 @@ def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tupl
     def shown(name: str, f: Mapping[str, Any]) -> str:
         return _shown(f[name]) if name in f else _ABSENT
 
-    differing = [name for name in names if len({shown(name, f) for f in flat if concerns(name, f)}) > 1]
-    return [[(name, _short(shown(name, f))) for name in differing if concerns(name, f)] for f in flat]
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= _flatten(item, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = item
-    return flat
+    differing = [name for name in names if len({shown(name, f) for f in found if concerns(name, f)}) > 1]
+    return [[(name, _short(shown(name, f))) for name in differing if concerns(name, f)] for f in found]
 
 
 def _shown(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, unwritable
 from das_ag.report import table as tables
 from das_ag.report.comparison import about_differences, differences, differing_settings, set_differences
 from das_ag.report.labels import name_of
@@ -63,16 +63,13 @@ def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
     titles = evaluators_of(records)
     if not titles or (evaluator is not None and evaluator not in titles):
         got = f"none by {evaluator}" if titles else "none"
-        raise UserError(" ".join([_without_scores(store.root, got), *left_out[:1]]))
+        sentence = (
+            f"{store.root}: expected scored samples, got {got}; run python run.py name={store.root.resolve().name}, or "
+            f"das-ag score {store.root}."
+        )
+        raise UserError(" ".join([sentence, *left_out[:1]]))
     name = evaluator or next(iter(titles))
     return Scored(store, records, score_table(records, name), name, titles[name], left_out)
-
-
-def _without_scores(root: Path, got: str) -> str:
-    return (
-        f"{root}: expected scored samples, got {got}; run python run.py name={root.resolve().name}, or "
-        f"das-ag score {root}."
-    )
 
 
 def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, list[str]]:
@@ -92,11 +89,8 @@ def write_report(root: Path | str, evaluator: str | None = None) -> tuple[str, l
 
     scored = read_scores(root, evaluator)
     root, told = scored.store.root, list(scored.left_out)
-    try:
-        scored.scores.to_csv(own_file(root, root / "scores.csv"), index=False)
-        table = write_tables([scored], root)
-    except OSError as error:
-        raise UserError(_unwritable(root, "report", error)) from error
+    _write(root, {"scores.csv": scored.scores.to_csv(index=False)})
+    table = write_tables([scored], root)
     records, scores, title, plots = scored.records, scored.scores, scored.title, root / "plots"
     told += _told(plots, "figures", lambda: write_plots(scored.store, records, scores, title, plots))
     told += _told(root, "gallery", lambda: write_gallery(root, scores, title, table))
@@ -121,10 +115,7 @@ def write_comparison(several: Sequence[Scored], folder: Path | str) -> tuple[str
         raise UserError(
             f"{folder}: expected several experiments to compare, got one, {next(iter(named))}; add another."
         )
-    try:
-        table = write_tables(several, folder)
-    except OSError as error:
-        raise UserError(_unwritable(folder, "tables", error)) from error
+    table = write_tables(several, folder)
     title = next(iter(named.values())).title
     stores = {name: (scored.store, scored.records) for name, scored in named.items()}
     told = [sentence for scored in several for sentence in scored.left_out]
@@ -138,15 +129,10 @@ def _told(path: Path, what: str, write: Callable[[], list[str]]) -> list[str]:
     """What a writer tells; its error costs only its own files."""
     try:
         return write()
-    except (OSError, UserError) as error:
-        return [str(error) if isinstance(error, UserError) else _unwritable(path, what, error)]
-
-
-def _unwritable(path: Path, what: str, error: OSError) -> str:
-    return (
-        f"{path}: cannot write the {what} ({error.strerror}); free some space or change the folder's permissions. "
-        "Finished samples are kept."
-    )
+    except OSError as error:
+        return [str(unwritable(path, what, error))]
+    except UserError as error:
+        return [str(error)]
 
 
 def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
@@ -159,7 +145,7 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
         The text of table.md.
 
     Raises:
-        UserError: the stores were scored by different evaluators.
+        UserError: the stores were scored by different evaluators, or the tables cannot be written.
     """
     folder = Path(folder)
     named, scores = _joint(several)
@@ -181,13 +167,24 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
         numbers["differences"] = differences(scores)
         further, formatted = _comparison(named, numbers["differences"])
         text, latex = [*text, *(block for block in further if block not in text)], latex + formatted
-    folder.mkdir(parents=True, exist_ok=True)
     written = "\n\n".join(text) + "\n"
-    own_file(folder, folder / "table.md").write_text(written, encoding="utf-8")
-    own_file(folder, folder / "table.tex").write_text(latex, encoding="utf-8")
-    for name, table in numbers.items():
-        table.to_csv(own_file(folder, folder / f"{name}.csv"), index=False)
+    csv = {f"{name}.csv": table.to_csv(index=False) for name, table in numbers.items()}
+    _write(folder, {"table.md": written, "table.tex": latex, **csv})
     return written
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes texts into a folder, which it creates if it is missing.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            own_file(folder, folder / name).write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise unwritable(folder, "tables", error) from error
 
 
 def _joint(several: Sequence[Scored]) -> tuple[dict[str, Scored], pd.DataFrame]:

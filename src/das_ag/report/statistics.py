@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from das_ag.errors import UserError
 from das_ag.methods import methods_of
-from das_ag.report.labels import divide_reward, labels_of, natural, settings_order
+from das_ag.report.labels import divide, divide_reward, labels_of, natural, settings_order
 from das_ag.store.samples import Record, without_weight
 
 BOOTSTRAP_SEED = 0
@@ -40,6 +40,12 @@ def pair_keys(scores: pd.DataFrame) -> pd.DataFrame:
     One DAS image is the partner of all images that differ only in the aesthetic weight.
     """
     return scores[[*_PAIRED_BY]].assign(settings=[divide_reward(label)[0] for label in scores["settings"]])
+
+
+def without_texts(scores: pd.DataFrame) -> pd.DataFrame:
+    """The table with settings alone in its labels, for what tells texts apart by itself."""
+    settings = [divide(label)[0] for label in scores["settings"]]
+    return scores.assign(settings=pd.Series(settings, index=scores.index, dtype=str))
 
 
 def evaluators_of(records: Sequence[Record]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from das_ag.errors import counted
 from das_ag.methods import method_of
 from das_ag.report.labels import divide
 from das_ag.report.published import REMARK, RESULTS
@@ -25,6 +26,10 @@ ABSENT = "–"
 
 FEW = 10
 """With fewer prompts, or seeds of one prompt, the caption warns that the interval is too narrow."""
+
+
+PAIRED = {"low": "difference_low", "high": "difference_high", "n": "pairs", "prompts": "paired_prompts"}
+"""Names of the columns of `paired_differences` in the table of `results`, which has columns of these names."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,7 @@ def results(scores: pd.DataFrame, *, published: bool = False) -> pd.DataFrame:
     several = "experiment" in scores
     parts = []
     for experiment, part in scores.groupby("experiment", sort=False) if several else [("", scores)]:
-        names = {"low": "difference_low", "high": "difference_high", "n": "pairs", "prompts": "paired_prompts"}
-        differences = paired_differences(part).rename(columns=names)
+        differences = paired_differences(part).rename(columns=PAIRED)
         joined = method_summary(part).merge(differences, on=["method", "settings"], how="left")
         parts.append(joined.assign(experiment=experiment) if several else joined)
     table = pd.concat(parts, ignore_index=True)
@@ -91,8 +95,8 @@ def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
 
 def set_results(table: pd.DataFrame) -> Table:
     """Formats the output of `results`."""
-    words = [name for name in ("experiment", "method", "settings") if name in table and bool((table[name] != "").any())]
-    words = words if "method" in words else ["method", *words]
+    words = [name for name in ("experiment", "method") if name in table]
+    words += ["settings"] if table["settings"].any() else []
     heads = [*words, "n", "prompts", "mean ↑", "95 %", "std", "similarity ↑"]
     has_pairs, has_published = bool(table["difference"].notna().any()), "published_mean" in table
     recognises = bool(table["recognisable"].any())
@@ -129,13 +133,13 @@ def set_best(table: pd.DataFrame) -> Table:
 
 
 def _set_by_prompt(table: pd.DataFrame, cell: Callable[[Any], str], direction: str) -> Table:
-    rows = list(table.itertuples())
+    table = table.assign(column=[f"{name} {label}".strip() for name, label in table[["method", "settings"]].to_numpy()])
     has_several = table.groupby("prompt_id")["texts"].nunique() > 1
     found: dict[str, dict[str, str]] = {}
-    for row in rows:
+    for row in table.itertuples():
         prompt = f"{row.prompt_id}, {row.texts}" if has_several[row.prompt_id] else row.prompt_id
-        found.setdefault(prompt, {})[f"{row.method} {row.settings}".strip()] = cell(row)
-    columns = list(dict.fromkeys(f"{row.method} {row.settings}".strip() for row in rows))
+        found.setdefault(prompt, {})[row.column] = cell(row)
+    columns = list(table["column"].unique())
     lines = [[prompt, *(cells.get(column, ABSENT) for column in columns)] for prompt, cells in found.items()]
     return Table(["prompt", *(f"{column}{direction}" for column in columns)], lines, 1)
 
@@ -206,7 +210,7 @@ def about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str,
     fewest, noun = min(_drawn(*counts) for counts in [*means, *tests])
     if fewest < FEW:
         text += f" With fewer than {FEW} {noun}, an interval is too narrow: with {fewest}, it contains the mean about "
-        text += f"{coverage(fewest):.0%} of the time".replace("%", " %")
+        text += f"{100 * coverage(fewest):.0f} % of the time"
         fewest, _ = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
         text += f", and p is never below {_p(least_p(fewest))}." if fewest < FEW else "."
     return [text]
@@ -226,16 +230,12 @@ def _pairs(compared: Sequence[dict[str, Any]]) -> str:
     counts = []
     for row in compared:
         pairs, prompts, unpaired = (int(row[name]) for name in ("pairs", "paired_prompts", "unpaired"))
-        counts.append(f"{_counted(pairs, 'pair')} of {_counted(prompts, 'prompt')}")
-        counts[-1] += f" and {unpaired} unpaired" if unpaired else ""
+        also = f" and {unpaired} unpaired" if unpaired else ""
+        counts.append(f"{counted(pairs, 'pair')} of {counted(prompts, 'prompt')}{also}")
     if len(counts) > 1 and len(set(counts)) == 1:
         return f"{counts[0]} in each row"
     names = [" ".join(filter(None, [row.get("experiment"), row["method"], row["settings"]])) for row in compared]
     return "; ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def markdown(table: Table) -> str:

@@ -30,23 +30,13 @@ def trace_table(store: Store, records: Sequence[Record]) -> tuple[pd.DataFrame, 
     for key, settings in zip(scores["key"], scores["settings"], strict=True):
         record = of_key[key]
         try:
-            trace = _checked(store, record)
+            trace = store.read_trace(record)
         except UserError as error:
             damaged.append(str(error))
             continue
         s = record.sample
         parts.append(trace.assign(method=s.method, prompt_id=s.prompt_id, seed=s.seed, settings=settings, key=key))
     if not parts:
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in COLUMNS}), damaged
+        return pd.DataFrame(columns=[*COLUMNS], dtype=float), damaged
     table = pd.concat(parts, ignore_index=True)
-    return table[[*COLUMNS, *(name for name in table if name not in COLUMNS)]], damaged
-
-
-def _checked(store: Store, record: Record) -> pd.DataFrame:
-    """The trace of a sample, with all of `TERMS`.
-
-    Raises:
-        UserError: the trace is damaged.
-    """
-    trace = store.read_trace(record)
-    return trace.reindex(columns=[*dict.fromkeys(["step", *TERMS, *trace.columns])])
+    return table.reindex(columns=[*COLUMNS, *(name for name in table if name not in COLUMNS)]), damaged

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,15 @@ FROM_TEXTS_ALONE = 5
 
 REMOVED = {"embedded": "0.1.0"}
 """Removed families of guides, with the last version that has each."""
+
+
+def flat(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of each setting."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
 
 
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:

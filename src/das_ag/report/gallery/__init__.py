@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, unwritable
 from das_ag.report.gallery.content import page_content
 from das_ag.store.atomic import own_file
 from das_ag.store.store import Store
@@ -28,7 +28,7 @@ def write_gallery(
     root: Path | str,
     scores: pd.DataFrame,
     evaluator_title: str,
-    table: str = "",
+    table: str,
     *,
     stores: Mapping[str, Path | str] | None = None,
 ) -> list[str]:
@@ -40,7 +40,7 @@ def write_gallery(
         scores: as `score_table` gives it; the page shows further number columns and can sort by them. Of several
             stores, with a column `experiment`, whose values become sections of the page.
         evaluator_title: name of the evaluator on the page.
-        table: the results as Markdown; if empty, made from the scores.
+        table: the results as Markdown.
         stores: the folder of each experiment by its value in `experiment`; the page links their images by relative
             paths. None if `root` is the only store.
 
@@ -53,10 +53,9 @@ def write_gallery(
     root = Path(root)
     sources = {name: Store(Path(folder)) for name, folder in stores.items()} if stores else {"": Store(root)}
     try:
-        content = page_content(root, sources, scores, evaluator_title, table)
+        content, told = page_content(root, sources, scores, evaluator_title, table)
         if not content["samples"]:
             raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
-        told = content.pop("told")
         root.mkdir(parents=True, exist_ok=True)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
@@ -64,10 +63,7 @@ def write_gallery(
         unfinished.write_text(_page(content), encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
-        raise UserError(
-            f"{root}: cannot write the gallery ({error.strerror or error}); free some space or change the folder's "
-            "permissions. Finished samples are kept."
-        ) from error
+        raise unwritable(root, "gallery", error) from error
     return told
 
 

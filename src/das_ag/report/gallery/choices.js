@@ -23,6 +23,7 @@ function fillControls() {
   );
 }
 
+const DIRECTIONS = { prompt: ["A to Z", "Z to A"], method: ["A to Z", "Z to A"], seed: ["ascending", "descending"] };
 let ascending = true;
 let order = samples; // what the dialog's arrows go through
 
@@ -57,17 +58,16 @@ function fits(card, want) {
 /** Compares by the chosen property; what has no number comes last both ways; ties by prompt, seed and method. */
 function comparison(sort, numberOf) {
   const sign = ascending ? 1 : -1;
+  const byPrompt = (a, b) =>
+    compareTexts(a.sample.prompt_id, b.sample.prompt_id) || compareTexts(prompt(a.sample), prompt(b.sample));
   const rest = (a, b) =>
-    compareTexts(a.sample.prompt_id, b.sample.prompt_id) ||
-    compareTexts(prompt(a.sample), prompt(b.sample)) ||
+    byPrompt(a, b) ||
     compareTexts(a.sample.seed, b.sample.seed) ||
     a.sample.section - b.sample.section ||
     a.sample.column - b.sample.column;
   const by =
     {
-      prompt: (a, b) =>
-        sign *
-        (compareTexts(a.sample.prompt_id, b.sample.prompt_id) || compareTexts(prompt(a.sample), prompt(b.sample))),
+      prompt: (a, b) => sign * byPrompt(a, b),
       seed: (a, b) => sign * compareTexts(a.sample.seed, b.sample.seed),
       method: (a, b) => sign * (methodOf.get(a.sample.method).place - methodOf.get(b.sample.method).place),
     }[sort] ??
@@ -97,15 +97,8 @@ function arrange() {
       ? plural(cards.length, "image")
       : `${shown.length} of ${plural(cards.length, "image")}`;
   $("reset").hidden = shown.length === cards.length;
-  const number = !["prompt", "method", "seed"].includes(want.sort);
-  $("direction").textContent = number
-    ? ascending
-      ? "↑ lowest first"
-      : "↓ highest first"
-    : ascending
-      ? "↑ A to Z"
-      : "↓ Z to A";
-  if (want.sort === "seed") $("direction").textContent = ascending ? "↑ ascending" : "↓ descending";
+  const [up, down] = DIRECTIONS[want.sort] ?? ["lowest first", "highest first"];
+  $("direction").textContent = ascending ? `↑ ${up}` : `↓ ${down}`;
   $("direction").setAttribute("aria-label", `Direction: ${ascending ? "ascending" : "descending"}`);
 }
 

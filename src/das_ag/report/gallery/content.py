@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pandas as pd
 
 from das_ag.errors import UserError
-from das_ag.methods import method_of, methods_of
+from das_ag.methods import methods_of
 from das_ag.report.gallery.layout import Layout
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
 from das_ag.report.labels import name_of
-from das_ag.report.statistics import SCALE, evaluators_of, is_guided_by, method_summary
+from das_ag.report.statistics import SCALE, evaluators_of, is_guided_by
 from das_ag.store.command import command_of
 from das_ag.store.samples import Record, Sample
 from das_ag.store.store import Store
@@ -32,15 +32,11 @@ _NUMBERS = {
 }
 """Number columns in their order, and their names on the page; other columns keep their own names."""
 
-_NO_NUMBERS = ("seed",)
-
 _CURVES = {"loss": ("loss", 1), "positive": ("similarity", 1), "aesthetic": ("guide’s score", 10)}
 """Columns of a trace to draw: name, and factor to the scale of the final numbers."""
 
 _PLOTS = ("scores", "response", "fidelity", "guide", "trajectories", "pyramid")
 """Figures to show below the pictures, if plots/ has them; names of `das_ag.report.plots`."""
-
-_DIGITS = 5
 
 
 @dataclass(frozen=True)
@@ -54,11 +50,8 @@ class _Source:
 
 def page_content(
     root: Path, stores: Mapping[str, Store], scores: pd.DataFrame, evaluator_title: str, table: str
-) -> dict[str, Any]:
-    """Everything that the page embeds, and `told`: the sentences of `left_out` with whole paths.
-
-    The same stores give the same content, except for `told`.
-    """
+) -> tuple[dict[str, Any], list[str]]:
+    """Everything that the page embeds, which the same stores always give, and a sentence for each damaged file."""
     sources, damaged = _sources(root, stores)
     records = [record for source in sources.values() for record in source.records.values()]
     titles = evaluators_of(records)
@@ -66,7 +59,7 @@ def page_content(
     layout = Layout.of(scores)
     samples, settings, problems = _samples(root, sources, scores, layout, [name for name, _ in numbers])
     told = list(dict.fromkeys([*damaged, *problems]))
-    return {
+    content = {
         "title": name_of(Path(root.resolve().name)),
         "evaluator": evaluator_title,
         "scale": scores.attrs.get("scale", SCALE),
@@ -75,14 +68,14 @@ def page_content(
         "sections": layout.titles,
         "columns": layout.columns,
         "numbers": numbers,
-        "results": _blocks(table or _own_table(scores)),
+        "results": _blocks(table),
         "plots": [name for name in _PLOTS if (root / "plots" / f"{name}.png").is_file()],
         # Private: people who receive the folder should not see the path of the store.
         "left_out": [_without_paths(text, stores.values()) for text in told],
         "settings": settings,
         "samples": samples,
-        "told": told,
     }
+    return content, told
 
 
 def _sources(root: Path, stores: Mapping[str, Store]) -> tuple[dict[str, _Source], list[str]]:
@@ -177,15 +170,11 @@ def _trace(source: _Source, record: Record, told: list[str]) -> dict[str, list[f
         told.append(str(error))
         return {}
     return {
-        name: [_rounded(value * factor) for value in table[column].tolist()]
+        # With few digits, since three hundred traces make the page large.
+        name: [_number(float(f"{value * factor:.5g}")) for value in table[column].tolist()]
         for column, (name, factor) in _CURVES.items()
         if column in table
     }
-
-
-def _rounded(value: float) -> float | None:
-    """Rounds to few digits, since three hundred traces make the page large."""
-    return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
 
 
 def _methods(scores: pd.DataFrame) -> list[dict[str, str]]:
@@ -198,21 +187,12 @@ def _methods(scores: pd.DataFrame) -> list[dict[str, str]]:
 def _number_columns(scores: pd.DataFrame, titles: Mapping[str, str]) -> list[list[str]]:
     """(column, title) of each number column to show."""
     numeric = scores.select_dtypes("number").dropna(axis="columns", how="all")
-    present = [str(name) for name in numeric if name not in _NO_NUMBERS]
+    present = [str(name) for name in numeric if name != "seed"]
     if "clip_negative" in present and not numeric["clip_negative"].any():
         present.remove("clip_negative")  # no negative prompts
     names = _NUMBERS | {f"score_{name}": f"score by {title}" for name, title in titles.items()}
     known = [name for name in names if name in present]
     return [[n, names.get(n, n.replace("_", " "))] for n in [*known, *(n for n in present if n not in known)]]
-
-
-def _own_table(scores: pd.DataFrame) -> str:
-    rows = [
-        f"| {method_of(row.method).title} {row.settings} | {row.n} | {row.mean:.3f} | "
-        f"{f'{row.std:.3f}' if row.n > 1 else '–'} |"
-        for row in method_summary(scores).itertuples(index=False)
-    ]
-    return "\n".join(["| method | n | mean ↑ | std |", "| --- | --: | --: | --: |", *rows]) if rows else ""
 
 
 def _blocks(markdown: str) -> list[dict[str, Any]]:

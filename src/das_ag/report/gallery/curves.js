@@ -1,10 +1,10 @@
 // What was measured while a picture was made.
 
 const SVG = "http://www.w3.org/2000/svg";
-function draw(parent, tag, attributes, text) {
+function draw(parent, tag, attributes, text = "") {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  if (text !== undefined) element.textContent = text;
+  element.append(text);
   parent.append(element);
   return element;
 }
@@ -35,14 +35,9 @@ function drawCurves() {
   const height = curves.length * (head + panel) + (curves.length - 1) * gap + foot;
   const x = (index) => left + (width - left - right) * (steps > 1 ? index / (steps - 1) : 0.5);
   const told = curves.map(([name, v]) => `${name} from ${known(v)[0]} to ${known(v).at(-1)}`).join(", ");
-  const svg = document.createElementNS(SVG, "svg");
-  for (const [name, value] of Object.entries({
-    viewBox: `0 0 ${width} ${height}`,
-    height,
-    role: "img",
-    "aria-label": `${steps} steps: ${told}`,
-  }))
-    svg.setAttribute(name, value);
+  $("curves").replaceChildren();
+  const label = `${steps} steps: ${told}`;
+  const svg = draw($("curves"), "svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
   const bottom = height - foot;
   for (const tick of ticks(0, steps - 1, Math.min(5, Math.max(steps - 1, 1))).filter(Number.isInteger)) {
     draw(svg, "text", { x: x(tick), y: bottom + 15, "text-anchor": "middle", class: "axis" }, tick);
@@ -57,7 +52,6 @@ function drawCurves() {
     drawPanel(svg, name, values, { x, top: n * (head + panel + gap) + head, panel, left, end: width - right }),
   );
   followPointer(svg, { steps, x, left, span: width - left - right, top: head, bottom, readouts });
-  $("curves").replaceChildren(svg);
 }
 
 function drawPanel(svg, name, values, { x, top, panel, left, end }) {
@@ -72,7 +66,7 @@ function drawPanel(svg, name, values, { x, top, panel, left, end }) {
       svg,
       "text",
       { x: left - 8, y: y(tick) + 4, "text-anchor": "end", class: "axis" },
-      String(tick).replace("-", "−"),
+      signed(tick),
     );
   }
   draw(svg, "text", { x: left, y: top - 7, class: "name" }, name);
@@ -88,7 +82,7 @@ function drawPanel(svg, name, values, { x, top, panel, left, end }) {
     readout.textContent =
       values[at] === null || values[at] === undefined
         ? "–"
-        : `${index === null ? "last" : `step ${at}`}: ${values[at].toFixed(3).replace("-", "−")}`;
+        : `${index === null ? "last" : `step ${at}`}: ${signed(values[at].toFixed(3))}`;
   };
   write(null);
   return write;

@@ -17,16 +17,16 @@ function followAddress() {
 }
 
 async function copyCommand() {
+  let copied = true;
   try {
     await navigator.clipboard.writeText($("command").textContent);
-    $("copied").textContent = "Copied. Run it in the project folder; it writes to outputs/again.";
   } catch {
     getSelection().selectAllChildren($("command"));
-    const copied = document.execCommand("copy");
-    $("copied").textContent = copied
-      ? "Copied. Run it in the project folder; it writes to outputs/again."
-      : "Selected: copy it with Ctrl+C.";
+    copied = document.execCommand("copy");
   }
+  $("copied").textContent = copied
+    ? "Copied. Run it in the project folder; it writes to outputs/again."
+    : "Selected: copy it with Ctrl+C.";
 }
 
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
@@ -97,7 +97,7 @@ function listen() {
   $("controls").addEventListener("submit", (event) => event.preventDefault());
   $("reset").addEventListener("click", showAll);
   $("sort").addEventListener("change", () => {
-    ascending = ["prompt", "method", "seed"].includes($("sort").value); // of numbers the highest first
+    ascending = $("sort").value in DIRECTIONS; // of numbers the highest first
     arrange();
   });
   $("direction").addEventListener("click", () => {

@@ -19,6 +19,8 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 const prompt = (sample) => sample.prompt.join(" | ");
+const promptAndSeed = (sample) => JSON.stringify([sample.prompt_id, sample.prompt, sample.negative, sample.seed]);
+const described = (sample) => `${prompt(sample)}, by ${methodOf.get(sample.method).name}, seed ${sample.seed}`;
 const isLong = (sample) => prompt(sample).length > LONG;
 const named = (sample) => sample.prompt_id.replaceAll("_", " ");
 const score = (sample) => sample.numbers[SCORE] ?? null;
@@ -26,9 +28,10 @@ const weight = (sample) => content.columns[sample.column].weight;
 const worded = (sample) => [content.sections[sample.section], weight(sample)].filter(Boolean).join(", ");
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 const compareTexts = (a, b) => a.localeCompare(b, "en", { numeric: true });
+const signed = (text) => String(text).replace("-", "−");
 function written(name, value) {
   if (value === null || value === undefined) return "–";
-  return value.toFixed(name.includes("score") ? 2 : 3).replace("-", "−");
+  return signed(value.toFixed(name.includes("score") ? 2 : 3));
 }
 function withDot(method, tag = "span") {
   const dot = make("i", { className: "dot" });
@@ -41,12 +44,11 @@ const known = (values) => values.filter((value) => value !== null && value !== u
 // ---- What stands above and below the pictures
 
 function writeMasthead() {
-  const scored = samples.filter((s) => score(s) !== null).length;
   $("title").textContent = $("title").title = content.title.replaceAll("_", " ");
   $("lead").textContent =
     `${plural(samples.length, "image")} made from text alone by Direct Ascent Synthesis` +
-    (scored ? `, scored from ${LOWEST} to ${HIGHEST} by ${content.evaluator}` : "") +
-    (scored && content.guided ? ", which ALSO GUIDED some of them." : ".");
+    (scores.length ? `, scored from ${LOWEST} to ${HIGHEST} by ${content.evaluator}` : "") +
+    (scores.length && content.guided ? ", which ALSO GUIDED some of them." : ".");
   const textContent = `${content.left_out.length} left out or incomplete.`;
   if (content.left_out.length) $("lead").append(" ", make("a", { href: "#left-out", textContent }));
 }
@@ -54,15 +56,14 @@ function writeMasthead() {
 function writeBackground() {
   const prompts = new Set(samples.map((s) => s.prompt_id + "\n" + prompt(s))).size;
   const seeds = new Set(samples.map((s) => s.seed)).size;
-  const scored = samples.filter((s) => score(s) !== null).length;
   const guiding = content.guided ? "ALSO GUIDED some" : "guided none";
   $("made-how").textContent =
     `${plural(samples.length, "image")}: ${plural(prompts, "prompt")}, ${plural(seeds, "seed")}, ` +
     `${plural(content.methods.length, "method")}. Gradient ascent makes each image from its text alone. ` +
     "It optimises a pyramid of pixels with frozen networks that compare images with texts, without a generator. " +
     "DAS uses only the text; DAS-AG adds an aesthetic score as a reward, DAS-rAG as a penalty.";
-  $("evaluator").textContent = scored
-    ? `Scores by ${content.evaluator}, which ${guiding} of the images (n = ${scored}). ` +
+  $("evaluator").textContent = scores.length
+    ? `Scores by ${content.evaluator}, which ${guiding} of the images (n = ${scores.length}). ` +
       `The bar under a picture shows its score on the scale from ${LOWEST} to ${HIGHEST}.`
     : `${content.evaluator} has not scored these images yet.`;
   writeResults();
@@ -139,7 +140,7 @@ const sections = makeSections();
 function makeCard(sample) {
   const method = methodOf.get(sample.method);
   const image = make("img", {
-    alt: `${prompt(sample)}, by ${method.name}, seed ${sample.seed}`,
+    alt: described(sample),
     width: sample.size[0],
     height: sample.size[1],
     loading: "lazy",
@@ -220,7 +221,7 @@ function makeRows(own) {
   const found = new Map();
   for (const card of own) {
     const s = card.sample;
-    const name = JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed]);
+    const name = promptAndSeed(s);
     if (!found.has(name)) found.set(name, { sample: s, cards: [] });
     found.get(name).cards.push(card);
   }

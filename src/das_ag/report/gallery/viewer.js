@@ -8,7 +8,7 @@ function show(sample, { remember = true } = {}) {
   const viewer = $("viewer");
   viewer.style.setProperty("--method", method.colour);
   $("full").src = sample.image;
-  $("full").alt = `${prompt(sample)}, by ${method.name}, seed ${sample.seed}`;
+  $("full").alt = described(sample);
   $("original").href = sample.image;
   $("original").title = `${sample.size.join(" × ")} px; open the file`;
   $("viewer-method").replaceChildren(
@@ -74,8 +74,7 @@ function writeSettings(sample) {
 }
 
 function writeSiblings(sample) {
-  const which = (s) => JSON.stringify([s.prompt_id, s.prompt, s.negative, s.seed]);
-  const all = samples.filter((other) => which(other) === which(sample));
+  const all = samples.filter((other) => promptAndSeed(other) === promptAndSeed(sample));
   all.sort((a, b) => a.section - b.section || a.column - b.column);
   $("siblings").hidden = all.length < 2;
   $("siblings").replaceChildren(

@@ -1,49 +1,60 @@
-"""Images in rows and columns, each with its label, pixel for pixel."""
+"""Images in rows and columns with texts between them, pixel for pixel."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from das_ag.report.plots.text import drawn_as_written, wrapped
 
-_GAP_PX, _LEAST_PX = 8, 96
-"""Between two images; least width of a cell, so that a label has space."""
-_POINTS, _LINE_PX = 9, 16
-"""Size of the text, and the height of a line at 100 dots per inch."""
+GAP_PX, LINE_PX = 8, 16
+"""Distance between two images, and height of a line of text."""
+_LEAST_PX = 96
+"""Least width of a cell, so that a label has space."""
+_LETTER_PX = 7
+"""Mean width of a letter."""
+_DPI, _POINTS = 100, 9
 
 
 @drawn_as_written
-def grid_picture(
-    images: Sequence[UInt8[np.ndarray, "_ _ 3"]], labels: pd.DataFrame, columns: int
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws images in rows of so many columns; no image is resized.
+def page_of(texts: pd.DataFrame, size_px: tuple[int, int], **style: Any) -> Image.Image:
+    """A white picture with texts.
 
     Args:
-        labels: the column `label` has the text below each image.
+        texts: columns x and y, the left upper corner of each `text`, in pixels from that of the picture.
+        size_px: width, height.
+        style: options of `matplotlib.figure.Figure.text`, which may place the texts otherwise.
     """
-    height, width = (max(_LEAST_PX * axis, *(image.shape[axis] for image in images)) for axis in (0, 1))
-    lines = [
-        [part for line in text.split("\n") for part in wrapped(line, width // 7, break_words=True)]
-        for text in labels["label"]
-    ]
-    step = height + _LINE_PX * max(map(len, lines)) + _GAP_PX, width + _GAP_PX
-    rows = math.ceil(len(images) / columns)
-    size_px = np.array([columns * step[1] + _GAP_PX, rows * step[0] + _GAP_PX])
-    figure = Figure(figsize=tuple(size_px / 100), dpi=100, facecolor="white")
-    for place, (image, text) in enumerate(zip(images, lines, strict=True)):
-        row, column = divmod(place, columns)
-        left, below = _GAP_PX + column * step[1], size_px[1] - _GAP_PX - row * step[0] - height
-        x, y = left + (width - image.shape[1]) // 2, below + (height - image.shape[0]) // 2
-        figure.figimage(image, x, y, origin="upper")
-        middle, top = np.array([left + width / 2, below - 3]) / size_px
-        figure.text(middle, top, "\n".join(text), size=_POINTS, ha="center", va="top", linespacing=1.3)
+    width, height = size_px
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    for row in texts.itertuples():
+        figure.text(row.x / width, 1 - row.y / height, row.text, size=_POINTS, va="top", **style)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def grid_picture(images: Sequence[Image.Image], labels: Sequence[str], columns: int) -> Image.Image:
+    """Draws images in rows of so many columns, each with its label below it; no image is resized."""
+    width, height = max(_LEAST_PX, *(image.width for image in images)), max(image.height for image in images)
+    lines = [
+        [part for line in label.split("\n") for part in wrapped(line, width // _LETTER_PX, break_words=True)]
+        for label in labels
+    ]
+    across, down = width + GAP_PX, height + LINE_PX * max(map(len, lines)) + GAP_PX
+    corners = [(GAP_PX + place % columns * across, GAP_PX + place // columns * down) for place in range(len(images))]
+    texts = [
+        (left + width / 2, top + height + 3, "\n".join(text)) for (left, top), text in zip(corners, lines, strict=True)
+    ]
+    size_px = GAP_PX + columns * across, GAP_PX + math.ceil(len(images) / columns) * down
+    page = page_of(pd.DataFrame(texts, columns=["x", "y", "text"]), size_px, ha="center", linespacing=1.3)
+    for image, (left, top) in zip(images, corners, strict=True):
+        page.paste(image, (left + (width - image.width) // 2, top + (height - image.height) // 2))
+    return page

@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from das_ag.report.labels import divide, shortened
-from das_ag.report.plots.style import caption, groups_of, say
+from das_ag.report.labels import shortened
+from das_ag.report.plots.style import caption, groups_of, not_shown, say
 from das_ag.report.plots.text import drawn_as_written, wrapped
-from das_ag.report.statistics import scale_of
+from das_ag.report.statistics import scale_of, without_texts
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 """Prompts (rows) and methods with settings (columns) on one sheet; more would be too small to see."""
@@ -39,7 +39,7 @@ def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, 
         scores: as `score_table` gives it.
         read: returns the pixels of an image, given its path in the table.
     """
-    chosen = _without_texts(scores)
+    chosen = without_texts(scores)
     chosen = chosen[chosen["seed"] == chosen.groupby(_PROMPT)["seed"].transform("min")]
     groups = groups_of(chosen)
     prompts = list(chosen[[*_PROMPT, "seed"]].drop_duplicates().itertuples(index=False))
@@ -58,7 +58,15 @@ def images_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, 
         _say_beside(axes, label)
     if chosen.empty:
         say(grid[0, 0], "no image")
-    caption(figure, *_sentences(chosen, len(prompts) - len(rows), len(groups) - len(columns)))
+    seeds = chosen["seed"].unique()
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else "with the prompt's smallest seed"
+    caption(
+        figure,
+        f"Under each image: score by the evaluator, {scale_of(scores)} (↑ better).",
+        f"One image for each prompt and method, {which}." if len(seeds) else "",
+        not_shown("Prompts", len(prompts) - MOST_ROWS),
+        not_shown("Columns", len(groups) - MOST_COLUMNS),
+    )
     return figure
 
 
@@ -73,7 +81,7 @@ def seeds_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "
     Returns:
         None if no prompt has several seeds.
     """
-    table = _without_texts(scores)
+    table = without_texts(scores)
     counts = table.groupby([*_PROMPT, "method", "settings"]).size()
     if not (counts > 1).any():
         return None
@@ -96,19 +104,14 @@ def seeds_figure(scores: pd.DataFrame, read: Callable[[str], UInt8[np.ndarray, "
             _show(axes, read(row.image), row.aesthetic_score, f"seed {row.seed}: ")
             if row.aesthetic_score == best:
                 axes.spines[:].set(visible=True, linewidth=3)
-    further = {"Rows": len(counts) - MOST_SEED_ROWS, "Seeds": most - MOST_SEEDS}
     caption(
         figure,
-        "Under each image: its seed, and the score by the evaluator, 1–10 (↑ better). A frame marks the best of a row.",
-        *(f"{what} not shown: {count}." for what, count in further.items() if count > 0),
+        f"Under each image: its seed, and the score by the evaluator, {scale_of(scores)} (↑ better). A frame marks the "
+        "best of a row.",
+        not_shown("Rows", len(counts) - MOST_SEED_ROWS),
+        not_shown("Seeds", most - MOST_SEEDS),
     )
     return figure
-
-
-def _without_texts(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table with settings alone in its labels: the rows of a sheet distinguish texts, so its groups need not."""
-    settings = [divide(label)[0] for label in scores["settings"]]
-    return scores.assign(settings=pd.Series(settings, index=scores.index, dtype=str))
 
 
 def _say_beside(axes: Axes, text: str) -> None:
@@ -145,16 +148,3 @@ def _show(axes: Axes, image: UInt8[np.ndarray, "h w 3"], score: float, before: s
     axes.imshow(image, interpolation="lanczos")
     text = "not scored" if pd.isna(score) else f"{score:.2f}"
     axes.set_xlabel(before + text, fontsize=8 if before else 9, labelpad=2)
-
-
-def _sentences(chosen: pd.DataFrame, further_prompts: int, further_columns: int) -> list[str]:
-    sentences = [f"Under each image: score by the evaluator, {scale_of(chosen)} (↑ better)."]
-    if not chosen.empty:
-        seeds = chosen["seed"].unique()
-        which = f"seed {seeds[0]}" if len(seeds) == 1 else "with the prompt's smallest seed"
-        sentences.append(f"One image for each prompt and method, {which}.")
-    if further_prompts:
-        sentences.append(f"Prompts not shown: {further_prompts}.")
-    if further_columns:
-        sentences.append(f"Columns not shown: {further_columns}.")
-    return sentences

@@ -188,8 +188,7 @@ def _draw_energy(axes: Axes, parts: Contributions) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     plain_powers(axes)
-    for name, energy, style in series:
-        colour, marker = style
+    for name, energy, (colour, marker) in series:
         law = slope(sizes, energy)
         label = f"{name}: ∝ size^{law[0]:.2f}" if law else name
         axes.plot(sizes, np.where(energy > 0, energy, np.nan), marker, color=colour, label=label, zorder=3,

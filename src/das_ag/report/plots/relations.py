@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import (
-    ABOUT_SPREAD,
     INK,
+    about_spread,
     caption,
     draw_mean,
     draw_points,
@@ -43,7 +43,7 @@ def fidelity_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     caption(
         figure,
         "Small markers: one image each. Large markers: mean of a method.",
-        ABOUT_SPREAD if table.duplicated(["method", "settings"]).any() else "",
+        about_spread(table),
         "A method that is higher but further left has a better score and less fidelity.",
         unscored(scores, len(table)),
     )
@@ -66,12 +66,11 @@ def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     caption(
         figure,
         "Small markers: one image each. Large markers: mean of a method.",
-        ABOUT_SPREAD if table.duplicated(["method", "settings"]).any() else "",
+        about_spread(table),
         "ρ: Spearman's rank correlation." if not table.empty else "",
-        "Dashed line: equal scores; below it, the guide's score is the higher one." if has_line
-        else "",
+        "Dashed line: equal scores; below it, the guide's score is the higher one." if has_line else "",
         unscored(scores, len(table)),
-    )  # fmt: skip
+    )
     return figure
 
 

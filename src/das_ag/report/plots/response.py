@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from das_ag.methods import methods_of
-from das_ag.report.labels import divide, divide_reward, in_words, natural, pairs_of, without
-from das_ag.report.plots.style import caption, head, tidy, unscored
+from das_ag.report.labels import divide_reward, in_words, natural, pairs_of, without
+from das_ag.report.plots.style import caption, head, not_shown, tidy, unscored
 from das_ag.report.plots.text import drawn_as_written, wrapped
-from das_ag.report.statistics import method_summary
+from das_ag.report.statistics import method_summary, scale_of, without_texts
 from das_ag.report.table import span
 
-ROWS = {"aesthetic_score": "score, 1–10 (↑ better)", "clip_positive": "similarity, cosine (↑ closer)"}
+ROWS = {"aesthetic_score": "score (↑ better)", "clip_positive": "similarity, cosine (↑ closer)"}
 """Columns of the table to draw, and their labels."""
 
 MOST_PANELS = 5
@@ -28,7 +28,6 @@ MOST_PANELS = 5
 
 DECADE = 10
 """The axis is logarithmic if the largest value is at least so many times the smallest above 0."""
-
 
 _BAND: dict[str, Any] = {"alpha": 0.12, "linewidth": 1.5}
 
@@ -61,8 +60,7 @@ def response_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure | None
     Returns:
         None if no setting is a number with several values.
     """
-    settings = pd.Series([divide(label)[0] for label in scores["settings"]], index=scores.index, dtype=str)
-    scored = scores.assign(settings=settings).dropna(subset="aesthetic_score")
+    scored = without_texts(scores).dropna(subset="aesthetic_score")
     if not (name := swept_number(scored["settings"])):
         return None
     points = {column: _points(scored, column, name) for column in ROWS}
@@ -73,9 +71,10 @@ def response_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure | None
             _draw(axes, points[column], panel)
     _scale(grid[0, 0], sorted(set(points["aesthetic_score"]["value"].dropna())))
     _name_methods(grid[0, 0], points["aesthetic_score"])
+    grid[0, 0].set_ylabel(f"score, {scale_of(scores)} (↑ better)")
     head(grid[0, 0], f"Score by {evaluator_title} and similarity to the prompt", legend=True)
-    left_out = len(panels[MOST_PANELS:])
-    caption(figure, *_sentences(points["aesthetic_score"], left_out), unscored(scores, len(scored)))
+    further = not_shown("Panels", len(panels) - MOST_PANELS)
+    caption(figure, *_sentences(points["aesthetic_score"]), further, unscored(scores, len(scored)))
     return figure
 
 
@@ -153,11 +152,9 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def _sentences(points: pd.DataFrame, left_out: int) -> list[str]:
+def _sentences(points: pd.DataFrame) -> list[str]:
     sentences = [f"Points: mean over images, n = {span(points['n'].tolist())}. The guide measures the similarity."]
     if points["low"].notna().any():
         over = "over prompts" if points["prompts"].max() > 1 else "over the seeds of the prompt"
         sentences.append(f"Bands: 95 % interval of the mean {over}, computed as in the table.")
-    if left_out:
-        sentences.append(f"Panels not shown: {left_out}.")
     return sentences

@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from das_ag.report.plots.style import (
-    ABOUT_SPREAD,
     Group,
+    about_spread,
     caption,
     draw_interval,
     draw_points,
@@ -123,9 +123,7 @@ def _draw_group(axes: Axes, place: int, group: Group, rows: pd.DataFrame, *, of:
 
 def _sentences(groups: Sequence[Group], scored: pd.DataFrame, joined: tuple[int, int]) -> list[str]:
     shown, possible = joined
-    sentences = ["Points: one image each. Marker with a number: mean."]
-    if scored.duplicated(["method", "settings"]).any():
-        sentences.append(ABOUT_SPREAD)
+    sentences = ["Points: one image each. Marker with a number: mean.", about_spread(scored)]
     if any(len(group.rows(scored)) >= FEWEST_FOR_A_BOX for group in groups):
         sentences.append("Boxes: quartiles and median; whiskers reach the furthest point within 1.5 box heights.")
     if shown:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -185,17 +184,25 @@ def say(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=INK)
 
 
+def not_shown(what: str, number: int) -> str:
+    """A sentence about what has no space in a figure, for instance "Prompts"."""
+    return f"{what} not shown: {number}." if number > 0 else ""
+
+
 def unscored(scores: pd.DataFrame, kept: int) -> str:
     """A sentence about the samples of the table that a figure cannot show."""
     left = len(scores) - kept
     return f"Images not shown, because of missing scores: {left} of {len(scores)}." if left else ""
 
 
-ABOUT_SPREAD = (
-    "Thick line: 95 % interval of the mean score, as in the table. Thin lines with caps: ± standard deviation of the "
-    "images (n - 1)."
-)
-"""A sentence for figures with `draw_interval`."""
+def about_spread(scored: pd.DataFrame) -> str:
+    """A sentence for figures with `draw_interval`, if any group has several images."""
+    if not scored.duplicated(["method", "settings"]).any():
+        return ""
+    return (
+        "Thick line: 95 % interval of the mean score, as in the table. Thin lines with caps: ± standard deviation of "
+        "the images (n - 1)."
+    )
 
 
 def save(figure: Figure, path: Path | str) -> None:
@@ -207,8 +214,7 @@ def save(figure: Figure, path: Path | str) -> None:
     Raises:
         OSError: the files cannot be written.
     """
-    with own_settings(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # `write_plots` says it in one sentence
+    with own_settings():
         figure.savefig(f"{path}.png", dpi=DOTS_PER_INCH, metadata={"Software": None})
         figure.set_layout_engine("none")  # keep the layout for the second file, which takes a third of the time
         figure.savefig(f"{path}.svg", metadata={"Date": None, "Creator": None})

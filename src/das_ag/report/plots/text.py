@@ -7,6 +7,7 @@ import logging
 import re
 import textwrap
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -65,7 +66,7 @@ def wrapped(text: str, wide: int, *, break_words: bool = False) -> list[str]:
 
 @contextmanager
 def own_settings(characters: frozenset[str] = frozenset()) -> Iterator[None]:
-    """Replaces all settings of matplotlib by its defaults and ours.
+    """Replaces all settings of matplotlib by its defaults and ours; nothing is said of missing characters.
 
     Args:
         characters: that the figure shows; they decide which fonts it uses.
@@ -80,7 +81,8 @@ def own_settings(characters: frozenset[str] = frozenset()) -> Iterator[None]:
     level = _log.level
     _log.setLevel(logging.ERROR)  # it says for each text that a font has no regular weight
     try:
-        with matplotlib.rc_context(settings):
+        with matplotlib.rc_context(settings), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it
             yield
     finally:
         _log.setLevel(level)
