@@ -50,7 +50,7 @@ def test_what_is_within_its_range_is_allowed(settings):
         ({"initial": "ones"}, r"pyramid\.initial: expected one of scaled_noise, zeros, got 'ones'"),
         ({"interpolation": "area"}, r"pyramid\.interpolation: expected one of .*, got 'area'"),
         ({"gamut": "cmyk"}, r"pyramid\.gamut: expected one of clip_normalised, full, decorrelated, got 'cmyk'"),
-        ({"canvas_px": 0, "max_level_px": 0}, r"pyramid\.canvas_px: expected at least 1, got 0"),
+        ({"canvas_px": 0, "max_level_px": 0}, r"canvas_px: expected at least 1, got 0"),
         ({"max_level_px": 17}, r"pyramid\.max_level_px: expected from 1 to the canvas size 16, got 17; lower it"),
         ({"max_level_px": 0}, r"pyramid\.max_level_px: expected from 1 to the canvas size 16, got 0"),
     ],

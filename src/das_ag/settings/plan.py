@@ -17,9 +17,9 @@ from das_ag.errors import UserError
 from das_ag.models.precision import dtype_of
 from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
-from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
+from das_ag.settings.choices import choose_evaluators, choose_guide, choose_runtime, plain
 from das_ag.settings.prompts import Prompt, prompts_of
-from das_ag.settings.ranges import check_border, check_ranges
+from das_ag.settings.ranges import check_border, check_bounds, check_choice, check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
 from das_ag.settings.typed import build, check_names, convert
 from das_ag.store.samples import Sample, without_later, without_weight
@@ -178,12 +178,11 @@ def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
     for option in ("published_figures", "dry_run", "film"):
-        if not isinstance(values[option], bool):
-            raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
+        convert(bool, values[option], option)
     check_border(settings.pyramid.canvas_px, settings.border_px)
     prompts, seeds = prompts_of(values["prompts"], values["prompt"]), _seeds(values["seeds"])
     folder = output_folder(values["name"], values["output_dir"])
-    shard, shards = _shard(values["shard"], values["shards"])
+    shard, shards = _shard(values)
     guide.check(device, dtype)
     _check_method(settings, guide)
     for evaluator in evaluators.values():
@@ -256,10 +255,10 @@ def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Promp
     return pairs
 
 
-def _shard(shard: object, shards: object) -> tuple[int, int]:
-    if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
-        raise UserError(f"shards: expected a whole number of at least 1, got {shards!r}; 1 makes all samples.")
-    if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < shards:
+def _shard(values: Mapping[str, Any]) -> tuple[int, int]:
+    shard, shards = (convert(int, values[name], name) for name in ("shard", "shards"))
+    check_bounds("shards", shards, 1, "1 makes all samples")
+    if not 0 <= shard < shards:
         raise UserError(
             f"shard: expected a whole number from 0 to {shards - 1} with shards={shards}, got {shard!r}; run all "
             f"shards with -m shard={','.join(map(str, range(min(shards, 4))))}{',…' if shards > 4 else ''}."
