@@ -2,7 +2,12 @@
 
 import logging
 import re
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from pathlib import Path
+from typing import TypeVar
+
+_T = TypeVar("_T", bound=Hashable)
 
 _LINES = "\n\t"
 """Control characters that a message may contain; others, as from a prompt in a file, could change a terminal."""
@@ -73,3 +78,8 @@ def missing_extra(package: str, error: ImportError) -> UserError:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, for instance "1 sample" and "2,000 samples"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def repeated_in(values: Iterable[_T]) -> list[_T]:
+    """The values that occur more than once, each once."""
+    return [value for value, times in Counter(values).items() if times > 1]

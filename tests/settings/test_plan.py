@@ -596,7 +596,7 @@ ERRORS = [
         ["prompts: ", "path, negative", "positive"],
     ),
     (["runtime.samples_per_batch=0"], ["runtime.samples_per_batch: ", "at least 1", "got 0", "memory"]),
-    (["name=../x"], ["name: ", "letters, digits", "got '../x'", "name="]),
+    (["name=../x"], ["name: ", "letters, digits", "got '../x'", "rename it"]),
     (["name=a/b"], ["name: ", "letters, digits", "got 'a/b'"]),
     (["name=''"], ["name: ", "letters, digits", "got ''"]),
     (["name=.."], ["name: ", "letters, digits", "got '..'"]),

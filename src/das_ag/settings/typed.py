@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from das_ag.errors import UserError
 from das_ag.settings.ranges import check_ranges
+from das_ag.store.schema import SHORT_NAME
 from das_ag.synthesis.schedules import Schedule
 
 _T = TypeVar("_T")
@@ -57,6 +58,13 @@ def check_names(values: object, names: Sequence[str], where: str, optional: Sequ
         place = where or "configuration"
         raise UserError(f"{place}: {found}; expected {', '.join([*names, *optional])}. See python run.py --cfg job.")
     return values
+
+
+def short_name(value: object, where: str) -> str:
+    """Returns the value if it is a short name; raises UserError otherwise."""
+    if not SHORT_NAME.fits(value):
+        raise UserError(f"{where}: expected {SHORT_NAME.words}, got {value!r}; rename it.")
+    return str(value)
 
 
 def convert(kind: Any, value: object, where: str) -> Any:
