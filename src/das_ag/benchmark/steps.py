@@ -18,7 +18,8 @@ from jaxtyping import Float
 
 from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.benchmark.published import published_way
-from das_ag.generation.batch import Run, guide_of
+from das_ag.generation.batch import Run
+from das_ag.generation.guide import guide_of
 from das_ag.generation.machine import set_up
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.clip import VIT_L_14, save_random_clip

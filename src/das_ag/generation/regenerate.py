@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.generation.batch import Watch, guide_of, optimise
+from das_ag.generation.batch import Watch, optimise
 from das_ag.generation.cost import Cost, cost_of
+from das_ag.generation.guide import guide_of
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.recipe import RECIPE, Recipe, text_of
 from das_ag.models.registry import GuideChoice
