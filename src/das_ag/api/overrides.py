@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import hydra_value
+from das_ag.store.samples import leaves
 
 
-def overrides_of(settings: Mapping[str, Any], place: str = "") -> Iterator[str]:
+def overrides_of(settings: Mapping[str, Any]) -> Iterator[str]:
     """Settings as on the command line."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from overrides_of(value, f"{place}{name}.")
-        else:
-            yield f"{place}{name}={hydra_value(str(value) if isinstance(value, Path) else value)}"
+    for name, value in leaves(settings):
+        yield f"{name}={hydra_value(str(value) if isinstance(value, Path) else value)}"

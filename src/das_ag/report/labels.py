@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import PLACES
-from das_ag.store.samples import Sample
+from das_ag.store.samples import Sample, leaves
 
 TEXTS = ("prompt", "negative")
 """Names in a label that are not settings: they distinguish different texts of one prompt id."""
@@ -132,7 +132,7 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
-    flat = [{_OPTIONS.get(place, place): item for place, item in _flatten(value).items()} for value in settings]
+    flat = [{_OPTIONS.get(place, place): item for place, item in leaves(value)} for value in settings]
     # The sign defines the method, which has its own column.
     names = sorted({*itertools.chain.from_iterable(flat)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"
@@ -148,16 +148,6 @@ def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tupl
 
     differing = [name for name in names if len({shown(name, f) for f in flat if concerns(name, f)}) > 1]
     return [[(name, _short(shown(name, f))) for name in differing if concerns(name, f)] for f in flat]
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            flat |= _flatten(item, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = item
-    return flat
 
 
 def _shown(value: Any) -> str:
