@@ -1,9 +1,10 @@
 """The one exception that is meant for a person, and parts of messages."""
 
+import contextlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,6 +66,15 @@ def refusal(error: BaseException | None) -> str | None:
                 return f"{sentence} ({said})."
         error = error.__cause__ or error.__context__
     return None
+
+
+@contextlib.contextmanager
+def writing(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Turns the system's refusal to write a file into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot write {what} ({error.strerror or error}); {remedy}.") from error
 
 
 def missing_extra(package: str, error: ImportError) -> UserError:

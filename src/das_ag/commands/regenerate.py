@@ -8,23 +8,24 @@ Exit status: 0 if the new file has the bytes of the old one, 1 if not, 2 if it c
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import functools
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from das_ag.commands.arguments import command_parser
-from das_ag.errors import UserError, printable
+from das_ag.errors import UserError, printable, writing
 from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import describe_difference, regenerate
+
+_writing = functools.partial(writing, what="the new image", remedy="give another file with --to")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,13 +67,3 @@ def _check_target(path: Path) -> None:
         }
         for number in filter(wrong.get, wrong):
             raise OSError(number, os.strerror(number))
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot write the new image ({error.strerror}); give another file with --to."
-        ) from error

@@ -44,7 +44,7 @@ class AtomicFolder:
 
     def prepare(self, *subfolders: str) -> None:
         """Creates the folder and its subfolders, tests a write, and removes unfinished files of dead processes."""
-        with writing(self.root):
+        with storing(self.root):
             for name in (UNFINISHED, *subfolders):
                 check_inside(self.root, self.root / name / "file")
                 (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class AtomicFolder:
     def write(self, path: Path, data: bytes) -> None:
         """Writes a file below the folder; replaces an existing file."""
         unfinished = self._unfinished(path.name)
-        with writing(self.root):
+        with storing(self.root):
             check_inside(self.root, path)
             check_inside(self.root, unfinished)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ class AtomicFolder:
             last: name of a required file; an existing subfolder without it is damaged, and is replaced.
         """
         unfinished = self._unfinished(path.name)
-        with writing(self.root):
+        with storing(self.root):
             check_inside(self.root, path)
             check_inside(self.root, unfinished)
             try:
@@ -136,7 +136,7 @@ class AtomicFolder:
 
 
 @contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def storing(folder: Path) -> Iterator[None]:
     """Turns the system's error in writing to a folder into a `StoreError`, with the remedy."""
     try:
         yield

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from das_ag.store.atomic import check_inside, writing
+from das_ag.store.atomic import check_inside, storing
 from das_ag.store.store import Store
 
 LEASE_S = 120.0
@@ -48,7 +48,7 @@ class Claims:
         """
         check_inside(self.folder.parent, self.folder / name)
         lease = SoftFileLease(self.folder / f"{name}.claim", lease_duration=LEASE_S, thread_local=False)
-        with writing(self.folder), contextlib.suppress(Timeout):
+        with storing(self.folder), contextlib.suppress(Timeout):
             lease.acquire(timeout=-1 if wait else TRIES_S, poll_interval=TRIES_S / 4)
         try:
             yield lease.is_locked
