@@ -578,7 +578,6 @@ ERRORS = [
     (["runtime.checkpoint_steps=-1"], ["runtime.checkpoint_steps: ", "at least 0", "got -1", "0 keeps no checkpoints"]),
     (["runtime.checkpoint_steps=null"], ["runtime.checkpoint_steps: ", "a whole number", "got None"]),
     (["runtime.deterministic=1"], ["runtime.deterministic: ", "true or false", "got 1"]),
-    (["runtime.deterministic=1"], ["runtime.deterministic: ", "true or false", "got 1"]),
     (["shards=0"], ["shards: ", "at least 1", "got 0", "1 makes all samples"]),
     (["shards=true"], ["shards: ", "a whole number", "got True"]),
     (["shards=2.0"], ["shards: ", "a whole number", "got 2.0"]),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,18 +164,12 @@ def prompt_id_of(positive: tuple[str, ...], negative: tuple[str, ...]) -> str:
 
 
 def _check_ids(prompts: Sequence[Prompt], lines: Sequence[int], path: str) -> None:
-    named = {prompt.id: prompt for prompt in prompts}
-    ambiguous = {prompt.id for prompt in prompts if not _says_the_same(prompt, named[prompt.id])}
-    if ambiguous:
-        places = place_in(path, [line for line, prompt in zip(lines, prompts, strict=True) if prompt.id in ambiguous])
+    placed = list(zip(lines, prompts, strict=True))
+    texts = {prompt.id: (prompt.positive, prompt.negative) for prompt in prompts}
+    if ambiguous := {prompt.id for prompt in prompts if (prompt.positive, prompt.negative) != texts[prompt.id]}:
+        places = place_in(path, [line for line, prompt in placed if prompt.id in ambiguous])
         raise UserError(f"{places}: different prompts have the same id; give each prompt its own id.")
-    times = Counter((prompt.id, prompt.seed) for prompt in prompts)
-    repeated = [line for line, prompt in zip(lines, prompts, strict=True) if times[prompt.id, prompt.seed] > 1]
-    if repeated:
-        raise UserError(
-            f"{place_in(path, repeated)}: expected each prompt and seed once; remove the repeats or change their seeds."
-        )
-
-
-def _says_the_same(prompt: Prompt, other: Prompt) -> bool:
-    return prompt.positive == other.positive and prompt.negative == other.negative
+    if repeated := repeated_in((prompt.id, prompt.seed) for prompt in prompts):
+        several = set(repeated)  # a file may have thousands of lines
+        places = place_in(path, [line for line, prompt in placed if (prompt.id, prompt.seed) in several])
+        raise UserError(f"{places}: expected each prompt and seed once; remove the repeats or change their seeds.")
