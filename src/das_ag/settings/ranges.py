@@ -131,10 +131,14 @@ def _(s: AscentSettings) -> None:
         raise UserError(f"betas: expected two numbers from 0 to below 1, got {s.betas}; change them.")
 
 
-@check_ranges.register
-def _(s: Schedule) -> None:
-    check_choice(s.kind, KINDS, "schedule")
+def check_schedule(s: Schedule, where: str) -> None:
+    """Checks the ranges of the schedule at this place in the configuration.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+    check_choice(s.kind, KINDS, where)
     if not (math.isfinite(s.start) and math.isfinite(s.end)):
-        raise UserError(f"schedule: expected finite start and end, got {s.start} and {s.end}; change them.")
+        raise UserError(f"{where}: expected finite start and end, got {s.start} and {s.end}; change them.")
     if s.kind.startswith("exponential") and not 0 < s.rate < 1:
-        raise UserError(f"schedule.rate: expected between 0 and 1, got {s.rate}; 0.03 is a published value.")
+        raise UserError(f"{where}.rate: expected between 0 and 1, got {s.rate}; 0.03 is a published value.")

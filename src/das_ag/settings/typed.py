@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from das_ag.errors import UserError
-from das_ag.settings.ranges import check_ranges
+from das_ag.settings.ranges import check_ranges, check_schedule
 from das_ag.store.schema import SHORT_NAME
 from das_ag.synthesis.schedules import Schedule
 
@@ -33,11 +33,10 @@ def build(cls: type[_T], values: object, where: str) -> _T:
     group = check_names(values, names, where)
     arguments = {name: convert(kinds[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
     made = cls(**arguments)
-    try:
+    if isinstance(made, Schedule):
+        check_schedule(made, where)
+    else:
         check_ranges(made)
-    except UserError as error:
-        # A schedule does not know its own place in the configuration.
-        raise UserError(str(error).replace("schedule", where, 1) if cls is Schedule else str(error)) from error
     return made
 
 
