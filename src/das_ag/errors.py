@@ -1,6 +1,7 @@
 """The one exception that is meant for a person, and parts of messages."""
 
 import contextlib
+import difflib
 import logging
 import re
 from collections import Counter
@@ -77,12 +78,18 @@ def writing(path: Path, what: str, remedy: str) -> Iterator[None]:
         raise UserError(f"{printable(path)}: cannot write {what} ({error.strerror or error}); {remedy}.") from error
 
 
-def missing_extra(package: str, error: ImportError) -> UserError:
+def missing_extra(package: str, error: ImportError, extra: str = "paper") -> UserError:
     """The error for a missing package that only the real models need."""
     return UserError(
-        f"models: cannot import the package {package} (“{error}”); install it with uv sync --extra paper, "
-        "or start with uv run --extra paper."
+        f"models: cannot import the package {package} (“{first_line(error)}”); install it with uv sync --extra "
+        f"{extra}, or start with uv run --extra {extra}."
     )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the most similar known names, to stand between two sentences; empty if none is similar."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

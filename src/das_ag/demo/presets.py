@@ -123,7 +123,7 @@ def why_not(name: str) -> str | None:
     """
     config = PRESETS[name].config
     try:
-        sources = readiness.sources(choose_guide(config.models), list(choose_evaluators(config.evaluator).values()))
+        sources = readiness.sources(choose_guide(config.models), *choose_evaluators(config.evaluator).values())
         findings = [readiness.look(source) for source in sources]
         unusable = [finding for finding in findings if not finding.usable]
         if unusable:

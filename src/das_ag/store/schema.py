@@ -59,6 +59,10 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
+def _is_scale(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
+
+
 def _matching(words: str, pattern: re.Pattern[str]) -> Kind:
     return Kind(words, lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None)
 
@@ -134,6 +138,7 @@ SCORE_OPTIONAL = {
     "weights": TEXTS_BY_NAME,
     "recognised": FLAG,
     "rank": COUNT,
+    "scale": Kind("two numbers, the smaller first", _is_scale),
 }
 """Values of one evaluator's score."""
 
