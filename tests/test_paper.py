@@ -27,9 +27,8 @@ from das_ag import sweep
 from das_ag.errors import UserError
 from das_ag.evaluation.evaluate import evaluate
 from das_ag.generation import guide as guides
-from das_ag.generation.batch import guide_of
 from das_ag.generation.generate import generate
-from das_ag.generation.guide import load_guide, release_guide
+from das_ag.generation.guide import guide_of, release_guide
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.clip import save_random_clip
 from das_ag.settings.plan import make_plan
@@ -249,7 +248,7 @@ def test_one_set_of_networks_is_held_and_its_text_tower_is_gone(paper):
     image_text.release_texts()
     with pytest.raises((AttributeError, TypeError)):
         image_text.encode_texts(["a cat"])
-    assert load_guide(plan.guide, ("a cat",), CPU, torch.float32).text_features["a cat"].shape == (768,)
+    assert guide_of(other, other.samples, CPU).text_features["a cat"].shape == (768,)
 
 
 def test_missing_files_are_told_before_anything_is_loaded(compose_paper, tmp_path, clip_path):

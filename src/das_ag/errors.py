@@ -1,10 +1,15 @@
 """The one exception that is meant for a person, and parts of messages."""
 
+import contextlib
 import difflib
 import logging
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+_T = TypeVar("_T", bound=Hashable)
 
 _LINES = "\n\t"
 """Control characters that a message may contain; others, as from a prompt in a file, could change a terminal."""
@@ -64,6 +69,15 @@ def refusal(error: BaseException | None) -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def writing(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Turns the system's refusal to write a file into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot write {what} ({error.strerror or error}); {remedy}.") from error
+
+
 def missing_extra(package: str, error: ImportError, extra: str = "paper") -> UserError:
     """The error for a missing package that only the real models need."""
     return UserError(
@@ -89,3 +103,8 @@ def unwritable(path: Path, what: str, error: OSError) -> UserError:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, for instance "1 sample" and "2,000 samples"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def repeated_in(values: Iterable[_T]) -> list[_T]:
+    """The values that occur more than once, each once."""
+    return [value for value, times in Counter(values).items() if times > 1]

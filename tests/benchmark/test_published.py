@@ -9,7 +9,8 @@ from reference import save_small_clip
 from das_ag.benchmark.published import published_way
 from das_ag.benchmark.scaling import AXES, measure_axis
 from das_ag.benchmark.steps import alternate, measure_against_published, measure_step
-from das_ag.generation.batch import Run, guide_of
+from das_ag.generation.batch import Run
+from das_ag.generation.guide import guide_of
 from das_ag.models.aesthetic import save_random_head
 from das_ag.settings.plan import make_plan
 

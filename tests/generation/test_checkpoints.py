@@ -17,9 +17,10 @@ import torch
 from das_ag.generation import batch as batch_module
 from das_ag.generation import checkpoints as checkpoints_module
 from das_ag.generation import generate as generate_module
-from das_ag.generation.batch import Stopped, guide_of
+from das_ag.generation.batch import Stopped
 from das_ag.generation.checkpoints import Checkpoint
 from das_ag.generation.generate import Outcome, generate
+from das_ag.generation.guide import guide_of
 from das_ag.store.atomic import StoreError, write_synced
 from das_ag.store.store import Store
 

@@ -25,8 +25,9 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.generation import generate as generate_module
 from das_ag.generation import guide as guides
-from das_ag.generation.batch import Stopped, generator_of, guide_of
+from das_ag.generation.batch import Stopped, generator_of
 from das_ag.generation.generate import Outcome, generate
+from das_ag.generation.guide import guide_of
 from das_ag.generation.recipe import Recipe, text_of
 from das_ag.store.atomic import StoreError
 from das_ag.store.claims import LEASE_S, Claims

@@ -144,7 +144,7 @@ def test_a_dry_run_says_it_and_makes_nothing(compose, tiny, tmp_path, monkeypatc
     monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # which would else be set for good
     here = SimpleNamespace(runtime=SimpleNamespace(cwd=str(tmp_path)))
     monkeypatch.setattr(sweep.HydraConfig, "get", lambda: here)
-    monkeypatch.setattr("das_ag.generation.batch.load_guide", None)
+    monkeypatch.setattr("das_ag.generation.guide.LoadedGuide", None)
     config = compose(*tiny, *SIX, "method=das_rag", "name=mine", "dry_run=true", "prompts.negative=[a dry star]")
     with caplog.at_level(logging.INFO):
         sweep.run_job(config)

@@ -12,8 +12,9 @@ import torch
 
 from das_ag.errors import UserError
 from das_ag.generation import generate as generate_module
-from das_ag.generation.batch import Run, guide_of
+from das_ag.generation.batch import Run
 from das_ag.generation.generate import Outcome, generate
+from das_ag.generation.guide import guide_of
 from das_ag.generation.machine import set_up
 from das_ag.generation.preflight import check_steps
 from das_ag.store.store import Store

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from das_ag.errors import UserError
-from das_ag.settings.ranges import check_ranges
+from das_ag.settings.ranges import check_ranges, check_schedule
 from das_ag.synthesis.objective import ObjectiveSettings
 from das_ag.synthesis.optimiser import AscentSettings
 from das_ag.synthesis.pyramid import PyramidSettings
@@ -37,9 +37,10 @@ def ascent(**changes):
     return AscentSettings(**({"steps": 200, "learning_rate": 0.05, "betas": (0.5, 0.99)} | changes))
 
 
-@pytest.mark.parametrize("settings", [pyramid(), views(), objective(), ascent(), CONSTANT, object()])
+@pytest.mark.parametrize("settings", [pyramid(), views(), objective(), ascent(), object()])
 def test_what_is_within_its_range_is_allowed(settings):
     check_ranges(settings)
+    check_schedule(CONSTANT, "views.noise")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_what_is_within_its_range_is_allowed(settings):
         ({"initial": "ones"}, r"pyramid\.initial: expected one of scaled_noise, zeros, got 'ones'"),
         ({"interpolation": "area"}, r"pyramid\.interpolation: expected one of .*, got 'area'"),
         ({"gamut": "cmyk"}, r"pyramid\.gamut: expected one of clip_normalised, full, decorrelated, got 'cmyk'"),
-        ({"canvas_px": 0, "max_level_px": 0}, r"pyramid\.canvas_px: expected at least 1, got 0"),
+        ({"canvas_px": 0, "max_level_px": 0}, r"canvas_px: expected at least 1, got 0"),
         ({"max_level_px": 17}, r"pyramid\.max_level_px: expected from 1 to the canvas size 16, got 17; lower it"),
         ({"max_level_px": 0}, r"pyramid\.max_level_px: expected from 1 to the canvas size 16, got 0"),
     ],
@@ -133,18 +134,20 @@ def test_the_ends_of_the_ranges_are_allowed():
 
 
 def test_unknown_kind():
-    with pytest.raises(UserError, match=r"expected one of linear, exponential_decay, .*, got 'square'; choose"):
-        check_ranges(Schedule("square", 0.0, 1.0, 0.5))
+    with pytest.raises(
+        UserError, match=r"views\.noise: expected one of linear, exponential_decay, .*, got 'square'; choose"
+    ):
+        check_schedule(Schedule("square", 0.0, 1.0, 0.5), "views.noise")
 
 
 @pytest.mark.parametrize("kind", ["exponential_decay", "exponential_warmup"])
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 1.5, float("nan")])
 def test_rate_out_of_range(kind, rate):
-    with pytest.raises(UserError, match=r"schedule\.rate: expected between 0 and 1, got"):
-        check_ranges(Schedule(kind, 0.0, 1.0, rate))
+    with pytest.raises(UserError, match=r"views\.noise\.rate: expected between 0 and 1, got"):
+        check_schedule(Schedule(kind, 0.0, 1.0, rate), "views.noise")
 
 
 @pytest.mark.parametrize("ends", [(float("nan"), 1.0), (0.0, float("inf"))])
 def test_start_and_end_must_be_finite(ends):
-    with pytest.raises(UserError, match="expected finite start and end"):
-        check_ranges(Schedule("linear", *ends, 0.5))
+    with pytest.raises(UserError, match=r"views\.noise: expected finite start and end"):
+        check_schedule(Schedule("linear", *ends, 0.5), "views.noise")

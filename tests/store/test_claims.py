@@ -186,8 +186,8 @@ def test_a_folder_that_cannot_be_written_to_is_told(claims):
     with pytest.raises(StoreError) as told:
         try_to_claim(claims)
     assert str(told.value) == (
-        f"{claims.folder}: cannot write here (“File exists”); fix its permissions or free some space. "
-        "Finished samples are kept."
+        f"{claims.folder}: cannot write here (“File exists”); choose another folder with name=, or fix its "
+        "permissions. Finished samples are kept."
     )
 
 
@@ -197,7 +197,7 @@ def test_a_full_disk_is_told_and_leaves_no_claim(claims, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(filelock.SoftFileLease, "_write_lock_info", fail)
-        with pytest.raises(StoreError, match=r"\(“No space left on device”\); fix"):
+        with pytest.raises(StoreError, match=r"\(“No space left on device”\); free some space"):
             try_to_claim(claims)
     assert names_in(claims) == []
     assert try_to_claim(claims)

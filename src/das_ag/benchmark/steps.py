@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.benchmark.published import published_way
-from das_ag.generation.batch import Run, guide_of
+from das_ag.generation.batch import Run
+from das_ag.generation.guide import guide_of
 from das_ag.generation.machine import set_up
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.plan import Plan, make_plan

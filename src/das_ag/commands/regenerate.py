@@ -8,21 +8,22 @@ Exit status: 0 if the new file has the bytes of the old one, 1 if not, 2 if it c
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from das_ag.commands.arguments import add_yes, command_parser
-from das_ag.errors import UserError, printable
+from das_ag.errors import UserError, printable, writing
 from das_ag.generation.cost import confirm
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import describe_difference, regenerate
+
+_writing = functools.partial(writing, what="the new image", remedy="give another file with --to")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,13 +61,3 @@ def _check_target(path: Path) -> None:
         path.open("ab").close()
         if is_new:
             path.unlink()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot write the new image ({error.strerror}); give another file with --to."
-        ) from error

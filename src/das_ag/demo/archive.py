@@ -11,10 +11,9 @@ import pandas as pd
 
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
-from das_ag.generation.regenerate import differing
 from das_ag.report.film import ascent_clip, encode, film_of
 from das_ag.store.reading import DAMAGED, read_trace, reason
-from das_ag.store.samples import IMAGE, SAMPLE, TRACE, Record, Sample
+from das_ag.store.samples import IMAGE, SAMPLE, TRACE, Record, Sample, differing
 from das_ag.store.store import Store
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import errno
+import functools
 import logging
 import math
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from das_ag.errors import UserError, first_line, printable
+from das_ag.errors import UserError, first_line, printable, writing
 from das_ag.evaluation.decode import MAX_MEGAPIXELS, read_picture
 from das_ag.models.registry import EvaluatorChoice
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 Row = list[object]
 """A picture's name and its scores."""
+_writing = functools.partial(writing, what="the scores", remedy="give another file with --csv")
 
 
 def check_without_texts(evaluators: Mapping[str, EvaluatorChoice]) -> None:
@@ -141,13 +143,3 @@ class ScoreFile:
     def _close(self) -> None:
         with contextlib.suppress(OSError):  # all rows are flushed; the error of a row that is not is raised already
             self._file.close()
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{printable(path)}: cannot write the scores ({error.strerror}); give another file with --csv."
-        ) from error

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from das_ag.errors import UserError, first_line
 from das_ag.generation.checkpoints import Checkpoint
-from das_ag.generation.guide import LoadedGuide, load_guide
+from das_ag.generation.guide import LoadedGuide
 from das_ag.generation.progress import Progress
 from das_ag.generation.published import PublishedNumbers
-from das_ag.models.precision import dtype_of
 from das_ag.settings.plan import Plan
 from das_ag.store.files import canonical
 from das_ag.store.samples import Sample
@@ -191,7 +190,7 @@ def _append_rows(rows: list[list[dict[str, float]]], iterate: Iterate) -> None:
 
 
 def _first_lost(rows: Sequence[Mapping[str, float]]) -> int:
-    return next((int(row["step"]) for row in rows if row["loss"] - row["loss"] != 0), len(rows))
+    return next((int(row["step"]) for row in rows if not math.isfinite(row["loss"])), len(rows))
 
 
 class Run:
@@ -248,19 +247,6 @@ def generator_of(sample: Sample, device: torch.device) -> torch.Generator:
     origin = canonical([sample.seed, *sample.positive, None, *sample.negative])
     number = int.from_bytes(hashlib.sha256(origin.encode()).digest()[:8], "big") >> 1
     return torch.Generator(device).manual_seed(number)
-
-
-def guide_of(
-    plan: Plan, samples: Sequence[Sample], device: torch.device, *, keep_text_tower: bool = False
-) -> LoadedGuide:
-    """The plan's guide, loaded, with all texts of these samples encoded."""
-    dtype = dtype_of(plan.settings.precision, "runtime.precision")
-    return load_guide(plan.guide, texts_of(samples), device, dtype, keep_text_tower=keep_text_tower)
-
-
-def texts_of(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """All texts of the samples, without repetition."""
-    return tuple(dict.fromkeys(text for sample in samples for text in (*sample.positive, *sample.negative)))
 
 
 def mean_features(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from das_ag.errors import UserError, counted
 from das_ag.settings.plan import Plan
-from das_ag.settings.ranges import check_largest
 from das_ag.store.samples import Placement
 
 PUBLISHED_IMAGES, PUBLISHED_STEPS, PUBLISHED_VIEWS = 36, 200, 8
@@ -57,13 +56,8 @@ class Cost:
 
 
 def cost_of(plan: Plan, placement: Placement) -> Cost:
-    """The cost of a plan of one sample.
-
-    Raises:
-        UserError: the recipe's batch is beyond its bound; `make_plan` checks the other numbers.
-    """
+    """The cost of a plan of one sample."""
     samples, views = placement.samples_per_batch, plan.settings.views.views_in_step
-    check_largest("runtime.samples_per_batch", samples)
     pyramid = plan.settings.pyramid
     level_bytes = _COPIES * samples * sum(3 * 4 * side**2 for side in pyramid.sizes_px)
     return Cost(plan.settings.ascent.steps, views, samples, pyramid.canvas_px, level_bytes)

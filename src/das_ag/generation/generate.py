@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import torch
 
 from das_ag.errors import UserError, counted, first_line
-from das_ag.generation.batch import Made, OutOfMemoryError, Stopped, Watch, guide_of, optimise, texts_of
+from das_ag.generation.batch import Made, OutOfMemoryError, Stopped, Watch, optimise
 from das_ag.generation.checkpoints import Checkpoint
 from das_ag.generation.frames import Frame, Frames
-from das_ag.generation.guide import LoadedGuide
+from das_ag.generation.guide import LoadedGuide, guide_of, texts_of
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.outlook import clock
 from das_ag.generation.preflight import check_steps

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from das_ag.generation.published import as_default
+from das_ag.models.precision import dtype_of
 from das_ag.models.registry import GuideChoice
+from das_ag.settings.plan import Plan
+from das_ag.store.samples import Sample
 from das_ag.synthesis.objective import Guide
 
 
@@ -60,28 +63,31 @@ class LoadedGuide:
 _loaded: dict[object, LoadedGuide] = {}
 
 
-def load_guide(
-    choice: GuideChoice,
-    texts: Sequence[str],
-    device: torch.device,
-    dtype: torch.dtype,
-    *,
-    keep_text_tower: bool = False,
+def guide_of(
+    plan: Plan, samples: Sequence[Sample], device: torch.device, *, keep_text_tower: bool = False
 ) -> LoadedGuide:
-    """Loads the guide and encodes these texts; all jobs of a process share it, and at most one guide is in memory.
+    """The plan's guide, with all texts of these samples encoded.
+
+    All jobs of a process share it, and at most one guide is in memory.
 
     Args:
         keep_text_tower: whether to keep the text tower for other texts; otherwise its memory is released.
     """
-    key = (choice, device, dtype)
+    dtype, texts = dtype_of(plan.settings.precision, "runtime.precision"), texts_of(samples)
+    key = (plan.guide, device, dtype)
     if key not in _loaded or not _loaded[key].knows(texts):
         release_guide()
-        _loaded[key] = LoadedGuide(choice, device, dtype)
+        _loaded[key] = LoadedGuide(plan.guide, device, dtype)
     guide = _loaded[key]
     guide.read(texts)
     if not keep_text_tower:
         guide.release_texts()
     return guide
+
+
+def texts_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """All texts of the samples, without repetition."""
+    return tuple(dict.fromkeys(text for sample in samples for text in (*sample.positive, *sample.negative)))
 
 
 def release_guide() -> None:

@@ -14,8 +14,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from das_ag.errors import UserError
-from das_ag.generation.batch import Watch, guide_of, optimise
+from das_ag.generation.batch import Watch, optimise
 from das_ag.generation.cost import Cost, cost_of
+from das_ag.generation.guide import guide_of
 from das_ag.generation.machine import provenance, set_up
 from das_ag.generation.recipe import RECIPE, Recipe, text_of
 from das_ag.models.registry import GuideChoice
@@ -26,7 +27,7 @@ from das_ag.settings.runtime import choose_device
 from das_ag.store.command import overrides_of
 from das_ag.store.files import encode_csv, encode_png
 from das_ag.store.reading import DAMAGED, read_trace
-from das_ag.store.samples import Placement, Sample, check_family, flat, without_weight
+from das_ag.store.samples import Sample, check_family, differing, without_weight
 
 
 @dataclass(frozen=True)
@@ -83,19 +84,17 @@ def regenerate(
     if made.error:
         raise UserError(f"{sample.name}: {made.error}")
     text = text_of(recipe)
+    # Overrides may have changed these two.
+    placement = dataclasses.replace(
+        recipe.placement, views_per_pass=plan.runtime.views_per_pass, threads=plan.runtime.cpu_threads
+    )
     return Regenerated(
         image=made.image,
         png=encode_png(made.image, text),
         trace=encode_csv(made.trace),
         text=text,
-        provenance={**provenance(device), **dataclasses.asdict(_placement_in(plan, recipe.placement))},
+        provenance={**provenance(device), **dataclasses.asdict(placement)},
     )
-
-
-def _placement_in(plan: Plan, recorded: Placement) -> Placement:
-    """The placement of the new computation, which overrides may have changed."""
-    views_per_pass, threads = plan.runtime.views_per_pass, plan.runtime.cpu_threads
-    return dataclasses.replace(recorded, views_per_pass=views_per_pass, threads=threads)
 
 
 def plan_of(recipe: Recipe, overrides: Sequence[str] = ()) -> Plan:
@@ -146,13 +145,6 @@ def _differences(asked: Sample, got: Sample) -> list[str]:
 
 def _short(value: object) -> str:
     return text if len(text := str(value)) <= 20 else f"{text[:16]}…"
-
-
-def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Values that differ between two nested mappings, as pairs by dotted name; None for a missing value."""
-    sides = dict(flat(first)), dict(flat(second))
-    pairs = {name: (sides[0].get(name), sides[1].get(name)) for name in {**sides[0], **sides[1]}}
-    return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
 
 
 def describe_difference(before: UInt8[np.ndarray, "_ _ 3"], after: UInt8[np.ndarray, "_ _ 3"]) -> str:

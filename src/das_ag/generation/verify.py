@@ -10,9 +10,9 @@ from typing import Any
 from das_ag.errors import UserError
 from das_ag.generation.cost import Cost
 from das_ag.generation.recipe import Recipe
-from das_ag.generation.regenerate import describe_difference, describe_trace_difference, differing, regenerate
+from das_ag.generation.regenerate import describe_difference, describe_trace_difference, regenerate
 from das_ag.settings.runtime import DEVICES, choose_device
-from das_ag.store.samples import TRACE, Record
+from das_ag.store.samples import TRACE, Record, differing
 from das_ag.store.store import Store
 
 _NOT_COMPARED = ("guide", "duration_s", "published_figures")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from das_ag.store.command import PLACES
-from das_ag.store.samples import Sample, flat
+from das_ag.store.samples import Sample, leaves
 
 TEXTS = ("prompt", "negative")
 """Names in a label that are not settings: they distinguish different texts of one prompt id."""
@@ -137,7 +137,7 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _differing_settings(settings: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
-    found = [{_OPTIONS.get(place, place): item for place, item in flat(value)} for value in settings]
+    found = [{_OPTIONS.get(place, place): item for place, item in leaves(value)} for value in settings]
     # The sign defines the method, which has its own column.
     names = sorted({*itertools.chain.from_iterable(found)} - {_SIGN})
     canvas, level = "canvas_px", "pyramid.max_level_px"

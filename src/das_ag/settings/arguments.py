@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -16,7 +15,7 @@ from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, repeated_in
 
 MAX_VALUES = 100_000
 """Largest number of values of a sweep, as in `seeds=range(0,100)`; Hydra would collect any number without an end."""
@@ -71,7 +70,7 @@ def with_own_texts(overrides: Sequence[str]) -> list[str]:
         UserError: `prompt=` or `negative=` occurs twice, or `prompt=` stands beside other prompts.
     """
     given = [found[1] for found in map(_TEXT.fullmatch, overrides) if found]
-    if repeated := [name for name, times in Counter(given).items() if times > 1]:
+    if repeated := repeated_in(given):
         name = repeated[0]
         raise UserError(f"{name}: expected it once, got it again; for several texts write '{name}=[a text, another]'.")
     other = next(filter(_OTHER_PROMPTS.match, overrides), "")
@@ -129,8 +128,8 @@ def _repeated_name(override: str) -> str | None:
         node = waiting.pop()
         waiting.extend(node.getChildren() if node.getChildCount() else ())
         if isinstance(node, OverrideParser.DictContainerContext):
-            names = Counter(pair.dictKey().getText().strip() for pair in node.dictKeyValuePair() if pair.dictKey())
-            if repeated := [name for name, times in names.items() if times > 1]:
+            names = (pair.dictKey().getText().strip() for pair in node.dictKeyValuePair() if pair.dictKey())
+            if repeated := repeated_in(names):
                 return repeated[0]
     return None
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from das_ag.errors import UserError, first_line
 from das_ag.models.registry import EVALUATORS, GUIDES, EvaluatorChoice, GuideChoice
+from das_ag.settings.ranges import check_choice
 from das_ag.settings.runtime import RuntimeSettings
 from das_ag.settings.typed import build
 
@@ -90,17 +91,6 @@ def choose_runtime(values: object) -> RuntimeSettings:
         UserError: an option is wrong.
     """
     return build(RuntimeSettings, plain(values), "runtime")
-
-
-def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], option: str) -> str:
-    """Returns the name if it is one of the choices.
-
-    Raises:
-        UserError: it is not one of them.
-    """
-    if not isinstance(name, str) or name not in choices:
-        raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
-    return name
 
 
 def plain(value: Any) -> Any:

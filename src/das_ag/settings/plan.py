@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +13,17 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, repeated_in
 from das_ag.models.precision import dtype_of
 from das_ag.models.registry import EvaluatorChoice, GuideChoice, provide_weights
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
-from das_ag.settings.choices import check_choice, choose_evaluators, choose_guide, choose_runtime, plain
+from das_ag.settings.choices import choose_evaluators, choose_guide, choose_runtime, plain
 from das_ag.settings.prompts import Prompt, prompts_of
-from das_ag.settings.ranges import check_border, check_ranges
+from das_ag.settings.ranges import check_border, check_bounds, check_choice, check_ranges
 from das_ag.settings.runtime import RuntimeSettings, choose_device
-from das_ag.settings.typed import build, check_names, convert
+from das_ag.settings.typed import build, check_names, convert, short_name
 from das_ag.store.samples import Sample, without_later, without_weight
-from das_ag.store.schema import SHORT_NAME, is_seed
+from das_ag.store.schema import is_seed
 from das_ag.synthesis.ascent import REVISION
 from das_ag.synthesis.objective import ObjectiveSettings
 from das_ag.synthesis.optimiser import AscentSettings
@@ -104,20 +104,13 @@ class Plan:
     @property
     def samples_per_batch(self) -> int:
         """Samples optimised together; always 1 with the published program's randomness."""
-        return _samples_per_batch(self.settings, self.runtime)
+        return 1 if self.settings.randomness == "published" else self.runtime.samples_per_batch
 
     @property
     def batches(self) -> list[tuple[Sample, ...]]:
         """The samples in batches that are optimised together; the last batch may be smaller."""
-        return _batches(self.samples, self.samples_per_batch)
-
-
-def _samples_per_batch(settings: Settings, runtime: RuntimeSettings) -> int:
-    return 1 if settings.randomness == "published" else runtime.samples_per_batch
-
-
-def _batches(samples: Sequence[Sample], size: int) -> list[tuple[Sample, ...]]:
-    return [tuple(samples[first : first + size]) for first in range(0, len(samples), size)]
+        size = self.samples_per_batch
+        return [self.samples[first : first + size] for first in range(0, len(self.samples), size)]
 
 
 def make_plan(config: DictConfig, *, evaluate: bool = False) -> Plan:
@@ -149,69 +142,68 @@ def output_folder(name: object, output_dir: object) -> Path:
     """
     if not isinstance(output_dir, str) or not output_dir.strip() or "\0" in output_dir:
         raise UserError(f"output_dir: expected the path of a folder, got {output_dir!r}; try output_dir=outputs.")
-    if not SHORT_NAME.fits(name):
-        raise UserError(f"name: expected {SHORT_NAME.words}, got {name!r}; change name=.")
-    return Path(output_dir).expanduser() / str(name)
+    return Path(output_dir).expanduser() / short_name(name, "name")
 
 
 def _make_plan(values: dict[str, Any], evaluate: bool) -> Plan:
     check_names(values, _OPTIONS, "")
     check_names(values["method"], _METHOD, "method")
-    runtime = choose_runtime(values["runtime"])
+    runtime, guide = choose_runtime(values["runtime"]), choose_guide(values["models"])
     device, dtype = choose_device(runtime.device), dtype_of(runtime.precision, "runtime.precision")
-    method = values["method"]
-    if not SHORT_NAME.fits(method["name"]):
-        raise UserError(
-            f"method.name: expected {SHORT_NAME.words}, got {method['name']!r}; choose a method, see --help."
-        )
-    ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
-    guide = choose_guide(values["models"])
+    method = short_name(values["method"]["name"], "method.name")
     evaluators = choose_evaluators(values["evaluator"])
+    settings = _settings(values, runtime, guide)
+    flags = {option: convert(bool, values[option], option) for option in ("published_figures", "dry_run", "film")}
+    prompts, seeds = prompts_of(values["prompts"], values["prompt"]), _seeds(values["seeds"])
+    folder = output_folder(values["name"], values["output_dir"])
+    shard, shards = _shard(values)
+    guide.check(device, dtype)
+    _check_method(settings, guide)
+    for evaluator in evaluators.values():
+        evaluator.check(device)
+    provide_weights(guide, evaluators.values() if evaluate else (), dry_run=flags["dry_run"])
+    identity = _identity(settings, guide.digests())
+    _check_words(prompts, guide)
+    whole = Plan(
+        samples=tuple(
+            Sample(method, prompt.id, prompt.positive, prompt.negative, seed, identity)
+            for prompt, seed in _seeded(prompts, seeds)
+        ),
+        settings=settings,
+        runtime=runtime,
+        guide=guide,
+        evaluators=evaluators,
+        folder=folder,
+        published_figures=flags["published_figures"] and values["prompt"] is None,
+        dry_run=flags["dry_run"],
+        film=flags["film"],
+    )
+    # A shard has whole batches: an image's last bits depend on its batch, and must not depend on the number of shards.
+    return dataclasses.replace(whole, samples=tuple(itertools.chain(*whole.batches[shard::shards])))
+
+
+def _settings(values: Mapping[str, Any], runtime: RuntimeSettings, guide: GuideChoice) -> Settings:
+    ascent = {name: values[name] for name in ("steps", "learning_rate", "betas")}
     settings = Settings(
         pyramid=build(PyramidSettings, values["pyramid"], "pyramid"),
         views=build(ViewSettings, values["views"], "views"),
-        objective=_objective(values["objective"], method["aesthetic_sign"]),
+        objective=_objective(values["objective"], values["method"]["aesthetic_sign"]),
         ascent=build(AscentSettings, ascent, ""),
         guide=guide.identity(),
         precision=runtime.precision,
         deterministic=runtime.deterministic,
         randomness=check_choice(values["randomness"], RANDOMNESS, "randomness"),
     )
-    for option in ("published_figures", "dry_run", "film"):
-        if not isinstance(values[option], bool):
-            raise UserError(f"{option}: expected true or false, got {values[option]!r}; change it.")
     check_border(settings.pyramid.canvas_px, settings.border_px)
-    prompts, seeds = prompts_of(values["prompts"], values["prompt"]), _seeds(values["seeds"])
-    folder = output_folder(values["name"], values["output_dir"])
-    shard, shards = _shard(values["shard"], values["shards"])
-    guide.check(device, dtype)
-    _check_method(settings, guide)
-    for evaluator in evaluators.values():
-        evaluator.check(device)
-    provide_weights(guide, evaluators.values() if evaluate else (), dry_run=values["dry_run"])
-    weights = guide.digests()
-    _check_words(prompts, guide)
-    # DAS ignores the aesthetic weight, so one DAS image is the baseline for every weight.
+    return settings
+
+
+def _identity(settings: Settings, weights: Mapping[str, str]) -> dict[str, Any]:
+    """What a sample's key covers of the settings; `weights` has the checksums of the guide's files."""
     recorded = plain(dataclasses.asdict(settings) | {"revision": REVISION, "weights": weights})
     recorded["objective"] |= recorded["objective"].pop("others")
-    identity = without_later(without_weight(recorded))
-    samples = [
-        Sample(method["name"], prompt.id, prompt.positive, prompt.negative, seed, identity)
-        for prompt, seed in _seeded(prompts, seeds)
-    ]
-    # A shard has whole batches: an image's last bits depend on its batch, and must not depend on the number of shards.
-    batches = _batches(samples, _samples_per_batch(settings, runtime))[shard::shards]
-    return Plan(
-        samples=tuple(sample for batch in batches for sample in batch),
-        settings=settings,
-        runtime=runtime,
-        guide=guide,
-        evaluators=evaluators,
-        folder=folder,
-        published_figures=values["published_figures"] and values["prompt"] is None,
-        dry_run=values["dry_run"],
-        film=values["film"],
-    )
+    # DAS ignores the aesthetic weight, so one DAS image is the baseline for every weight.
+    return without_later(without_weight(recorded))
 
 
 def _objective(values: object, sign: object) -> ObjectiveSettings:
@@ -256,10 +248,10 @@ def _seeded(prompts: Sequence[Prompt], seeds: Sequence[int]) -> list[tuple[Promp
     return pairs
 
 
-def _shard(shard: object, shards: object) -> tuple[int, int]:
-    if isinstance(shards, bool) or not isinstance(shards, int) or shards < 1:
-        raise UserError(f"shards: expected a whole number of at least 1, got {shards!r}; 1 makes all samples.")
-    if isinstance(shard, bool) or not isinstance(shard, int) or not 0 <= shard < shards:
+def _shard(values: Mapping[str, Any]) -> tuple[int, int]:
+    shard, shards = (convert(int, values[name], name) for name in ("shard", "shards"))
+    check_bounds("shards", shards, 1, "1 makes all samples")
+    if not 0 <= shard < shards:
         raise UserError(
             f"shard: expected a whole number from 0 to {shards - 1} with shards={shards}, got {shard!r}; run all "
             f"shards with -m shard={','.join(map(str, range(min(shards, 4))))}{',…' if shards > 4 else ''}."
@@ -276,8 +268,7 @@ def _seeds(given: object) -> list[int]:
             raise UserError(
                 f"seeds: expected whole numbers from 0 to 2**63 - 1, got {seed!r}; write for instance seeds=1,2,3."
             )
-    repeated = sorted(seed for seed, times in Counter(seeds).items() if times > 1)
-    if repeated:
+    if repeated := sorted(repeated_in(seeds)):
         raise UserError(
             f"seeds: expected each seed once, got {', '.join(map(str, repeated))} more than once; remove the repeats."
         )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from das_ag.errors import UserError
+from das_ag.errors import UserError, repeated_in
 from das_ag.settings.prompt_files import READERS, content_of, place_in
-from das_ag.settings.typed import check_names
-from das_ag.store.schema import SHORT_NAME, is_seed
+from das_ag.settings.typed import check_names, short_name
+from das_ag.store.schema import is_seed
 
 _NEGATIVE = "prompts.negative"
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
@@ -67,7 +66,7 @@ def _own(texts: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:
     texts = _texts(texts, "prompt")
     if not texts:
         raise UserError('prompt: expected a text, got none; write for instance "prompt=a castle and a volcano".')
-    if repeated := [text for text, times in Counter(texts).items() if times > 1]:
+    if repeated := repeated_in(texts):
         raise UserError(f"prompt: expected each text once, got {repeated[0]!r} more than once; remove the repeats.")
     places = [f"prompt, text {number}" for number in range(1, len(texts) + 1)] if len(texts) > 1 else ["prompt"]
     return tuple(
@@ -82,13 +81,12 @@ def _named(positive: object, negative: tuple[str, ...]) -> tuple[Prompt, ...]:
         raise UserError(f"prompts.positive: expected named prompts, got {positive!r}; give for instance {example}.")
     prompts = []
     for prompt_id, value in positive.items() if isinstance(positive, Mapping) else _listed(positive):
-        name, where = _short_name(prompt_id, "prompts.positive"), f"prompts.positive.{prompt_id}"
+        name, where = short_name(prompt_id, "prompts.positive"), f"prompts.positive.{prompt_id}"
         texts = _texts(value, where)
         if not texts:
             raise UserError(f"{where}: expected a text, got {value!r}; write one or remove it.")
         prompts.append(Prompt(name, texts, negative, None, where))
-    repeated = [name for name, times in Counter(prompt.id for prompt in prompts).items() if times > 1]
-    if repeated:
+    if repeated := repeated_in(prompt.id for prompt in prompts):
         raise UserError(f"prompts.positive: the id {repeated[0]!r} occurs more than once; give each prompt its own id.")
     return tuple(prompts)
 
@@ -102,12 +100,6 @@ def _listed(positive: list[object]) -> Iterator[tuple[object, object]]:
             )
         fields = check_names(item, ("id", "prompt"), "prompts.positive")
         yield fields["id"], fields["prompt"]
-
-
-def _short_name(name: object, where: str) -> str:
-    if not SHORT_NAME.fits(name):
-        raise UserError(f"{where}: expected {SHORT_NAME.words}, got {name!r}; rename it.")
-    return str(name)
 
 
 def _texts(value: object, where: str) -> tuple[str, ...]:
@@ -146,7 +138,7 @@ def _prompt(row: Mapping[str, Any], where: str, shared: tuple[str, ...]) -> Prom
     if "negative" in row:
         where_negative = f"{where}, negative"
         negative = _texts(row["negative"], where_negative)
-    prompt_id = _short_name(row["id"], where) if "id" in row else prompt_id_of(positive, negative)
+    prompt_id = short_name(row["id"], where) if "id" in row else prompt_id_of(positive, negative)
     return Prompt(prompt_id, positive, negative, _seed(row.get("seed"), where), where, where_negative)
 
 
@@ -172,18 +164,12 @@ def prompt_id_of(positive: tuple[str, ...], negative: tuple[str, ...]) -> str:
 
 
 def _check_ids(prompts: Sequence[Prompt], lines: Sequence[int], path: str) -> None:
-    named = {prompt.id: prompt for prompt in prompts}
-    ambiguous = {prompt.id for prompt in prompts if not _says_the_same(prompt, named[prompt.id])}
-    if ambiguous:
-        places = place_in(path, [line for line, prompt in zip(lines, prompts, strict=True) if prompt.id in ambiguous])
+    placed = list(zip(lines, prompts, strict=True))
+    texts = {prompt.id: (prompt.positive, prompt.negative) for prompt in prompts}
+    if ambiguous := {prompt.id for prompt in prompts if (prompt.positive, prompt.negative) != texts[prompt.id]}:
+        places = place_in(path, [line for line, prompt in placed if prompt.id in ambiguous])
         raise UserError(f"{places}: different prompts have the same id; give each prompt its own id.")
-    times = Counter((prompt.id, prompt.seed) for prompt in prompts)
-    repeated = [line for line, prompt in zip(lines, prompts, strict=True) if times[prompt.id, prompt.seed] > 1]
-    if repeated:
-        raise UserError(
-            f"{place_in(path, repeated)}: expected each prompt and seed once; remove the repeats or change their seeds."
-        )
-
-
-def _says_the_same(prompt: Prompt, other: Prompt) -> bool:
-    return prompt.positive == other.positive and prompt.negative == other.negative
+    if repeated := repeated_in((prompt.id, prompt.seed) for prompt in prompts):
+        several = set(repeated)  # a file may have thousands of lines
+        places = place_in(path, [line for line, prompt in placed if (prompt.id, prompt.seed) in several])
+        raise UserError(f"{places}: expected each prompt and seed once; remove the repeats or change their seeds.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
 
 from das_ag.errors import UserError
@@ -25,13 +26,26 @@ LARGEST = {
 """Largest values, far beyond any use; a larger one would never end, or need more memory than any machine has."""
 
 
-def check_largest(name: str, value: int) -> None:
-    """Checks that a setting does not exceed its value in `LARGEST`.
+def check_choice(name: object, choices: Sequence[str] | Mapping[str, object], option: str) -> str:
+    """Returns the name if it is one of the choices.
 
     Raises:
-        UserError: it does.
+        UserError: it is not one of them.
     """
-    if value > LARGEST[name]:
+    if not isinstance(name, str) or name not in choices:
+        raise UserError(f"{option}: expected one of {', '.join(choices)}, got {name!r}; choose one of them.")
+    return name
+
+
+def check_bounds(name: str, value: int, least: int, remedy: str) -> None:
+    """Checks that a setting is at least `least`, and at most its value in `LARGEST` if it has one.
+
+    Raises:
+        UserError: it is not; `remedy` ends the message about a value that is too small.
+    """
+    if value < least:
+        raise UserError(f"{name}: expected at least {least}, got {value}; {remedy}.")
+    if value > LARGEST.get(name, value):
         raise UserError(f"{name}: expected at most {LARGEST[name]:,}, got {value:,}; lower it.")
 
 
@@ -63,12 +77,8 @@ def _(s: PyramidSettings) -> None:
     choices = {"levels": LEVELS, "combine": COMBINE, "initial": INITIAL, "interpolation": INTERPOLATIONS,
                "gamut": GAMUTS}  # fmt: skip
     for name, allowed in choices.items():
-        got = getattr(s, name)
-        if got not in allowed:
-            raise UserError(f"pyramid.{name}: expected one of {', '.join(allowed)}, got {got!r}; choose one of them.")
-    check_largest("canvas_px", s.canvas_px)
-    if s.canvas_px < 1:
-        raise UserError(f"pyramid.canvas_px: expected at least 1, got {s.canvas_px}; raise it.")
+        check_choice(getattr(s, name), allowed, f"pyramid.{name}")
+    check_bounds("canvas_px", s.canvas_px, 1, "raise it")
     if not 1 <= s.max_level_px <= s.canvas_px:
         raise UserError(
             f"pyramid.max_level_px: expected from 1 to the canvas size {s.canvas_px}, got {s.max_level_px}; lower it "
@@ -81,11 +91,8 @@ def _(s: PyramidSettings) -> None:
 
 @check_ranges.register
 def _(s: ViewSettings) -> None:
-    check_largest("views.count", s.count)
-    if s.count < 1:
-        raise UserError(f"views.count: expected at least 1, got {s.count}; the published value is 8.")
-    if s.max_shift_px < 0:
-        raise UserError(f"views.max_shift_px: expected at least 0, got {s.max_shift_px}; raise it.")
+    check_bounds("views.count", s.count, 1, "the published value is 8")
+    check_bounds("views.max_shift_px", s.max_shift_px, 0, "raise it")
     for name, schedule in (("noise", s.noise), ("colour_shift", s.colour_shift)):
         if min(schedule.start, schedule.end) < 0:
             raise UserError(f"views.{name}: expected start and end of at least 0, got {schedule}; raise them.")
@@ -114,9 +121,7 @@ def _(s: ObjectiveSettings) -> None:
 
 @check_ranges.register
 def _(s: AscentSettings) -> None:
-    check_largest("steps", s.steps)
-    if s.steps < 1:
-        raise UserError(f"steps: expected at least 1, got {s.steps}; the published value is 200.")
+    check_bounds("steps", s.steps, 1, "the published value is 200")
     if not 0 < s.learning_rate <= MAX_LEARNING_RATE:  # NaN fails too
         raise UserError(
             f"learning_rate: expected above 0 and at most {MAX_LEARNING_RATE}, got {s.learning_rate}; the published "
@@ -126,11 +131,14 @@ def _(s: AscentSettings) -> None:
         raise UserError(f"betas: expected two numbers from 0 to below 1, got {s.betas}; change them.")
 
 
-@check_ranges.register
-def _(s: Schedule) -> None:
-    if s.kind not in KINDS:
-        raise UserError(f"schedule: expected one of {', '.join(KINDS)}, got {s.kind!r}; choose one of them.")
+def check_schedule(s: Schedule, where: str) -> None:
+    """Checks the ranges of the schedule at this place in the configuration.
+
+    Raises:
+        UserError: a value is out of its range.
+    """
+    check_choice(s.kind, KINDS, where)
     if not (math.isfinite(s.start) and math.isfinite(s.end)):
-        raise UserError(f"schedule: expected finite start and end, got {s.start} and {s.end}; change them.")
+        raise UserError(f"{where}: expected finite start and end, got {s.start} and {s.end}; change them.")
     if s.kind.startswith("exponential") and not 0 < s.rate < 1:
-        raise UserError(f"schedule.rate: expected between 0 and 1, got {s.rate}; 0.03 is a published value.")
+        raise UserError(f"{where}.rate: expected between 0 and 1, got {s.rate}; 0.03 is a published value.")

@@ -12,7 +12,7 @@ from loky import cpu_count
 from das_ag.errors import UserError
 from das_ag.models.precision import dtype_of
 from das_ag.settings.environment import check_determinism
-from das_ag.settings.ranges import check_largest
+from das_ag.settings.ranges import check_bounds, check_choice
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -40,29 +40,12 @@ class RuntimeSettings:
     checkpoint_steps: int
 
     def __post_init__(self) -> None:
-        if self.device not in DEVICES:
-            raise UserError(
-                f"runtime.device: expected one of {', '.join(DEVICES)}, got {self.device!r}; choose one of them."
-            )
-        for name in ("threads", "samples_per_batch", "views_per_pass"):
-            check_largest(f"runtime.{name}", getattr(self, name) or 0)
-        if self.samples_per_batch < 1:
-            raise UserError(
-                f"runtime.samples_per_batch: expected at least 1, got {self.samples_per_batch}; "
-                "1 needs the least memory."
-            )
-        if self.views_per_pass < 1:
-            raise UserError(
-                f"runtime.views_per_pass: expected at least 1, got {self.views_per_pass}; fewer views need less memory."
-            )
-        if self.threads is not None and self.threads < 1:
-            raise UserError(
-                f"runtime.threads: expected at least 1, got {self.threads}; null uses one thread for each core."
-            )
-        if self.checkpoint_steps < 0:
-            raise UserError(
-                f"runtime.checkpoint_steps: expected 0 or more, got {self.checkpoint_steps}; 0 keeps no checkpoints."
-            )
+        check_choice(self.device, DEVICES, "runtime.device")
+        check_bounds("runtime.samples_per_batch", self.samples_per_batch, 1, "1 needs the least memory")
+        check_bounds("runtime.views_per_pass", self.views_per_pass, 1, "fewer views need less memory")
+        check_bounds("runtime.checkpoint_steps", self.checkpoint_steps, 0, "0 keeps no checkpoints")
+        if self.threads is not None:
+            check_bounds("runtime.threads", self.threads, 1, "null uses one thread for each core")
         dtype_of(self.precision, "runtime.precision")
         if self.deterministic:
             check_determinism()

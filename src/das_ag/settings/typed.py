@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from das_ag.errors import UserError
-from das_ag.settings.ranges import check_ranges
+from das_ag.settings.ranges import check_ranges, check_schedule
+from das_ag.store.schema import SHORT_NAME
 from das_ag.synthesis.schedules import Schedule
 
 _T = TypeVar("_T")
@@ -32,11 +33,10 @@ def build(cls: type[_T], values: object, where: str) -> _T:
     group = check_names(values, names, where)
     arguments = {name: convert(kinds[name], group[name], f"{where}.{name}".lstrip(".")) for name in names}
     made = cls(**arguments)
-    try:
+    if isinstance(made, Schedule):
+        check_schedule(made, where)
+    else:
         check_ranges(made)
-    except UserError as error:
-        # A schedule does not know its own place in the configuration.
-        raise UserError(str(error).replace("schedule", where, 1) if cls is Schedule else str(error)) from error
     return made
 
 
@@ -57,6 +57,13 @@ def check_names(values: object, names: Sequence[str], where: str, optional: Sequ
         place = where or "configuration"
         raise UserError(f"{place}: {found}; expected {', '.join([*names, *optional])}. See python run.py --cfg job.")
     return values
+
+
+def short_name(value: object, where: str) -> str:
+    """Returns the value if it is a short name; raises UserError otherwise."""
+    if not SHORT_NAME.fits(value):
+        raise UserError(f"{where}: expected {SHORT_NAME.words}, got {value!r}; rename it.")
+    return str(value)
 
 
 def convert(kind: Any, value: object, where: str) -> Any:

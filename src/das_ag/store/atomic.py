@@ -44,7 +44,7 @@ class AtomicFolder:
 
     def prepare(self, *subfolders: str) -> None:
         """Creates the folder and its subfolders, tests a write, and removes unfinished files of dead processes."""
-        with self._writing():
+        with storing(self.root):
             for name in (UNFINISHED, *subfolders):
                 check_inside(self.root, self.root / name / "file")
                 (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -57,8 +57,9 @@ class AtomicFolder:
     def write(self, path: Path, data: bytes) -> None:
         """Writes a file below the folder; replaces an existing file."""
         unfinished = self._unfinished(path.name)
-        with self._writing():
-            self._check(path, unfinished)
+        with storing(self.root):
+            check_inside(self.root, path)
+            check_inside(self.root, unfinished)
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.parent.mkdir(exist_ok=True)
             try:
@@ -74,8 +75,9 @@ class AtomicFolder:
             last: name of a required file; an existing subfolder without it is damaged, and is replaced.
         """
         unfinished = self._unfinished(path.name)
-        with self._writing():
-            self._check(path, unfinished)
+        with storing(self.root):
+            check_inside(self.root, path)
+            check_inside(self.root, unfinished)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 unfinished.mkdir(parents=True)
@@ -98,7 +100,7 @@ class AtomicFolder:
 
     def remove(self, path: Path) -> None:
         """Removes a file or subfolder if it exists; a subfolder disappears all at once."""
-        self._check(path)
+        check_inside(self.root, path)
         try:
             if path.is_dir() and not path.is_symlink():
                 self._move_away(path)
@@ -113,10 +115,6 @@ class AtomicFolder:
         aside.parent.mkdir(exist_ok=True)
         path.rename(aside)
         shutil.rmtree(aside, ignore_errors=True)
-
-    def _check(self, *paths: Path) -> None:
-        for path in paths:
-            check_inside(self.root, path)
 
     def _unfinished(self, name: str) -> Path:
         """A unique path, also among threads, processes, and other machines that share the folder."""
@@ -136,20 +134,20 @@ class AtomicFolder:
                 else:
                     path.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            remedies = {
-                errno.ENOSPC: "free some space and start the same command again",
-                errno.EDQUOT: "free some of your quota and start the same command again",
-            }
-            remedy = remedies.get(error.errno or 0, "choose another folder with name=, or fix its permissions")
-            got = error.strerror or error
-            raise StoreError(
-                f"{self.root}: cannot write here (“{got}”); {remedy}. Finished samples are kept."
-            ) from error
+
+@contextlib.contextmanager
+def storing(folder: Path) -> Iterator[None]:
+    """Turns the system's error in writing to a folder into a `StoreError`, with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "free some space and start the same command again",
+            errno.EDQUOT: "free some of your quota and start the same command again",
+        }
+        remedy = remedies.get(error.errno or 0, "choose another folder with name=, or fix its permissions")
+        got = error.strerror or error
+        raise StoreError(f"{folder}: cannot write here (“{got}”); {remedy}. Finished samples are kept.") from error
 
 
 def check_inside(root: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
-from das_ag.store.atomic import StoreError, check_inside
+from das_ag.store.atomic import check_inside, storing
 from das_ag.store.store import Store
 
 LEASE_S = 120.0
@@ -48,18 +48,10 @@ class Claims:
         """
         check_inside(self.folder.parent, self.folder / name)
         lease = SoftFileLease(self.folder / f"{name}.claim", lease_duration=LEASE_S, thread_local=False)
-        try:
+        with storing(self.folder), contextlib.suppress(Timeout):
             lease.acquire(timeout=-1 if wait else TRIES_S, poll_interval=TRIES_S / 4)
-        except Timeout:
-            yield False
-            return
-        except OSError as error:
-            raise StoreError(
-                f"{self.folder}: cannot write here (“{error.strerror}”); fix its permissions or free some space. "
-                "Finished samples are kept."
-            ) from error
         try:
-            yield True
+            yield lease.is_locked
         finally:
             lease.release()
 

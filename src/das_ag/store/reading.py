@@ -88,11 +88,9 @@ def damage_of(root: Path, record: Record) -> Iterator[str]:
             yield str(error)
 
 
-def reason(error: BaseException) -> str:
+def reason(error: Exception) -> str:
     """Why a file cannot be used, in one line."""
-    if isinstance(error, SchemaError):
-        return str(error)
-    return f"{type(error).__name__}: {first_line(error)}" if isinstance(error, Exception) else type(error).__name__
+    return str(error) if isinstance(error, SchemaError) else f"{type(error).__name__}: {first_line(error)}"
 
 
 def read_record(root: Path, folder: Path) -> Record:

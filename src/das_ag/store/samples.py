@@ -39,15 +39,6 @@ REMOVED = {"embedded": "0.1.0"}
 """Removed families of guides, with the last version that has each."""
 
 
-def flat(settings: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and value of each setting."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{place}{name}.")
-        else:
-            yield f"{place}{name}", value
-
-
 def without_later(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without entries that equal those in `LATER`."""
     return {
@@ -74,6 +65,22 @@ def without_weight(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(objective, Mapping) or objective.get("aesthetic_sign") != 0 or "aesthetic" not in objective:
         return dict(settings)
     return {**settings, "objective": {**objective, "aesthetic": None}}
+
+
+def leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of each value in nested groups."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{place}{name}.")
+        else:
+            yield f"{place}{name}", value
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Values that differ between two nested groups, as pairs by dotted name; None for a missing value."""
+    ours, theirs = dict(leaves(first)), dict(leaves(second))
+    pairs = {name: (ours.get(name), theirs.get(name)) for name in {**ours, **theirs}}
+    return {name: (a, b) for name, (a, b) in pairs.items() if a != b}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 MOST_CANVAS_PX = 8192
 """Largest side of a canvas; Pillow takes a picture of 9459 px for an attack."""
 _SETTING = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST = 60
 """Characters of a wrong value in a message."""
 
@@ -56,11 +55,6 @@ def is_seed(value: object) -> TypeGuard[int]:
     return is_whole(value, 0)
 
 
-def is_sha256(value: object) -> bool:
-    """Whether the value is a SHA-256 in hexadecimal digits."""
-    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
-
-
 def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
@@ -69,23 +63,23 @@ def _is_scale(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
 
 
-def _is_texts_by_name(value: object) -> bool:
-    return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
+def _matching(words: str, pattern: re.Pattern[str]) -> Kind:
+    return Kind(words, lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None)
 
 
 TEXT = Kind("a text", lambda value: isinstance(value, str) and "\0" not in value)
 TEXTS = Kind("a list of texts", _is_texts)
-TEXTS_BY_NAME = Kind("a group of texts", _is_texts_by_name)
-SHORT_NAME = Kind(
-    "a short name of at most 64 letters, digits and . _ -, a letter or digit first",
-    lambda value: isinstance(value, str) and NAME.fullmatch(value) is not None,
+TEXTS_BY_NAME = Kind(
+    "a group of texts",
+    lambda value: isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values()),
 )
+SHORT_NAME = _matching("a short name of at most 64 letters, digits and . _ -, a letter or digit first", NAME)
 FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 NUMBER = Kind("a finite number", is_number)
 INDEX = Kind("a whole number of at least 0", is_seed)
 COUNT = Kind("a whole number of at least 1", lambda value: is_whole(value, 1))
 SIDE = Kind(f"a whole number from 1 to {MOST_CANVAS_PX}", lambda value: is_whole(value, 1) and value <= MOST_CANVAS_PX)
-SHA256 = Kind("a SHA-256 in hexadecimal digits", is_sha256)
+SHA256 = _matching("a SHA-256 in hexadecimal digits", re.compile("[0-9a-f]{64}"))
 GROUP = Kind("a group of values", lambda value: isinstance(value, Mapping))
 
 SAMPLE = {
