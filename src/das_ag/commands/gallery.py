@@ -23,6 +23,7 @@ def main(argv: Sequence[str]) -> int:
     left_out: list[str] = []
     for folder in arguments.folders:
         scored = read_scores(folder, arguments.evaluator)
-        left_out += write_gallery(folder, scored.scores, scored.title, write_tables([scored], folder))
+        table = write_tables([scored], folder)
+        left_out += [*scored.left_out, *write_gallery(folder, scored.scores, scored.title, table)]
         print(folder / "index.html")
     return complain(left_out)
