@@ -13,6 +13,7 @@ from das_ag.demo.form import SETTINGS, Form, form_of, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.errors import UserError
 from das_ag.methods import METHODS
+from das_ag.models.sources import clip_file
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.plan import make_plan
 from das_ag.store.command import overrides_of
@@ -135,11 +136,33 @@ def test_a_sample_of_models_that_are_gone_is_told_with_the_version_that_had_them
 
 
 def test_models_that_are_missing_are_told(monkeypatch, tmp_path):
-    assert presets.why_not("tiny") is None
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert presets.lack_of(PRESETS["tiny"].overrides) is None
+    lack = presets.lack_of(PRESETS["laptop"].overrides)
+    assert [(file.what, file.licence) for file in lack.files] == [
+        ("CLIP ViT-B/32", "MIT"), ("LAION aesthetic head for ViT-B/32", "MIT"),
+    ]  # fmt: skip
+    assert lack.problem == ""
     monkeypatch.setenv("CLIP_MODEL_PATH", str(tmp_path / "none.pt"))
     presets._composed.cache_clear()
-    assert "the weights are missing; point CLIP_MODEL_PATH to it" in (presets.why_not("paper") or "")
+    assert "the weights are missing; point CLIP_MODEL_PATH to it" in presets.lack_of(PRESETS["paper"].overrides).problem
     presets._composed.cache_clear()
+
+
+def test_a_sample_comes_back_to_the_preset_with_its_weights():
+    """CLIPs of all sizes have the same settings."""
+    pytest.importorskip("clip", reason="needs the package clip")
+    (plan,) = FORM.plans()
+    settings = {
+        **plan.samples[0].settings,
+        "guide": {"family": "openai_clip", "attention": "sdpa", "guide_dropout": False},
+    }
+    for name in ("laptop", "clip"):
+        weights = {role: file.sha256 for role, file in PRESETS[name].guide.files().items()}
+        assert form_of(dataclasses.replace(plan.samples[0], settings={**settings, "weights": weights})).preset == name
+    weights["clip"] = clip_file("ViT-B/16", None).sha256
+    with pytest.raises(UserError, match="no preset has the weights that made it"):
+        form_of(dataclasses.replace(plan.samples[0], settings={**settings, "weights": weights}))
 
 
 def test_a_form_comes_back_from_its_widgets():

@@ -83,6 +83,12 @@ class Form:
         words = [*(["-m"] if many else []), f"method={','.join(self.methods)}", *self._overrides()]
         return " ".join([PRESETS[self.preset].program, *map(shlex.quote, words)])
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Hydra overrides that select the networks; a stored sample may bring others than the preset's."""
+        own = (self._override(name, value) for name, value in self.settings.items() if name.startswith("models."))
+        return (*PRESETS[self.preset].overrides, *own)
+
     def to_json(self) -> str:
         """The whole form as JSON, for a file."""
         entry = {
@@ -148,7 +154,7 @@ def form_of(sample: Sample) -> Form:
     check_family(sample)
     try:
         settings = dict(_settings_of(sample.settings))
-        preset = _preset_of(sample.settings["guide"]["family"], settings)
+        preset = _preset_of(sample, settings)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{sample.name}: this version cannot read the settings ({error} is missing); use the version of das-ag "
@@ -178,9 +184,22 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             raise KeyError(name)
 
 
-def _preset_of(family: str, settings: Mapping[str, Any]) -> str:
+def _preset_of(sample: Sample, settings: Mapping[str, Any]) -> str:
     """The preset of the same models with the most similar settings."""
-    fitting = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
-    if not fitting:
+    family = sample.settings["guide"]["family"]
+    related = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
+    if not related:
         raise UserError(f"models.family: this version has no models {family!r}; update das-ag.")
+    fitting = [name for name in related if _has_weights(PRESETS[name], sample.settings["weights"])]
+    if not fitting:
+        raise UserError(f"{sample.name}: no preset has the weights that made it; use the command line instead.")
     return min(fitting, key=lambda name: len(changed(name, settings)))
+
+
+def _has_weights(preset: Preset, digests: Mapping[str, str]) -> bool:
+    """Whether none of the preset's published files differs from those of a sample; CLIPs share a family."""
+    try:
+        published = {role: getattr(file, "sha256", None) for role, file in preset.guide.files().items()}
+    except UserError:  # CLIP's package is missing, so nothing can be told apart
+        return True
+    return all(digests.get(role) in (None, sha256) for role, sha256 in published.items() if sha256)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from das_ag.demo import composer, history, result, running, shared, sidebar, state
+from das_ag.demo import composer, history, missing, result, running, shared, sidebar, state
 
 STYLE = Path(__file__).parent / "page.css"
 
@@ -35,6 +35,8 @@ def show_page() -> None:
 def _create() -> None:
     job = shared.job()
     is_busy = job is not None and not job.is_over  # read once, so that all parts of the page agree
+    if lack := shared.lack(state.form_in(st.session_state).models):
+        missing.show_missing(lack)
     composer.show_composer(is_busy)
     if job is not None:
         (running.show_running if is_busy else result.show_result)(job)

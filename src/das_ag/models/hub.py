@@ -6,8 +6,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
 
 from das_ag.errors import UserError, first_line, missing_extra
+from das_ag.models.download import DownloadStopped, Report
 from das_ag.models.weights import check_file
 
 HUB_FILES = ("config.json", "model.safetensors")
@@ -52,8 +56,11 @@ class HubFolder:
             return self.path if weight_files(self.path) else None
         return self._snapshot(local_files_only=True)
 
-    def fetch(self) -> None:
+    def fetch(self, report: Report | None = None) -> None:
         """Downloads the folder to the hub's cache if it is missing; resumes an interrupted download.
+
+        Args:
+            report: as in `download`.
 
         Raises:
             UserError: the folder is not available.
@@ -63,9 +70,11 @@ class HubFolder:
         if self.path is not None:
             raise UserError(f"{self.what}: expected model.safetensors in {self.path}, found none; {self.remedy}.")
         try:
-            if self._snapshot(local_files_only=False) is None:  # offline, it may return an incomplete folder
+            if (
+                self._snapshot(local_files_only=False, report=report) is None
+            ):  # offline, it may return an incomplete folder
                 raise FileNotFoundError("model.safetensors is missing")
-        except UserError:
+        except (UserError, DownloadStopped):
             raise
         except Exception as error:  # the hub's client, its HTTP library and the OS have different errors
             raise UserError(
@@ -101,7 +110,7 @@ class HubFolder:
         """
         return check_file(self.folder() / "config.json", what=self.what, remedy=self.remedy)
 
-    def _snapshot(self, *, local_files_only: bool) -> Path | None:
+    def _snapshot(self, *, local_files_only: bool, report: Report | None = None) -> Path | None:
         try:
             from huggingface_hub import snapshot_download
             from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
@@ -109,8 +118,11 @@ class HubFolder:
             raise missing_extra("huggingface_hub", error) from error
         try:
             folder = Path(
-                snapshot_download(self.name, allow_patterns=list(HUB_FILES), local_files_only=local_files_only)
-            )
+                snapshot_download(
+                    self.name, allow_patterns=list(HUB_FILES), local_files_only=local_files_only,
+                    tqdm_class=_bar_for(report) if report else None,
+                )
+            )  # fmt: skip
         except LocalEntryNotFoundError:
             if local_files_only:
                 return None
@@ -121,6 +133,22 @@ class HubFolder:
                 f"point {self.variable} to a folder."
             ) from error
         return folder if weight_files(folder) else None
+
+
+def _bar_for(report: Report) -> type[tqdm[Any]]:
+    """A class of bars for the hub's client that show nothing, and report the bytes of all files together."""
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self._counts_bytes = options.get("unit") == "B"
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self._counts_bytes and n:
+                report(int(self.n), int(self.total) if self.total else None)
+
+    return Bar
 
 
 def weight_files(folder: Path) -> list[Path]:
