@@ -8,7 +8,8 @@ from das_ag.demo import shared, state, words
 from das_ag.demo.form import Form
 from das_ag.demo.jobs import Job
 from das_ag.demo.presets import PRESETS, files_of
-from das_ag.errors import UserError
+from das_ag.errors import UserError, counted
+from das_ag.generation.outlook import clock
 from das_ag.methods import METHODS
 from das_ag.models.registry import GuideChoice
 
@@ -84,8 +85,17 @@ def _begin(form: Form, is_busy: bool) -> None:
         )  # fmt: skip
     if is_empty:
         st.caption("Write a prompt, or start from an example.")
+    elif not lacks:
+        st.caption(_expected(form))
     if st.session_state.pop("begun", False):
         st.rerun()  # the whole page, since the run is outside this fragment
+
+
+def _expected(form: Form) -> str:
+    """How many images a click makes, and how long they take."""
+    per_view = shared.seconds_per_view(form.preset)
+    where = "on this machine" if per_view else "on two CPU cores"
+    return f"{counted(len(form.methods), 'image')}, about {clock(form.seconds(per_view))} {where}."
 
 
 def _start() -> None:

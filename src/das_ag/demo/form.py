@@ -89,6 +89,11 @@ class Form:
         own = (self._override(name, value) for name, value in self.settings.items() if name.startswith("models."))
         return (*PRESETS[self.preset].overrides, *own)
 
+    def seconds(self, per_view: float | None) -> float:
+        """Expected time of the images, from the time of a view in a step; None: on two CPU cores."""
+        settings, usual = self.all_settings, PRESETS[self.preset].seconds_per_view
+        return (per_view or usual) * settings["steps"] * settings["views.count"] * len(self.methods)
+
     def to_json(self) -> str:
         """The whole form as JSON, for a file."""
         entry = {
