@@ -27,6 +27,7 @@ environment.prepare()
 
 import pandas as pd
 
+from das_ag.benchmark.random_weights import random_weights
 from das_ag.benchmark.scaling import AXES, measure_axis
 from das_ag.benchmark.steps import (
     WARM_UP,
@@ -34,7 +35,6 @@ from das_ag.benchmark.steps import (
     StepTimes,
     measure_against_published,
     measure_step,
-    random_weights,
 )
 from das_ag.generation.machine import provenance
 from das_ag.report.plots.scaling import plot_scaling
@@ -53,14 +53,15 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="overrides as for run.py, for instance models=imagenet")
     parser.add_argument("--repeats", type=int, default=15, help="number of repeats; the variants alternate")
     parser.add_argument("--write", action="store_true", help="write the figures into note/benchmarks.md")
-    parser.add_argument("--random-weights", action="store_true", help="use a ViT-L/14 with random weights as the guide")
+    parser.add_argument("--random-weights", action="store_true", help="use a CLIP of models.name with random weights")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--against-published", action="store_true", help="compare with the published program")
     what.add_argument("--scaling", choices=AXES, help="vary the size of this input")
     arguments = parser.parse_intermixed_args()
     try:
         with contextlib.ExitStack() as stack:
-            weights = stack.enter_context(random_weights()) if arguments.random_weights else []
+            arguments.guide = str(compose_config(arguments.overrides).models.name)
+            weights = stack.enter_context(random_weights(arguments.guide)) if arguments.random_weights else []
             measured, plan = measure(arguments, [*arguments.overrides, *weights])
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
@@ -132,7 +133,7 @@ def describe(measured: object, machine: dict[str, Any], command: str, arguments:
 
 def plot_path(arguments: argparse.Namespace) -> Path:
     """Path of the plot of an axis, without suffix."""
-    guide = "vit_l_14" if arguments.random_weights else "imagenet"
+    guide = re.sub(r"\W+", "_", arguments.guide.lower())
     return PLOTS / f"benchmark_{guide}_{arguments.scaling}"
 
 

@@ -53,6 +53,7 @@ ONLY_IN = {
     "streamlit": ("das_ag.demo",),
     "matplotlib": ("das_ag.report", "train_quality_head"),
     "clip": ("das_ag.models",),
+    "open_clip": ("das_ag.models",),
     "transformers": ("das_ag.models",),
     "aesthetic_predictor_v2_5": ("das_ag.models",),
     "huggingface_hub": ("das_ag.models",),
@@ -66,7 +67,7 @@ ONLY_IN = {
     "joblib": (),
 }
 # Of those, packages that most runs do not need: imported where they are used, inside a function.
-LATE = ("clip", "transformers", "aesthetic_predictor_v2_5", "huggingface_hub", "flash_attn", "timm")
+LATE = ("clip", "open_clip", "transformers", "aesthetic_predictor_v2_5", "huggingface_hub", "flash_attn", "timm")
 BY_NAME = ("das_ag", "das_ag.settings.choices", "das_ag.cli")
 """Modules that may import what a configuration, a command or a name of the package needs."""
 NEVER = {
@@ -296,6 +297,10 @@ def test_a_forbidden_import_is_seen(tmp_path, name, source, complaint):
         ("das_ag.models.clip", ("clip", "transformers")),
         ("das_ag.models.classifier", ("clip", "transformers", "timm")),
         ("das_ag.models.guides.imagenet", ("clip", "transformers", "timm", "torch")),
+        ("das_ag.models.guides.open_clip", ("open_clip", "transformers", "timm", "torch")),
+        ("das_ag.models.guides.hf_clip", ("transformers", "torch")),
+        ("das_ag.models.open_clip", ("open_clip", "transformers", "timm")),
+        ("das_ag.models.hf_clip", ("transformers",)),
         ("das_ag.sweep", ("torch", "matplotlib", "clip", "transformers", "streamlit")),
     ],
 )

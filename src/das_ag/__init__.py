@@ -33,16 +33,17 @@ if TYPE_CHECKING:
     from das_ag.api.result import Result, Step
     from das_ag.api.score import score
     from das_ag.errors import UserError
-    from das_ag.report import read_scores
+    from das_ag.report import read_scores, trace_table
     from das_ag.report.plots import (
         fidelity_figure,
         fooling_figure,
         images_figure,
         pyramid_figure,
+        response_figure,
         scores_figure,
+        seeds_figure,
         trajectories_figure,
     )
-    from das_ag.report.traces import trace_table
 
     __version__: str
 
@@ -58,8 +59,10 @@ __all__ = [
     "images_figure",
     "pyramid_figure",
     "read_scores",
+    "response_figure",
     "score",
     "scores_figure",
+    "seeds_figure",
     "trace_table",
     "trajectories_figure",
 ]
@@ -72,7 +75,7 @@ _MODULES = {
     "score": "das_ag.api.score",
     "UserError": "das_ag.errors",
     "read_scores": "das_ag.report",
-    "trace_table": "das_ag.report.traces",
+    "trace_table": "das_ag.report",
 }
 """Where the names are; the figures are in `das_ag.report.plots`."""
 

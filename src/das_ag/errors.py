@@ -1,7 +1,9 @@
 """The one exception that is meant for a person, and parts of messages."""
 
+import difflib
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 _LINES = "\n\t"
@@ -62,12 +64,18 @@ def refusal(error: BaseException | None) -> str | None:
     return None
 
 
-def missing_extra(package: str, error: ImportError) -> UserError:
+def missing_extra(package: str, error: ImportError, extra: str = "paper") -> UserError:
     """The error for a missing package that only the real models need."""
     return UserError(
-        f"models: cannot import the package {package} (“{error}”); install it with uv sync --extra paper, "
-        "or start with uv run --extra paper."
+        f"models: cannot import the package {package} (“{first_line(error)}”); install it with uv sync --extra "
+        f"{extra}, or start with uv run --extra {extra}."
     )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the most similar known names, to stand between two sentences; empty if none is similar."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
-from reference import ROOT, save_small_clip, save_small_siglip, small_clip
+from reference import ROOT, find_weights, save_small_clip, save_small_siglip, small_clip
 from tiny_models import TinyGuideChoice, TinyJudgeChoice
 
 from das_ag.errors import UserError
 from das_ag.evaluation import readiness
-from das_ag.evaluation.readiness import is_known_answer, known_answer, look, sources
+from das_ag.evaluation.readiness import RATING_SCORES, is_known_answer, known_answer, look, sources
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
 from das_ag.models.guides.openai_clip import OpenAIClipChoice
@@ -40,7 +41,8 @@ def choices(files):
 
 
 def test_every_file_of_the_paper_is_looked_for(files):
-    findings = [look(source) for source in sources(*choices(files))]
+    guide, evaluators = choices(files)
+    findings = [look(source) for source in sources(guide, *evaluators)]
     assert [f.what.split(" (")[0] for f in findings] == [
         "CLIP", "LAION aesthetic head", "SigLIP", "Aesthetic Predictor v2.5 head",
     ]  # fmt: skip
@@ -52,7 +54,7 @@ def test_every_file_of_the_paper_is_looked_for(files):
 
 def test_a_missing_file_has_a_remedy(files, tmp_path):
     guide, evaluators = choices({**files, "AESTHETIC_PREDICTOR_PATH": str(tmp_path / "nowhere.pth")})
-    finding = [look(source) for source in sources(guide, evaluators)][1]
+    finding = [look(source) for source in sources(guide, *evaluators)][1]
     assert not finding.usable
     assert finding.sha256 is None
     assert finding.remedy == "point AESTHETIC_PREDICTOR_PATH to it"
@@ -67,7 +69,7 @@ def test_an_altered_file_in_its_own_place_is_unusable(tmp_path):
 
 
 def test_models_of_ones_own_need_no_file():
-    assert list(sources(TinyGuideChoice("tiny"), [TinyJudgeChoice()])) == []
+    assert list(sources(TinyGuideChoice("tiny"), TinyJudgeChoice())) == []
 
 
 def test_openais_answer_is_known_and_another_is_not():
@@ -119,26 +121,76 @@ def check(tmp_path, *arguments, **variables):
 def test_nothing_is_there(tmp_path):
     done = check(tmp_path, "--no-estimate")
     assert done.returncode == 1, done.stderr
-    assert done.stdout.count(": missing") == 4
-    assert "run das-ag check --download, or point CLIP_MODEL_PATH to it" in done.stdout
-    assert re.findall(r"  size     (.*)", done.stdout) == ["932.8 MB", "3.7 MB", "3,512.0 MB", "2.6 MB"]
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[:3] == [
+        "weights                            size    licence     checksum",
+        "CLIP ViT-L/14                      933 MB  MIT         missing",
+        "  from openaipublic.azureedge.net to ~/.cache/clip/ViT-L-14.pt",
+    ]
+    assert "  from the hub, google/siglip-so400m-patch14-384 to ~/.cache/huggingface/hub" in lines
+    assert re.findall(r"  (\S+ [MG]B)  ", done.stdout) == ["933 MB", "3.7 MB", "3.5 GB", "2.6 MB"]
     names = "CLIP ViT-L/14, LAION aesthetic head for ViT-L/14, SigLIP, Aesthetic Predictor v2.5 head"
-    assert f"\nMissing or unusable: {names}; 4,451.1 MB in total\n" in done.stdout
-    assert "ViT-B-32.pt (354 MB) and " in done.stdout
+    assert f"Missing or unusable: {names}; 4.5 GB" in " ".join(done.stdout.split())
+    assert "  To get what is missing: das-ag check experiment=paper --download" in lines
+    assert done.stdout.count("not here") == 4
+    assert "Downloads are in ~/.cache/clip, ~/.cache/das-ag and" in done.stdout
     assert done.stdout.endswith("The experiment cannot start here.\n")
+
+
+def test_any_experiment_can_be_asked_about(tmp_path):
+    done = check(tmp_path, "--no-estimate", "experiment=laptop", "evaluator=clip_score")
+    assert done.returncode == 1, done.stderr
+    assert re.findall(r"^(\S.*?)  .*missing$", done.stdout, re.MULTILINE) == [
+        "CLIP ViT-B/32", "LAION aesthetic head for ViT-B/32", "CLIP ViT-B/16",
+    ]  # fmt: skip
+    command = "das-ag check experiment=laptop evaluator=clip_score --download"
+    assert f"To get what is missing: {command}" in " ".join(done.stdout.split())
+    done = check(tmp_path, "--no-estimate", "experiment=large")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        0, "Weights   all come with Python packages; nothing to download",
+    )  # fmt: skip
+    assert "known answers" not in done.stdout
 
 
 def test_everything_is_there(tmp_path, files):
     """The estimate comes from steps of the real run, here of a small CLIP."""
     done = check(tmp_path, "runtime.device=cpu", "canvas_px=64", "views.max_shift_px=4", **files)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": found") == 4
-    assert "not the published file" in done.stdout
-    time = r"Time: (\d+\.\d\d) s per step, 200 steps, 36 batches: about (\d+\.\d) h\n"
-    step_s, hours = re.search(time, done.stdout).groups()
-    assert float(hours) == pytest.approx(float(step_s) * 200 * 36 / 3600, abs=0.07)
-    assert float(re.search(r"Memory needed: (\d+\.\d) GB", done.stdout)[1]) > 0.3
+    assert "missing" not in done.stdout
+    assert done.stdout.count(", not the published file") == 2
+    time = r"Time      (\d+\.\d) s an image \(200 steps of (\d+\.\d\d) s\) 36 images with 3 methods: about (\d+\.\d) h"
+    image_s, step_s, hours = map(float, re.search(time, re.sub(r"\n +", " ", done.stdout)).groups())
+    assert image_s == pytest.approx(200 * step_s, abs=1.1)
+    assert hours == pytest.approx(36 * image_s / 3600, abs=0.06)
+    assert float(re.search(r"Memory    (\d+\.\d) GB", done.stdout)[1]) > 0.3
     assert done.stdout.endswith("The experiment can start here.\n")
+
+
+def test_the_time_of_a_missing_guide_is_that_of_random_weights(tmp_path):
+    """Of DAS alone, for a CLIP without a head."""
+    fast = ("canvas_px=64", "views.max_shift_px=4", "views.count=1", "runtime.device=cpu", "runtime.threads=1")
+    done = check(tmp_path, "experiment=laptop", "models.name=RN50", *fast)
+    assert "  18 images" not in done.stdout
+    assert "6 images with 1 method: about" in done.stdout
+    assert "measured with random weights of the size of RN50" in done.stdout
+
+
+def test_a_head_at_hand_answers_as_known_and_a_head_for_another_clip_is_told(tmp_path, files):
+    names = {name: find_weights(name, variable="X") for name in RATING_SCORES}
+    (tmp_path / ".cache" / "das-ag").mkdir(parents=True)
+    for path in names.values():
+        shutil.copy(path, tmp_path / ".cache" / "das-ag")
+    wrong = str(names["sa_0_4_vit_l_14_linear.pth"])
+    clips = {f"CLIP_MODEL_PATH_VIT_B_{patch}": files["CLIP_MODEL_PATH"] for patch in (32, 16)}
+    done = check(
+        tmp_path, "--no-estimate", "experiment=laptop", **clips, AESTHETIC_PREDICTOR_PATH_VIT_B_16=wrong
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.findall(r"(\S+)  +ten real features   right", done.stdout) == list(RATING_SCORES)
+    said = "evaluator.laion.head: expected a file for ViT-B/16, got the published one for ViT-L/14; choose"
+    assert said in " ".join(done.stdout.split())
+    assert done.stdout.endswith("The experiment cannot start here.\n")
 
 
 def test_a_wrong_option_is_told(tmp_path):
@@ -158,12 +210,11 @@ def test_download_goes_on_after_what_cannot_be_had(tmp_path):
         "CLIP ViT-B/32", "CLIP.png",
     ]  # fmt: skip
     assert all("connect to the network" in line for line in errors)
-    # A variable would give the guide another network; only the files of the known answer have none.
     where = ["CLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_PATH", "SIGLIP_MODEL_PATH", "AESTHETIC_PREDICTOR_V2_5_PATH"]
     assert [line.split("or point ")[1] for line in errors[:4]] == [f"{variable} to a copy." for variable in where]
-    assert errors[4].endswith(f"or put a copy at {tmp_path}/.cache/clip/ViT-B-32.pt.")
+    assert errors[4].endswith("or point CLIP_MODEL_PATH_VIT_B_32 to a copy.")
     assert errors[5].endswith(f"or put a copy at {tmp_path}/.cache/das-ag/CLIP.png.")
-    assert done.stdout.count(": missing") == 4
+    assert len(re.findall("missing$", done.stdout, re.MULTILINE)) == 4
 
 
 def test_unusable_weights_are_no_reason_to_stop_looking(tmp_path, files):
@@ -174,6 +225,6 @@ def test_unusable_weights_are_no_reason_to_stop_looking(tmp_path, files):
     (folder / "ViT-L-14.pt").write_bytes(b"cut off")
     done = check(tmp_path, "--no-estimate", **{**files, "CLIP_MODEL_PATH": ""})
     assert done.returncode == 1
-    assert "CLIP ViT-L/14: unusable" in done.stdout
-    assert "truncated or altered; delete it" in done.stdout
-    assert done.stdout.count(": found") == 3
+    assert re.search(r"^CLIP ViT-L/14 .* unusable$", done.stdout, re.MULTILINE)
+    assert "truncated or altered; delete it" in " ".join(done.stdout.split())
+    assert "missing" not in done.stdout.split("known answers")[0]

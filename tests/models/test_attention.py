@@ -97,6 +97,15 @@ def test_it_equals_torchs_own_module_with_flash_attn(flash_attn, dtype, tokens, 
     assert flash_attn.calls == [((n, tokens, heads, width // heads), {"deterministic": True})]
 
 
+@SHAPES
+@pytest.mark.parametrize("kernel", ["sdpa", "math"])
+def test_it_equals_torchs_own_module_whose_batch_is_first(kernel, tokens, n, width, heads):
+    attention = random_attention(width, heads)
+    attention.batch_first = True
+    x = sequence(tokens, n, width).detach().transpose(0, 1).contiguous().requires_grad_()
+    assert_same(SelfAttention(attention, kernel), attention, x, 1e-6)
+
+
 def test_it_equals_torchs_own_module_without_biases():
     attention = nn.MultiheadAttention(24, 4, bias=False).eval()
     assert_same(SelfAttention(attention, "sdpa"), attention, sequence(), 1e-6)

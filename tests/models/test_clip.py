@@ -221,14 +221,14 @@ def test_a_model_of_another_architecture_equals_openais(tmp_path, architecture):
 
 def test_released_texts_leave_the_pictures(path):
     model = OpenAIClip(path)
-    before, tower = model.encode_images(random_pixels(1)), weakref.ref(model._text)
+    before, tower = model.encode_images(random_pixels(1)), weakref.ref(model._text.__self__)
     model.encode_texts(["a cat"])
     model.release_texts()
     gc.collect()
     assert tower() is None
     assert torch.equal(model.encode_images(random_pixels(1)), before)
     assert lost_words("a cat", model.architecture["context_length"]) == ()
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError):
         model.encode_texts(["a cat"])
 
 
@@ -414,19 +414,37 @@ def test_a_weight_that_is_no_number(tmp_path, path, value):
         OpenAIClip(tmp_path / "damaged.pt")
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.clip."])
-def test_a_prefix_of_all_names_is_named(tmp_path, path, prefix):
+def test_a_prefix_of_all_names_is_named(tmp_path, path):
     state = torch.load(path, weights_only=True)
-    torch.save({f"{prefix}{name}": weight for name, weight in state.items()}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=rf"^CLIP: .*, got names that begin with '{prefix}'; remove this prefix from"):
+    torch.save({f"model.clip.{name}": weight for name, weight in state.items()}, tmp_path / "other.pt")
+    with pytest.raises(
+        UserError, match=r"^CLIP: .*, got names that begin with 'model\.clip\.'; remove this prefix from"
+    ):
         OpenAIClip(tmp_path / "other.pt")
 
 
-def test_a_training_checkpoint_is_named(tmp_path, path):
-    state = torch.load(path, weights_only=True)
-    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "epoch_3.pt")
-    with pytest.raises(UserError, match=r"^CLIP: .*, got a training checkpoint; write its 'state_dict' alone to a"):
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("epoch", [None, 3])
+def test_a_training_checkpoint_and_the_prefix_of_dataparallel_are_read(tmp_path, path, model, prefix, epoch):
+    state = {f"{prefix}{name}": weight for name, weight in torch.load(path, weights_only=True).items()}
+    torch.save(state if epoch is None else {"epoch": epoch, "state_dict": state}, tmp_path / "trained.pt")
+    assert torch.equal(OpenAIClip(tmp_path / "trained.pt").encode_texts(TEXTS), model.encode_texts(TEXTS))
+
+
+def test_a_training_checkpoint_of_another_layout_is_named(tmp_path, path):
+    torch.save({"epoch": 3, "model": torch.load(path, weights_only=True)}, tmp_path / "epoch_3.pt")
+    with pytest.raises(UserError, match=r"^CLIP: .*, got a training checkpoint; write its 'model' alone to a"):
         OpenAIClip(tmp_path / "epoch_3.pt")
+
+
+def test_a_weight_in_a_training_checkpoint_that_is_no_number(tmp_path, path):
+    state = torch.load(path, weights_only=True)
+    state["visual.proj"][3, 5] = float("nan")
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "damaged.pt")
+    with pytest.raises(
+        UserError, match=r"^CLIP: expected finite weights in .*\.pt, got NaN or infinity in visual\.proj;"
+    ):
+        OpenAIClip(tmp_path / "damaged.pt")
 
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
@@ -440,7 +458,7 @@ def test_the_layout_of_hugging_face_is_named(tmp_path, file):
         torch.save(network.state_dict(), tmp_path / file)
     else:
         network.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"^CLIP: .*, got the layout of Hugging Face's transformers; use OpenAI's"):
+    with pytest.raises(UserError, match=r"^CLIP: .*, got the layout of Hugging Face's transformers; use models=hf_c"):
         OpenAIClip(tmp_path / file)
     with pytest.raises(UserError, match=r"^CLIP: expected a file at .*, found a folder; point CLIP_MODEL_PATH"):
         OpenAIClip(tmp_path)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -307,7 +308,8 @@ def test_a_download_that_broke_off_cannot_go_on_without_a_network(tmp_path):
     assert "SIGLIP_MODEL_PATH" in message
 
 
-def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeypatch):
+@pytest.mark.parametrize("published", ["model.safetensors", "pytorch_model.bin"])
+def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeypatch, published):
     asked = []
 
     def answer(name, *, allow_patterns, local_files_only, tqdm_class):
@@ -315,13 +317,44 @@ def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeyp
 
         if local_files_only:
             raise LocalEntryNotFoundError(OFFLINE)
-        asked.append((name, sorted(allow_patterns)))
-        write(tmp_path / "model.safetensors")
+        asked.append((name, allow_patterns))
+        write(tmp_path / "config.json")
+        if published in allow_patterns:
+            write(tmp_path / published)
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", answer)
     siglip_folder("someone/siglip", None).fetch()
-    assert asked == [("someone/siglip", ["config.json", "model.safetensors"])]
+    expected = ["config.json", "model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+    assert asked[0] == ("someone/siglip", expected)
+    assert [patterns[1] for _, patterns in asked] == ["model.safetensors", "pytorch_model.bin"][: len(asked)]
+    assert (tmp_path / published).is_file()
+
+
+def test_a_name_that_the_hub_does_not_have(monkeypatch):
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+    def answer(*_, local_files_only, **__):
+        if local_files_only:
+            raise LocalEntryNotFoundError(OFFLINE)
+        raise RepositoryNotFoundError("404 Client Error", response=Mock())
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", answer)
+    assert message_of(siglip_folder("google/siglop", None).fetch) == (
+        "SigLIP: the Hugging Face hub has no public model google/siglop; correct the name, or point SIGLIP_MODEL_PATH "
+        "to a copy."
+    )
+
+
+def test_a_download_of_several_files_that_broke_off(tmp_path):
+    """The index is there and one of the files that it names."""
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    snapshot = cached_siglip(tmp_path, "config.json", *names)
+    index = json.dumps({"weight_map": {"a": names[0], "b": names[1]}}).encode()
+    write(snapshot / "model.safetensors.index.json", index)
+    assert siglip_folder(SIGLIP, None).find() == snapshot
+    (snapshot / names[1]).unlink()
+    assert siglip_folder(SIGLIP, None).find() is None
 
 
 def test_without_a_network_the_hubs_own_client_gives_up():

@@ -444,6 +444,17 @@ def test_a_bar_shows_its_score_on_the_whole_scale(tmp_path, sample_of, put, visi
     assert widths == pytest.approx([100 * 5.77 / 9, 100 * 5.87 / 9, 0, 100, 0, 100], abs=0.01)
 
 
+def test_a_bar_shows_a_score_on_its_own_scale(tmp_path, sample_of, put, visit):
+    store = Store(tmp_path / "bars")
+    put(store, sample_of(), image=np.zeros((8, 8, 3), np.uint8))
+    (record,), _ = store.records()
+    store.write_score(record, "clip_score", 25.0, "x", title="CLIP score", scale=[0.0, 100.0])
+    page = visit(gallery(store, scores=score_table(store.records()[0], "clip_score")))
+    assert "on the scale from 0 to 100" in page.locator("#evaluator").text_content()
+    widths = page.eval_on_selector_all(".gauge i", "bars => bars.map(bar => parseFloat(bar.style.width))")
+    assert widths == pytest.approx([25], abs=0.01)
+
+
 def test_pictures_are_sorted(real_store, visit):
     page = visit(real_store.root / "index.html")
     page.click("#choose")

@@ -368,6 +368,21 @@ def test_there_is_no_identity_line_where_guide_and_evaluator_never_meet():
     assert "Dashed" not in words_of(figure)
 
 
+def test_axes_name_the_scale_of_the_evaluator():
+    """A guide's score from 1 to 10 and a score from 0 to 100 have no line of equal scores."""
+    scores = table(6).assign(
+        guide_aesthetic_score=np.tile(np.arange(6.0), 3), aesthetic_score=np.tile(np.arange(6.0), 3)
+    )
+    scores.attrs["scale"] = (0.0, 100.0)
+    sheet = images_figure(scores, lambda _: np.zeros((8, 8, 3), np.uint8))
+    assert "score by the evaluator, 0–100" in words_of(sheet)
+    for draw in (scores_figure, fidelity_figure, fooling_figure):
+        (axes,) = (figure := draw(scores, "judge")).axes
+        assert axes.get_ylabel() == "score, 0–100 (↑ better)"
+        assert "Dashed" not in words_of(figure)
+    assert "score by the guide, 1–10" in axes.get_xlabel()
+
+
 def traces(n, methods=METHODS):
     steps = np.arange(4)
     return pd.concat(

@@ -199,9 +199,9 @@ def test_an_evaluator_that_guided_stands_in_the_first_line(store, sample_of, put
     (record,) = [r for r in store.records()[0] if r.sample.seed == 9]
     store.write_score(record, "tiny", 5.0, "d" * 64, title="Tiny judge", weights={"judge": "a" * 64})
     table, _ = report(store)
-    assert table.splitlines()[0].startswith("Tiny judge ALSO GUIDED images of this table")
+    assert table.splitlines()[0].startswith("GRADED BY ITS GUIDE: Tiny judge also guided")
     assert "guided none" not in table
-    assert "ALSO GUIDED" in (store.root / "table.tex").read_text(encoding="utf-8")
+    assert "GRADED BY ITS GUIDE" in (store.root / "table.tex").read_text(encoding="utf-8")
 
 
 def test_an_image_removed_after_scoring_is_left_out_and_named(store, sample_of):

@@ -119,7 +119,7 @@ def test_the_caption_warns_of_the_fewest_and_of_tests_only_where_they_are_few():
 
 def test_an_evaluator_that_guided_is_told():
     assert "guided none" not in " ".join(caption(results(THREE), "A judge", guided=True))
-    assert warning("A judge").startswith("A judge ALSO GUIDED images of this table")
+    assert warning("A judge").startswith("GRADED BY ITS GUIDE: A judge also guided images of this table")
 
 
 def test_without_das_there_is_no_difference():

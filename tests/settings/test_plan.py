@@ -475,11 +475,17 @@ ERRORS = [
     (["seeds=[one]"], ["seeds: ", "whole numbers", "got 'one'"]),
     (["seeds=[9223372036854775808]"], ["seeds: ", "from 0 to 2**63 - 1", "got 9223372036854775808"]),
     (["evaluator=null"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got null", "choose one of them"]),
-    (["models=null"], ["models: ", "one of imagenet, openai_clip", "got null", "choose one of them"]),
+    (
+        ["models=null"],
+        ["models: ", "one of hf_clip, imagenet, open_clip, openai_clip", "got null", "choose one of them"],
+    ),
     (["evaluator=[tiny, 3]"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got 3", "choose one of them"]),
     (["+experiment=true"], ["experiment: ", "one of large, paper", "got true", "choose one of them"]),
     (["runtime=-1.5e3"], ["runtime: ", "one of deterministic, fast", "got -1.5e3", "choose one of them"]),
-    (["models@models=NULL"], ["models: ", "one of imagenet, openai_clip", "got NULL", "choose one of them"]),
+    (
+        ["models@models=NULL"],
+        ["models: ", "one of hf_clip, imagenet, open_clip, openai_clip", "got NULL", "choose one of them"],
+    ),
     ([OWN], ["prompts.positive: ", "got none", "command line"]),
     ([OWN, "prompts.positive={}"], ["prompts.positive: ", "values in the braces", "got none", "leave this"]),
     ([OWN, "prompts.positive=a red circle"], ["prompts.positive: ", "named prompts", "got 'a red circle'"]),
@@ -528,8 +534,14 @@ ERRORS = [
     (["objective.l1=inf"], ["objective.l1: ", "got inf"]),
     (["method.aesthetic_sign=2"], ["aesthetic_sign: ", "-1, 0 or 1", "got 2", "choose a method"]),
     (["method.name=../das"], ["method.name: ", "got '../das'"]),
-    (["~models.kind", "models.family=other"], ["models.family: ", "imagenet, openai_clip", "got 'other'", "choose"]),
-    (["~models.kind", "models.family=[tiny]"], ["models.family: ", "imagenet, openai_clip", "got ['tiny']"]),
+    (
+        ["~models.kind", "models.family=other"],
+        ["models.family: ", "hf_clip, imagenet, open_clip, openai_clip", "got 'other'", "choose"],
+    ),
+    (
+        ["~models.kind", "models.family=[tiny]"],
+        ["models.family: ", "hf_clip, imagenet, open_clip, openai_clip", "got ['tiny']"],
+    ),
     (["+evaluator.other={}"], ["evaluator: ", "aesthetic_v2_5, imagenet", "got 'other'", "choose"]),
     (["models.kind=Guide"], ["models.kind: ", "the dotted name of a class", "got 'Guide'", "module.Class"]),
     (

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from das_ag.settings.choices import choose_guide
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.plan import make_plan
 from das_ag.store.command import command_of, overrides_of
@@ -95,6 +96,22 @@ def test_bash_passes_the_words_on(sample, text):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert printed.stdout.split("\0")[:-1] == overrides_of(asked)
+
+
+@pytest.mark.parametrize(
+    ("extra", "guide"),
+    [
+        ("open_clip", {"family": "open_clip", "name": "RN50-quickgelu", "pretrained": "openai"}),
+        ("open_clip", {"family": "open_clip", "name": "ViT-B-32", "pretrained": None}),
+        ("paper", {"family": "hf_clip", "name": "google/siglip2-base-patch16-224"}),
+        ("paper", {"family": "hf_clip", "name": ""}),
+    ],
+)
+def test_a_clip_from_elsewhere_is_named_with_its_extra(sample, extra, guide):
+    guide |= {"attention": "sdpa", "guide_dropout": False}
+    command = command_of(changed(sample, settings=sample.settings | {"guide": guide}))
+    assert command.startswith(f"uv run --extra {extra} python run.py ")
+    assert choose_guide(compose_config(shlex.split(command)[6:]).models).identity() == guide
 
 
 def test_clip_has_its_own_options(sample):

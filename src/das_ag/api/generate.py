@@ -11,7 +11,7 @@ from typing import Any, overload
 
 from PIL import Image
 
-from das_ag.api.overrides import overrides_of, prompt_overrides
+from das_ag.api.overrides import overrides_of
 from das_ag.api.result import Result, Step, read_result
 from das_ag.api.score import load_evaluator
 from das_ag.errors import UserError
@@ -32,7 +32,7 @@ STORE = "outputs/own"
 """Default folder of the images."""
 _OTHERWISE = {
     "prompts": "give the texts as prompt=",
-    "name": "give the folder as store=",
+    **dict.fromkeys(("name", "output_dir"), "give the folder as store="),
     "dry_run": "use das-ag run",
     **dict.fromkeys(("shard", "shards"), "give each process its own prompts or seeds"),
 }
@@ -51,7 +51,7 @@ def generate(
     prompt: str | list[str] | tuple[str, ...],
     *,
     method: str = "das",
-    negative: str | Sequence[str] = (),
+    negative: str | Sequence[str] | None = None,
     seed: int = 42,
     seeds: Iterable[int] | None = None,
     evaluator: str | Mapping[str, Any] | None = "default",
@@ -68,7 +68,7 @@ def generate(
     Args:
         prompt: what the image should show; or several texts for an image of each.
         method: das, das_ag or das_rag.
-        negative: what the image should not show: a text or several.
+        negative: what the image should not show: a text or several; None: as the settings say.
         seed: 0 … 2**63 - 1.
         seeds: several seeds, for an image with each.
         evaluator: what scores the images, for instance imagenet; default: as the settings say; None: nothing.
@@ -97,11 +97,12 @@ def generate(
         raise UserError(f"{taken[0]}: das_ag.generate has no such argument; {_OTHERWISE[taken[0]]}.")
     environment.prepare()
     texts = [text.strip() for text in ([prompt] if isinstance(prompt, str) else prompt)]
-    options = {"method": method, "seeds": [seed] if seeds is None else list(seeds), **settings}
+    options = {"method": method, "prompt": texts, "seeds": [seed] if seeds is None else list(seeds), **settings}
+    if negative is not None:
+        options["prompts.negative"] = [negative] if isinstance(negative, str) else list(negative)
     if evaluator not in ("default", None):
         options["evaluator"] = evaluator
-    config = compose_config([*prompt_overrides(texts, negative), *overrides_of(options)])
-    plan = make_plan(config, evaluate=evaluator is not None)
+    plan = make_plan(compose_config([*overrides_of(options)]), evaluate=evaluator is not None)
     evaluators = plan.evaluators if evaluator is not None else {}
     with tempfile.TemporaryDirectory() if store is None else contextlib.nullcontext(store) as folder:
         opened = Store(Path(folder).expanduser())

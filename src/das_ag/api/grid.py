@@ -11,7 +11,7 @@ from PIL import Image
 from das_ag.api.result import Result
 from das_ag.errors import UserError
 from das_ag.methods import method_of
-from das_ag.report.labels import labels_of
+from das_ag.report.labels import in_words, labels_of
 from das_ag.report.plots.grid import grid_picture
 from das_ag.store.samples import Sample
 
@@ -47,7 +47,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
         [r.prompt for r in results],
         [method_of(r.method).title for r in results],
         [f"seed {r.seed}" for r in results],
-        labels_of(samples),
+        [in_words(label) for label in labels_of(samples)],
     ]
     differing = [column for column in columns if len({*column}) > 1]
     scores = ["\n".join(f"{name} {value:.2f}" for name, value in r.scores.items()) for r in results]

@@ -35,9 +35,10 @@ def published_way(
     Source: DAS-AG v1.
     """
     assert isinstance(plan.guide, OpenAIClipChoice)
-    files, clip, s = plan.guide.files(), clip_package(), plan.settings
-    model = build_clip(files["clip"].path).to(device)
-    head = LaionHead(files["head"].path, device=device, dropout=DROPOUT if plan.guide.guide_dropout else ())
+    clip, s, head_file = clip_package(), plan.settings, plan.guide.head_file()
+    assert head_file is not None
+    model = build_clip(plan.guide.clip_file().path).to(device)
+    head = LaionHead(head_file.path, device=device, dropout=DROPOUT if plan.guide.guide_dropout else ())
 
     def encode_images(views: Tensor) -> Tensor:
         return F.normalize(model.encode_image(views), dim=-1)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import multiprocessing
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,8 +17,6 @@ from das_ag.benchmark.memory import peak_rss_mb
 from das_ag.benchmark.published import published_way
 from das_ag.generation.batch import Run, guide_of
 from das_ag.generation.machine import set_up
-from das_ag.models.aesthetic import save_random_head
-from das_ag.models.clip import VIT_L_14, save_random_clip
 from das_ag.settings.configuration import compose_config
 from das_ag.settings.plan import Plan, make_plan
 from das_ag.settings.runtime import choose_device
@@ -52,16 +47,6 @@ class StepTimes:
     views: int
     peak_mb: float
     beyond_torch_mb: float
-
-
-@contextlib.contextmanager
-def random_weights() -> Iterator[list[str]]:
-    """Overrides for a ViT-L/14 and a LAION head with random weights, which take the same time as the real ones."""
-    with tempfile.TemporaryDirectory() as folder:
-        clip, head = Path(folder, "random_vit_l_14.pt"), Path(folder, "random_head.pth")
-        save_random_clip(clip, VIT_L_14)
-        save_random_head(head)
-        yield [f"models.path={clip}", f"models.head={head}"]
 
 
 def fake_finished(store: Store, samples: Iterable[Sample]) -> None:

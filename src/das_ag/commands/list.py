@@ -66,9 +66,9 @@ def _needs(group: str, name: str) -> Iterable[str]:
     from das_ag.settings.configuration import compose_config
 
     config = compose_config([f"{group}={name}"])
-    choice = choose_guide(config.models) if group == "models" else choose_evaluators(config.evaluator)[name]
+    choices = [choose_guide(config.models)] if group == "models" else choose_evaluators(config.evaluator).values()
     try:
-        files = choice.files().values()
+        files = [file for choice in choices for file in choice.files().values()]
     except UserError as error:  # a package is missing, which knows where the weights are
         yield f"Not ready: {error}"
         return

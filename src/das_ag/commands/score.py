@@ -10,7 +10,8 @@ Other arguments of the form name=value are overrides as for run.py. Separate sev
 
 The default evaluator, the ImageNet judge, rates photographic quality: about 7 for a clean photo, lower for a picture
 with blur, noise or false colours. It does not rate beauty.
-evaluator=aesthetic_v2_5 predicts how much people like a picture.
+evaluator=aesthetic_v2_5 and evaluator=laion predict how much people like a picture. evaluator=clip_score compares
+images of an experiment with their prompts.
 
 Pictures are read as a person sees them: upright, first frame, colours by their profile, transparent parts on white. The
 formats are PNG, JPEG, WebP, AVIF, GIF, TIFF, BMP and others that Pillow reads.
@@ -30,7 +31,7 @@ from das_ag.commands.arguments import command_parser, complain
 from das_ag.errors import UserError, counted, printable
 from das_ag.evaluation.decode import MAX_MEGAPIXELS
 from das_ag.evaluation.evaluate import evaluate
-from das_ag.evaluation.pictures import ScoreFile, score_pictures
+from das_ag.evaluation.pictures import ScoreFile, check_without_texts, score_pictures
 from das_ag.evaluation.search import find_pictures
 from das_ag.evaluation.sort import copy_sorted, prepare_folder
 from das_ag.generation.machine import set_up
@@ -52,6 +53,8 @@ def main(argv: Sequence[str]) -> int:
     config = compose_config([_several(override) for override in arguments.overrides])
     evaluators, runtime = choose_evaluators(config.evaluator), choose_runtime(config.runtime)
     device = choose_device(runtime.device)
+    if not stores:
+        check_without_texts(evaluators)
     for choice in evaluators.values():
         choice.check(device)
     set_up(runtime)

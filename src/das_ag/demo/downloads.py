@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from das_ag.errors import UserError, first_line
 from das_ag.models.download import DownloadStopped
-from das_ag.models.sources import Source, readable, total_bytes
+from das_ag.models.sources import Source, size_in_words, total_bytes
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ class Download:
         """The progress in words."""
         if self.is_stopping:
             return "Stopping…"
-        received = readable(self._finished + self._received)
+        received = size_in_words(self._finished + self._received)
         if not self._total:
             return f"{received} received"
-        return f"{received} of {readable(self._total)}" if self.progress < 1 else "Checking the files…"
+        return f"{received} of {size_in_words(self._total)}" if self.progress < 1 else "Checking the files…"
 
     def _run(self) -> None:
         """Downloads the files; no exception leaves it."""

@@ -178,6 +178,8 @@ def form_of(sample: Sample) -> Form:
 def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of `SETTINGS` that a sample was made with."""
     stored = with_later({**UNRECORDED, **stored})
+    if stored["guide"]["family"] == "openai_clip":  # samples of the published CLIP record no name
+        stored["guide"] = {"name": "ViT-L/14", **stored["guide"]}
     stored["objective"] = {**dict.fromkeys(TERMS, 0.0), **stored["objective"]}
     is_das = stored["objective"]["aesthetic_sign"] == 0
     not_everywhere = ("models.", "objective.aesthetic.") if is_das else ("models.",)
@@ -192,19 +194,8 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _preset_of(sample: Sample, settings: Mapping[str, Any]) -> str:
     """The preset of the same models with the most similar settings."""
     family = sample.settings["guide"]["family"]
-    related = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
-    if not related:
-        raise UserError(f"models.family: this version has no models {family!r}; update das-ag.")
-    fitting = [name for name in related if _has_weights(PRESETS[name], sample.settings["weights"])]
+    fitting = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
     if not fitting:
-        raise UserError(f"{sample.name}: no preset has the weights that made it; use the command line instead.")
-    return min(fitting, key=lambda name: len(changed(name, settings)))
-
-
-def _has_weights(preset: Preset, digests: Mapping[str, str]) -> bool:
-    """Whether none of the preset's published files differs from those of a sample; CLIPs share a family."""
-    try:
-        published = {role: getattr(file, "sha256", None) for role, file in preset.guide.files().items()}
-    except UserError:  # CLIP's package is missing, so nothing can be told apart
-        return True
-    return all(digests.get(role) in (None, sha256) for role, sha256 in published.items() if sha256)
+        raise UserError(f"models.family: this version has no models {family!r}; update das-ag.")
+    changes = {name: changed(name, settings) for name in fitting}
+    return min(fitting, key=lambda name: ("models.name" in changes[name], len(changes[name])))

@@ -12,7 +12,7 @@ from das_ag.demo.presets import Lack
 from das_ag.demo.words import escaped
 from das_ag.evaluation.readiness import look
 from das_ag.models.download import is_offline
-from das_ag.models.sources import Source, readable, size_of, total_bytes
+from das_ag.models.sources import Source, size_in_words, size_of, total_bytes
 
 POLL_S = 1.0
 """Interval of updates; a download may start or end in another tab."""
@@ -39,7 +39,7 @@ def show_missing(lack: Lack) -> None:
 
 def _ask(lack: Lack) -> None:
     total = total_bytes(lack.files)
-    size = f" {readable(total)}" if total else ""
+    size = f" {size_in_words(total)}" if total else ""
     st.markdown(f"**This preset needs{escaped(size) or ' files'} that this machine does not have. Download now?**")
     st.caption("  \n".join(escaped(_described(file)) for file in lack.files))
     if is_offline():

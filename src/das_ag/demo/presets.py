@@ -76,8 +76,7 @@ _PAPER_PROGRAM = "uv run --extra paper python run.py"
 PRESETS = {
     "imagenet": Preset("ImageNet classifier", (), ("wonders",), 0.021, surprises=("suite", "pairs")),
     "laptop": Preset(
-        "Laptop: CLIP ViT-B/32", ("models=openai_clip", "models.name=ViT-B/32"), ("wonders",), 0.13, _PAPER_PROGRAM,
-        surprises=("suite",),
+        "Laptop: CLIP ViT-B/32", ("experiment=laptop",), ("laptop",), 0.115, _PAPER_PROGRAM
     ),
     "paper": Preset(
         "Paper: CLIP ViT-L/14", ("experiment=paper", "published_figures=false"), ("published",), 1.5, _PAPER_PROGRAM
@@ -162,8 +161,7 @@ def files_of(overrides: Sequence[str]) -> list[Source]:
         UserError: there are no such models, or their packages are missing.
     """
     config = composed(*overrides)
-    evaluators = list(choose_evaluators(config.evaluator).values())
-    return list(readiness.sources(choose_guide(config.models), evaluators))
+    return list(readiness.sources(choose_guide(config.models), *choose_evaluators(config.evaluator).values()))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from das_ag.demo.presets import PRESETS
 from das_ag.demo.words import escaped
 from das_ag.generation.outlook import clock
 from das_ag.models.precision import PRECISIONS
-from das_ag.models.sources import readable, total_bytes
+from das_ag.models.sources import size_in_words, total_bytes
 from das_ag.settings.plan import RANDOMNESS
 from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS
 from das_ag.synthesis.resize import INTERPOLATIONS
@@ -64,7 +64,7 @@ def _outlook(name: str) -> str:
     if lack.problem:
         return "not available here"
     size = total_bytes(lack.files)
-    return f"{readable(size) if size else 'files'} to download, {time}"
+    return f"{size_in_words(size) if size else 'files'} to download, {time}"
 
 
 def _image() -> None:

@@ -78,7 +78,10 @@ def _score(
     bar: bool | None,
 ) -> list[str]:
     """Scores these images by one evaluator; returns a sentence for each damaged image."""
-    details = {"title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark}
+    details = {
+        "title": choice.title, "version": choice.version(), "weights": choice.weights(), "remark": choice.remark,
+        "scale": list(choice.scale),
+    }  # fmt: skip
     digest = choice.digest()
     claims, evaluator, damaged = Claims.of(store), None, list[str]()
     for record in tqdm(records, desc=choice.title, unit="image", disable=None if bar is None else not bar):
@@ -88,9 +91,10 @@ def _score(
             damaged.append(str(error))
             continue
         evaluator = evaluator or load()
-        rated = float(evaluator.rate_images([image])[0])
-        score = None if math.isnan(rated) else rated  # NaN: the evaluator has no rating, only recognition
-        found_out = _recognise(evaluator, image, record.sample.positive)
+        texts = record.sample.positive
+        rated = evaluator.rate_with_texts(image, texts) if choice.needs_texts else evaluator.rate_images([image])[0]
+        score = None if math.isnan(rated) else float(rated)  # NaN: the evaluator has no rating, only recognition
+        found_out = _recognise(evaluator, image, texts)
         # Two processes with different evaluators may score the same image, and its scores share one file.
         with claims.claim(_claim_name(record), wait=True):
             store.write_score(record, name, score, digest, **details, **found_out)

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -26,6 +27,20 @@ Row = list[object]
 """A picture's name and its scores."""
 
 
+def check_without_texts(evaluators: Mapping[str, EvaluatorChoice]) -> None:
+    """Checks that the evaluators need no texts, which pictures from elsewhere do not have.
+
+    Raises:
+        UserError: one does.
+    """
+    for name, choice in evaluators.items():
+        if choice.needs_texts:
+            raise UserError(
+                f"evaluator={name}: it compares an image with its prompt, and a picture file has none; score "
+                "the folder of an experiment, or choose another evaluator."
+            )
+
+
 def score_pictures(
     pictures: Sequence[tuple[str, Path]],
     evaluators: Mapping[str, EvaluatorChoice],
@@ -39,6 +54,7 @@ def score_pictures(
 
     Args:
         pictures: name and path of each.
+        evaluators: none of them needs texts.
         keep: gets each row as soon as it is there.
         max_megapixels, use_profile: as in `read_picture`.
 
@@ -46,7 +62,7 @@ def score_pictures(
         A table with a row for each picture: `image` (its name) and a column for each evaluator, NaN if that gives no
         score; and a message for each picture that cannot be scored.
     """
-    judges = [choice.load(device) for choice in evaluators.values()]
+    judges: list[Any] = [choice.load(device) for choice in evaluators.values()]
     rows: list[Row] = []
     complaints: list[str] = []
     for name, path in tqdm(pictures, desc="Scores", unit="image", disable=None):

@@ -163,6 +163,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 _PACKAGES: Sequence[str] = (
     "das-ag", "torch", "numpy", "pillow", "safetensors", "timm", "clip-anytorch", "flash-attn",
+    "open_clip_torch", "transformers",
 )  # fmt: skip
 
 

@@ -72,13 +72,13 @@ class LaionHead:
         return features.squeeze(1)
 
 
-def save_random_head(path: Path, seed: int = 0) -> None:
-    """Writes random weights in the published layout, for benchmarks without the real weights."""
+def save_random_head(path: Path, seed: int = 0, *, inputs: int = INPUTS) -> None:
+    """Writes random weights in the layout of the published head, for D features and without the real weights."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
-    for place, (outputs, inputs) in zip((0, 2, 4, 6, 7), zip(WIDTHS, (INPUTS, *WIDTHS), strict=False), strict=True):
-        state[f"layers.{place}.weight"] = torch.randn(outputs, inputs, generator=generator) / inputs**0.5
-        state[f"layers.{place}.bias"] = torch.zeros(outputs)
+    for place, (rows, columns) in zip((0, 2, 4, 6, 7), zip(WIDTHS, (inputs, *WIDTHS), strict=False), strict=True):
+        state[f"layers.{place}.weight"] = torch.randn(rows, columns, generator=generator) / columns**0.5
+        state[f"layers.{place}.bias"] = torch.zeros(rows)
     torch.save(state, path)
 
 

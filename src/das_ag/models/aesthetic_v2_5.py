@@ -13,17 +13,16 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from das_ag.errors import UserError, first_line, missing_extra
+from das_ag.errors import UserError, missing_extra
 from das_ag.models.attention import torch_kernel
-from das_ag.models.hub import HUB_FILES, weights_digest
-from das_ag.models.weights import check_file, check_finite, load_state
+from das_ag.models.hub import weights_digest
+from das_ag.models.pretrained import load_pretrained
+from das_ag.models.weights import check_file, load_state
 
 INPUTS = 1152
 _HEAD = "Aesthetic Predictor v2.5 head"
 _HEAD_REMEDY = "point AESTHETIC_PREDICTOR_V2_5_PATH to aesthetic_predictor_v2_5.pth"
-_SIGLIP_REMEDY = f"point SIGLIP_MODEL_PATH to a folder with {' and '.join(HUB_FILES)}"
-_IMPLEMENTATION = {"sdpa": "sdpa", "math": "sdpa", "flash_attn": "flash_attention_2"}
-"""Names of the kernels in transformers; for `math`, torch selects the kernel within `sdpa`."""
+_SIGLIP_REMEDY = "point SIGLIP_MODEL_PATH to a folder with config.json and model.safetensors"
 
 
 class AestheticV25:
@@ -55,7 +54,7 @@ class AestheticV25:
             check_file(head, what=_HEAD, remedy=_HEAD_REMEDY),
         )
         state = _read_head(head)
-        model = _load_siglip(siglip, attention).eval().requires_grad_(False).to(device, dtype)
+        model = _load_siglip(siglip, attention).to(device, dtype)
         model.layers.load_state_dict(state)
         self._model = model
         self._device, self._dtype, self._attention = torch.device(device), dtype, attention
@@ -112,17 +111,11 @@ def _load_siglip(folder: Path, attention: str) -> Any:
         from aesthetic_predictor_v2_5 import AestheticPredictorV2_5Model
     except ImportError as error:
         raise missing_extra("aesthetic-predictor-v2-5", error) from error
-    options = {"attn_implementation": _IMPLEMENTATION[attention], "local_files_only": True, "output_loading_info": True}
-    _silence_transformers()
-    try:
-        with torch.random.fork_rng(devices=[]):  # random weights, which the checkpoint replaces
-            model, info = AestheticPredictorV2_5Model.from_pretrained(str(folder), **options)
-    except Exception as error:  # transformers raises many types of errors for an unusable folder
-        raise UserError(
-            f"SigLIP: transformers cannot load the checkpoint in {folder} (“{first_line(error)}”); download it again "
-            "with das-ag check --download, or point SIGLIP_MODEL_PATH to another copy."
-        ) from error
-    _check_siglip(model, info["missing_keys"], folder)
+    remedy = "download it again with das-ag check --download, or point SIGLIP_MODEL_PATH to another copy"
+    model, missing = load_pretrained(
+        AestheticPredictorV2_5Model, folder, what="SigLIP", attention=attention, remedy=remedy
+    )
+    _check_siglip(model, missing, folder)
     return model
 
 
@@ -130,7 +123,7 @@ def _check_siglip(model: Any, missing: Iterable[str], folder: Path) -> None:
     """Checks that every weight comes from the folder, since transformers silently makes up missing ones.
 
     Raises:
-        UserError: a weight is missing or no number, or the features are not those of the head.
+        UserError: a weight is missing, or the features are not those of the head.
     """
     needed = {name: weight for name, weight in model.state_dict().items() if not name.startswith("layers.")}
     lacking = sorted(needed.keys() & set(missing))
@@ -145,11 +138,3 @@ def _check_siglip(model: Any, missing: Iterable[str], folder: Path) -> None:
             f"SigLIP: {folder} lacks {len(lacking)} of the weights that config.json requires, for instance "
             f"{lacking[0]}; download the folder again."
         )
-    check_finite(needed, what="SigLIP", path=folder)
-
-
-def _silence_transformers() -> None:
-    """Disables transformers' progress bar, since the model loads in seconds."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()

@@ -15,6 +15,8 @@ from das_ag.errors import UserError
 
 KERNELS = ("sdpa", "math", "flash_attn")
 """`sdpa`: torch's fastest suitable kernel. `math`: plain products and softmax. `flash_attn`: the package flash-attn."""
+IN_TRANSFORMERS = {"sdpa": "sdpa", "math": "sdpa", "flash_attn": "flash_attention_2"}
+"""Names of the kernels in transformers; for `math`, torch selects the kernel within `sdpa`."""
 
 
 def check_kernel(kernel: str, option: str, device: torch.device, dtype: torch.dtype) -> None:
@@ -75,19 +77,23 @@ class SelfAttention(nn.Module):
     """Replaces an `nn.MultiheadAttention` with attention from all tokens to all tokens.
 
     Args:
-        attention: the module to replace, which provides the weights; its sequences are (tokens, n, width).
+        attention: the module to replace, which provides the weights.
     """
 
     def __init__(self, attention: nn.MultiheadAttention, kernel: str) -> None:
         super().__init__()
-        self.kernel, self.heads = kernel, attention.num_heads
+        self.kernel, self.heads, self.batch_first = kernel, attention.num_heads, attention.batch_first
         self.in_proj_weight, self.in_proj_bias = attention.in_proj_weight, attention.in_proj_bias
         self.out_proj = attention.out_proj
 
-    def forward(self, x: Float[Tensor, "tokens n width"], *_: Tensor, **__: object) -> tuple[Tensor, None]:
-        """The attended sequence and None, as `nn.MultiheadAttention` returns without attention weights."""
-        tokens, n, width = x.shape
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)
-        q, k, v = qkv.view(tokens, n, 3, self.heads, width // self.heads).permute(2, 1, 3, 0, 4)
-        attended = attend(q, k, v, self.kernel)
-        return self.out_proj(attended.permute(2, 0, 1, 3).reshape(tokens, n, width)), None
+    def forward(self, x: Float[Tensor, "_ _ width"], *_: Tensor, **__: object) -> tuple[Tensor, None]:
+        """The attended sequence and None, as `nn.MultiheadAttention` returns without attention weights.
+
+        Args:
+            x: (tokens, n, width), or (n, tokens, width) if the module's batch is first.
+        """
+        tokens, n = (1, 0) if self.batch_first else (0, 1)
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias).unflatten(2, (3, self.heads, -1))
+        q, k, v = qkv.permute(2, n, 3, tokens, 4)
+        attended = attend(q, k, v, self.kernel).transpose(1, 2)
+        return self.out_proj((attended if self.batch_first else attended.transpose(0, 1)).flatten(2)), None

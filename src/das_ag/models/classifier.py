@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import logging
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, did_you_mean, first_line
 from das_ag.models.hub import HubFolder
 from das_ag.models.weights import check_file, check_finite, sha256_of
 
@@ -121,8 +120,7 @@ def check_name(name: str, *, group: str = "models") -> None:
 
     if name in timm.list_models() or name in timm.list_pretrained():
         return
-    near = difflib.get_close_matches(name, [*timm.list_models(), *timm.list_pretrained()], n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    hint = did_you_mean(name, [*timm.list_models(), *timm.list_pretrained()])
     raise UserError(f"{group}.name: timm has no network {name!r}.{hint} timm.list_pretrained() lists them all.")
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from das_ag.errors import UserError
-from das_ag.models.attention import SelfAttention
 from das_ag.models.sources import clip_package, published_archives
+from das_ag.models.towers import TwoTowers, convert, use_kernel, words_beyond
 from das_ag.models.weights import check_file, load_state
 
 VIT_L_14: dict[str, Any] = {
@@ -28,8 +25,8 @@ VIT_L_14: dict[str, Any] = {
 _REMEDY = "point CLIP_MODEL_PATH to a checkpoint of OpenAI's CLIP"
 
 
-class OpenAIClip:
-    """OpenAI's CLIP as an `ImageTextModel`.
+class OpenAIClip(TwoTowers):
+    """OpenAI's CLIP.
 
     Args:
         path: safetensors, state dict or TorchScript archive.
@@ -48,31 +45,20 @@ class OpenAIClip:
         dtype: torch.dtype = torch.float32,
         attention: str = "sdpa",
     ) -> None:
-        self.digest = check_file(path, what="CLIP", remedy=_REMEDY)
+        digest = check_file(path, what="CLIP", remedy=_REMEDY)
         model = build_clip(path)
         self.architecture = architecture_of(model)
         model = model.to(device)
-        self._visual, model.visual = model.visual, _TextOnly()
-        self._text: Any = model
-        self._device, self._dtype = torch.device(device), dtype
-        self.image_size_px: int = self._visual.input_resolution
-        self.dim: int = self.architecture["embed_dim"]
-        _use_kernel(self._visual, attention)
-        _convert(self._visual, dtype)
+        visual, model.visual = model.visual, _TextOnly()
+        use_kernel(visual, attention)
+        convert(visual, dtype)
+        super().__init__(
+            visual, model.encode_text, self._tokens, image_size_px=visual.input_resolution,
+            dim=self.architecture["embed_dim"], digest=digest, device=device, dtype=dtype, attention=attention,
+        )  # fmt: skip
 
-    def encode_images(self, pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n d"]:
-        """Maps CLIP-normalised pixels to L2-normalised features."""
-        return F.normalize(self._visual(pixels.to(self._dtype)).float(), dim=-1)
-
-    @torch.no_grad()
-    def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
-        """Maps texts, truncated to the model's context length, to L2-normalised features."""
-        tokens = clip_package().tokenize(list(texts), self.architecture["context_length"], truncate=True)
-        return F.normalize(self._text.encode_text(tokens.to(self._device)), dim=-1)
-
-    def release_texts(self) -> None:
-        """Releases the text tower's memory; `encode_texts` no longer works."""
-        self._text = None
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        return clip_package().tokenize(list(texts), self.architecture["context_length"], truncate=True)
 
 
 def build_clip(path: Path) -> Any:
@@ -107,18 +93,13 @@ def _other_layout(state: Mapping[str, Any]) -> str:
         if name.endswith(".text_projection"):
             return f"names that begin with {name.removesuffix('text_projection')!r}; remove this prefix from all names"
         if "vision_model." in name or "text_model." in name:
-            return "the layout of Hugging Face's transformers; use OpenAI's own file, for instance ViT-L-14.pt"
+            return "the layout of Hugging Face's transformers; use models=hf_clip models.path=FOLDER"
     return f"other weights; {_REMEDY}"
 
 
 def lost_words(text: str, context_length: int) -> tuple[str, ...]:
     """Words beyond the context length; the start and end tokens take two of its positions."""
-    tokenizer = clip_package()._tokenizer
-    words = re.findall(r"\S+", text)
-    for kept in range(len(words), -1, -1):
-        if len(tokenizer.encode(" ".join(words[:kept]))) <= context_length - 2:
-            return tuple(words[kept:])
-    return tuple(words)
+    return words_beyond(text, context_length - 2, clip_package()._tokenizer.encode)
 
 
 def draw_initial_weights(architecture: dict[str, Any]) -> None:
@@ -166,19 +147,3 @@ class _TextOnly(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv1 = SimpleNamespace(weight=torch.empty(0))
-
-
-def _use_kernel(visual: nn.Module, kernel: str) -> None:
-    """Replaces the attention of every block of a vision transformer."""
-    for module in list(visual.modules()):
-        attention = getattr(module, "attn", None)
-        if isinstance(attention, nn.MultiheadAttention):
-            module.attn = SelfAttention(attention, kernel)
-
-
-def _convert(visual: nn.Module, dtype: torch.dtype) -> None:
-    """Converts weights to `dtype`, except for normalisation layers, which CLIP computes in float32."""
-    for module in visual.modules():
-        if not isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
-            for parameter in module.parameters(recurse=False):
-                parameter.data = parameter.data.to(dtype)

@@ -52,6 +52,15 @@ class AestheticModel(Protocol):
         """Maps RGB images to a score for each, on a scale around 1 to 10, independent of the batch's composition."""
 
 
+class TextRater(Protocol):
+    """An evaluator whose score of a finished image depends on the image's texts."""
+
+    digest: str
+
+    def rate_with_texts(self, image: UInt8[np.ndarray, "_ _ 3"], texts: Sequence[str]) -> float:
+        """Scores an RGB image by its positive texts, of which there is at least one."""
+
+
 @dataclass(frozen=True)
 class Recognition:
     """A classifier's result for a picture of known things.

@@ -20,13 +20,24 @@ from das_ag.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from das_ag.models.contracts import AestheticModel, FeatureRater, ImageTextModel
+    from das_ag.models.contracts import AestheticModel, FeatureRater, ImageTextModel, TextRater
     from das_ag.models.hub import HubFolder
     from das_ag.models.sources import WeightFile
 
 
 class Choice:
-    """What guides and evaluators have in common."""
+    """What guides and evaluators have in common; each is a frozen dataclass.
+
+    Attributes:
+        places: options that only locate weights; they do not count, since the digests identify the weights.
+    """
+
+    places: ClassVar[tuple[str, ...]] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """The options that determine an image or a score."""
+        options: dict[str, Any] = dataclasses.asdict(self)  # type: ignore[call-overload]
+        return {name: value for name, value in options.items() if name not in self.places}
 
     def files(self) -> Mapping[str, WeightFile | HubFolder]:
         """The weights that may need a download, by role; none if they come with Python packages."""
@@ -39,13 +50,11 @@ class GuideChoice(Choice, ABC):
 
     Attributes:
         family: name of the choice and of its file in conf/models.
-        places: options that only locate weights; they do not count, since the digests identify the weights.
         advice: what to write instead of a text without content; messages end with it.
     """
 
     family: str
 
-    places: ClassVar[tuple[str, ...]] = ()
     advice: ClassVar[str] = "write a text"
 
     @abstractmethod
@@ -65,10 +74,6 @@ class GuideChoice(Choice, ABC):
     def rates(self) -> bool:
         """Whether the networks rate images; every method except DAS needs this."""
         return True
-
-    def identity(self) -> dict[str, Any]:
-        """The options that determine an image."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in self.places}
 
     def check(self, device: torch.device, dtype: torch.dtype) -> None:
         """Raises UserError if the options cannot work on this device at this precision."""
@@ -99,8 +104,18 @@ class EvaluatorChoice(Choice, ABC):
         """The evaluator's name in tables."""
 
     @abstractmethod
-    def load(self, device: torch.device) -> AestheticModel:
-        """Loads the predictor."""
+    def load(self, device: torch.device) -> AestheticModel | TextRater:
+        """Loads the predictor: a `TextRater` if `needs_texts`, else an `AestheticModel`."""
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether its score of an image depends on the image's texts."""
+        return False
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The ends of its scale, for tables and plots; a larger score is better."""
+        return (1.0, 10.0)
 
     @property
     def remark(self) -> str:
@@ -122,11 +137,15 @@ class EvaluatorChoice(Choice, ABC):
 
     def weights(self) -> dict[str, str]:
         """SHA-256 of each file of weights, by role; downloads missing files if possible."""
-        return {}
+        from das_ag.models.sources import fetch_all
+
+        files = self.files()
+        fetch_all(files.values())
+        return {role: file.digest() for role, file in files.items()}
 
     def digest(self) -> str:
         """SHA-256 of everything that determines a score; loads no weights."""
-        determining = [type(self).__qualname__, self.version(), dataclasses.asdict(self), self.weights()]
+        determining = [type(self).__qualname__, self.version(), self.identity(), self.weights()]
         return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()
 
     def version(self) -> str:
@@ -154,13 +173,17 @@ def provide_weights(guide: GuideChoice, evaluators: Iterable[EvaluatorChoice], *
 
 
 GUIDES = {
+    "hf_clip": "das_ag.models.guides.hf_clip.HfClipChoice",
     "imagenet": "das_ag.models.guides.imagenet.ImagenetChoice",
+    "open_clip": "das_ag.models.guides.open_clip.OpenClipChoice",
     "openai_clip": "das_ag.models.guides.openai_clip.OpenAIClipChoice",
 }
 """Dotted names of classes, by `models.family`."""
 
 EVALUATORS = {
     "aesthetic_v2_5": "das_ag.models.evaluators.aesthetic_v2_5.AestheticV25Choice",
+    "clip_score": "das_ag.models.evaluators.clip_score.ClipScoreChoice",
     "imagenet": "das_ag.models.evaluators.imagenet.ImagenetJudgeChoice",
+    "laion": "das_ag.models.evaluators.laion.LaionChoice",
 }
 """Dotted names of classes, by name of the evaluator."""

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,13 @@ CLIP_BYTES = {
     "ViT-B/32": 353976522, "ViT-B/16": 350837078, "ViT-L/14": 932768134, "ViT-L/14@336px": 934088680,
 }  # fmt: skip
 """Sizes of the files that OpenAI published."""
+
+OPENAI_CLIPS = {
+    "ViT-B/32": ("ViT-B-32", "openai/clip-vit-base-patch32"),
+    "ViT-B/16": ("ViT-B-16", "openai/clip-vit-base-patch16"),
+    "ViT-L/14": ("ViT-L-14", "openai/clip-vit-large-patch14"),
+}
+"""Names in open_clip and on the Hugging Face hub of the CLIPs for which there is a head, by OpenAI's name."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ def fetch_all(files: Iterable[Source]) -> None:
 
 def size_of(file: Source) -> str:
     """Size of a published file for people, for instance "933 MB"."""
-    return "size unknown" if file.size_bytes is None else readable(file.size_bytes)
+    return size_in_words(file.size_bytes)
 
 
 def total_bytes(files: Iterable[Source]) -> int | None:
@@ -160,16 +167,22 @@ def total_bytes(files: Iterable[Source]) -> int | None:
     return None if None in sizes else sum(size or 0 for size in sizes)
 
 
-def readable(size_bytes: int) -> str:
-    """A size for people, for instance "933 MB"."""
-    for unit, length, least_whole in (("GB", 1e9, 1e12), ("MB", 1e6, 1e7)):
-        if size_bytes >= length:
-            return f"{size_bytes / length:.{0 if size_bytes >= least_whole else 1}f} {unit}"
-    return f"{size_bytes / 1e3:.0f} kB"
+def size_in_words(size_bytes: int | None) -> str:
+    """A number of bytes for people, for instance "933 MB"."""
+    if size_bytes is None:
+        return "size unknown"
+    if size_bytes >= 1e9:
+        return f"{size_bytes / 1e9:.1f} GB"
+    if size_bytes < 1e5:
+        return f"{size_bytes / 1e3:.0f} kB"
+    return f"{size_bytes / 1e6:.{0 if size_bytes >= 1e7 else 1}f} MB"
 
 
-def clip_file(name: str, path: str | None) -> WeightFile:
+def clip_file(name: str, path: str | None, group: str = "models") -> WeightFile:
     """OpenAI's CLIP, by path or by name; by name, the file is in the cache of CLIP's own package.
+
+    Args:
+        group: where the configuration has name and path, for messages.
 
     Raises:
         UserError: OpenAI published no CLIP of that name.
@@ -181,8 +194,8 @@ def clip_file(name: str, path: str | None) -> WeightFile:
         )
     if url is None:
         raise UserError(
-            f"models.name: expected one of {', '.join(known_clips())}, got {name!r}; {_nearest(name)}choose one of "
-            "them, or point models.path to a checkpoint."
+            f"{group}.name: expected one of {', '.join(known_clips())}, got {name!r}; {_nearest(name)}choose one of "
+            f"them, or point {group}.path to a checkpoint."
         )
     checksum, file = url.split("/")[-2:]
     in_cache, size_bytes = cache_folder("clip") / file, CLIP_BYTES.get(name)
@@ -204,16 +217,16 @@ def head_name(clip: str) -> str | None:
     return next((name for name, head in HEADS.items() if head.clip == clip), None)
 
 
-def head_file(clip: str, path: str | None) -> WeightFile | None:
+def head_file(clip: str | None, path: str | None) -> WeightFile | None:
     """The aesthetic head on the features of a CLIP: a file, or the name of a published one; None if there is none.
 
     Args:
-        clip: name of the CLIP.
+        clip: name of the CLIP; None if it is unknown.
         path: None for the published head for this CLIP.
     """
-    variable = _variable("AESTHETIC_PREDICTOR_PATH", clip)
+    variable = _variable("AESTHETIC_PREDICTOR_PATH", clip) if clip else "models.head"
     given = path or os.environ.get(variable)
-    name = given if given in HEADS else head_name(clip)
+    name = given if given in HEADS else head_name(clip) if clip else None
     if given and given not in HEADS:
         published = HEADS[name].sha256 if name else None
         return WeightFile(
@@ -233,6 +246,26 @@ def head_file(clip: str, path: str | None) -> WeightFile | None:
         licence=head.licence,
         size_bytes=head.size_bytes,
     )
+
+
+def check_names(clip: str | None, digests: Mapping[str, str], group: str) -> None:
+    """Checks that no published file is one for another CLIP, since 768 features are not only ViT-L/14's.
+
+    Args:
+        clip: OpenAI's name of the CLIP; None if nobody can tell.
+        digests: SHA-256 of the files by role, `clip` or `head`.
+        group: the group of the settings, for messages.
+
+    Raises:
+        UserError: a file is.
+    """
+    for role, option, published in (("clip", "path", clip_of_archive), ("head", "head", clip_of_head)):
+        found = published(digests[role]) if role in digests else None
+        if None not in (found, clip) and found != clip:
+            raise UserError(
+                f"{group}.{option}: expected a file for {clip}, got the published one for {found}; choose "
+                "that CLIP, or another file."
+            )
 
 
 def clip_of_head(sha256: str) -> str | None:

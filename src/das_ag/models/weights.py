@@ -45,6 +45,8 @@ def check_file(path: Path, *, what: str, remedy: str, sha256: str | None = None)
 def load_state(path: Path, *, what: str, runnable: Collection[str] = ()) -> dict[str, Any]:
     """Loads a state dict from safetensors, a file of `torch.save` or a TorchScript archive.
 
+    A training checkpoint holds it as `state_dict`, and DataParallel begins each name with `module.`; neither matters.
+
     Args:
         runnable: SHA-256 of archives whose code may run; from all other files only tensors are read.
 
@@ -60,6 +62,8 @@ def load_state(path: Path, *, what: str, runnable: Collection[str] = ()) -> dict
         ) from error
     if not isinstance(state, dict):
         raise UserError(f"{what}: expected a state dict in {path}, got {type(state).__name__}; use another file.")
+    state = state["state_dict"] if isinstance(state.get("state_dict"), dict) else state
+    state = {name.removeprefix("module.") if isinstance(name, str) else name: w for name, w in state.items()}
     check_finite(state, what=what, path=path)
     return state
 

@@ -14,7 +14,7 @@ from das_ag.report import table as tables
 from das_ag.report.comparison import about_differences, differences, differing_settings, set_differences
 from das_ag.report.labels import name_of
 from das_ag.report.published import EVALUATOR
-from das_ag.report.statistics import evaluators_of, guides_of, is_guided_by, remark_of, score_table
+from das_ag.report.statistics import evaluators_of, guides_of, is_guided_by, remark_of, scale_of, score_table
 from das_ag.store.atomic import own_file
 from das_ag.store.samples import Record
 from das_ag.store.store import Store
@@ -169,7 +169,8 @@ def write_tables(several: Sequence[Scored], folder: Path | str) -> str:
     found = tables.results(scores, published=any(scored.published for scored in experiments))
     remark = " ".join(dict.fromkeys(remark_of(scored.records, scored.evaluator) for scored in experiments))
     guides = guides_of([record for scored in several for record in scored.records])
-    sentences = tables.caption(found, title, guided=guided, guides=guides, remark=remark)
+    scale = scale_of(several[0].scores)
+    sentences = tables.caption(found, title, guided=guided, scale=scale, guides=guides, remark=remark)
     results = tables.set_results(found)
     warning = [tables.warning(title)] if guided else []
     text, latex = [*warning, tables.markdown(results), *sentences], tables.latex(results, [*warning, *sentences])

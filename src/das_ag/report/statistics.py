@@ -21,6 +21,9 @@ BOOTSTRAP_SEED = 0
 RESAMPLES = 9_999
 """Number for each bootstrap and permutation test; the fixed seed makes the table repeatable."""
 
+SCALE = (1.0, 10.0)
+"""Ends of an evaluator's scale, unless its scores have another."""
+
 COLUMNS = (
     "method", "prompt_id", "prompt", "negative", "seed", "aesthetic_score", "guide_aesthetic_score", "clip_positive",
     "clip_negative", "image", "image_sha256", "key", "settings",
@@ -57,6 +60,11 @@ def guides_of(records: Sequence[Record]) -> list[str]:
     return sorted({record.provenance["guide"] for record in records if "guide" in record.provenance})
 
 
+def scale_of(scores: pd.DataFrame) -> str:
+    """The evaluator's scale in a table of scores, for instance "1–10"."""
+    return "{:g}–{:g}".format(*scores.attrs.get("scale", SCALE))
+
+
 def is_guided_by(records: Sequence[Record], evaluator: str) -> bool:
     """Whether the same weights guided and scored any sample."""
     return any(
@@ -68,7 +76,7 @@ def is_guided_by(records: Sequence[Record], evaluator: str) -> bool:
 
 
 def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
-    """One row for each sample, in the order method, settings, prompt, seed; scores on the 1–10 scale.
+    """One row for each sample, in the order method, settings, prompt, seed; `attrs["scale"]` has the evaluator's scale.
 
     A sample that the evaluator has not scored has no `aesthetic_score` (NaN). The scores of other evaluators are in the
     columns `score_<name>`. If the evaluator also recognises what the texts name, `recognised` is 1 or 0, or NaN for
@@ -102,7 +110,10 @@ def score_table(records: Sequence[Record], evaluator: str) -> pd.DataFrame:
     ranks = {f"{name}_place": _ranks(table[name], key) for name, key in keys.items()}
     by = ["place", *ranks, "seed", "key"]
     placed = table.assign(place=table["method"].map(order), **ranks).sort_values(by, kind="stable")
-    return placed.drop(columns=["place", *ranks]).reset_index(drop=True)
+    table = placed.drop(columns=["place", *ranks]).reset_index(drop=True)
+    scales = [r.scores[evaluator]["scale"] for r in records if "scale" in r.scores.get(evaluator, {})]
+    table.attrs["scale"] = tuple(scales[0]) if scales else SCALE
+    return table
 
 
 def _score(record: Record, evaluator: str) -> float:

@@ -142,21 +142,31 @@ def _set_by_prompt(table: pd.DataFrame, cell: Callable[[Any], str], direction: s
 
 def warning(evaluator_title: str) -> str:
     """The warning above the table if the evaluator also guided."""
-    return f"{evaluator_title} ALSO GUIDED images of this table: its scores say nothing about the methods."
+    return (
+        f"GRADED BY ITS GUIDE: {evaluator_title} also guided images of this table, so its scores say nothing about the "
+        "methods."
+    )
 
 
 def caption(
-    table: pd.DataFrame, evaluator_title: str, *, guided: bool, guides: Sequence[str] = (), remark: str = ""
+    table: pd.DataFrame,
+    evaluator_title: str,
+    *,
+    guided: bool,
+    scale: str = "1–10",
+    guides: Sequence[str] = (),
+    remark: str = "",
 ) -> list[str]:
     """The sentences below the table of `results`.
 
     Args:
         guided: whether the evaluator also guided.
+        scale: ends of the evaluator's scale.
         guides: titles of the guides.
         remark: the evaluator's remark about its scores.
     """
     which = "" if guided else ", which guided none of the images"
-    sentences = [f"Score by {evaluator_title}{which}; scale 1–10, ↑ better. std divides by n - 1."]
+    sentences = [f"Score by {evaluator_title}{which}; scale {scale}, ↑ better. std divides by n - 1."]
     sentences += [f"Guide: {'; '.join(guides)}."] if guides else []
     sentences += [remark] if remark else []
     rows = table.to_dict("records")

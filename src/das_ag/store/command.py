@@ -20,10 +20,16 @@ PLACES = {
     "gamut_gain": "pyramid.gamut_gain",
     **{option: f"ascent.{option}" for option in ("steps", "learning_rate", "betas")},
     **{f"runtime.{option}": option for option in ("precision", "deterministic")},
-    **{f"models.{option}": f"guide.{option}" for option in ("name", "image_size_px", "attention", "guide_dropout")},
+    **{
+        f"models.{option}": f"guide.{option}"
+        for option in ("name", "pretrained", "image_size_px", "attention", "guide_dropout")
+    },
     "models": "guide.family",
 }
 """Where a sample's settings hold a command-line option, if not under the same name."""
+
+EXTRAS = {"openai_clip": "paper", "hf_clip": "paper", "open_clip": "open_clip"}
+"""Extras of the package that a guide needs, by its family."""
 
 UNRECORDED = {"deterministic": True}
 """Settings that old versions did not record, with the values they used."""
@@ -44,8 +50,8 @@ def command_of(sample: Sample) -> str:
     if version := sample.only_by_version:
         return f"# only version {version} of das-ag has the models that made this sample"
     overrides = overrides_of(sample)
-    is_paper = sample.settings["guide"]["family"] == "openai_clip"
-    program = "uv run --extra paper python run.py" if is_paper else "uv run python run.py"
+    extra = EXTRAS.get(sample.settings["guide"]["family"])
+    program = f"uv run {f'--extra {extra} ' if extra else ''}python run.py"
     return " ".join([program, *map(shlex.quote, overrides)])
 
 

@@ -65,6 +65,10 @@ def _is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
+def _is_scale(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]
+
+
 def _is_texts_by_name(value: object) -> bool:
     return isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values())
 
@@ -140,6 +144,7 @@ SCORE_OPTIONAL = {
     "weights": TEXTS_BY_NAME,
     "recognised": FLAG,
     "rank": COUNT,
+    "scale": Kind("two numbers, the smaller first", _is_scale),
 }
 """Values of one evaluator's score."""
 

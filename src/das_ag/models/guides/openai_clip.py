@@ -2,95 +2,56 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from das_ag.errors import UserError
-from das_ag.models.registry import GuideChoice
+from das_ag.models.guides.clip_choice import ClipChoice
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
-    from das_ag.models.contracts import FeatureRater, ImageTextModel
+    from das_ag.models.clip import OpenAIClip
+    from das_ag.models.contracts import ImageTextModel
     from das_ag.models.sources import WeightFile
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OpenAIClipChoice(GuideChoice):
-    """OpenAI's CLIP, with a LAION head on its features if there is one.
-
-    Attributes:
-        name: name of the CLIP in `clip.available_models()`; it also selects the head.
-        path: path to a checkpoint; None for the environment's path, else the cache.
-        head: path to an aesthetic head, or name of a published one; None for the one that fits the CLIP.
-        attention: kernel of the image tower.
-        guide_dropout: whether the head's dropout stays on while it guides, as in the published program.
-    """
-
-    name: str
-    path: str | None
-    head: str | None
-    attention: str
-    guide_dropout: bool
+class OpenAIClipChoice(ClipChoice):
+    """OpenAI's CLIP; `name` is one of `clip.available_models()`, and `path` may also come from the environment."""
 
     places: ClassVar = ("name", "path", "head")
 
+    @override
+    def identity(self) -> dict[str, Any]:
+        """The options; names only where they are not the published experiment's, whose samples record none."""
+        from das_ag.models.sources import HEADS
+
+        name = {} if self.name == "ViT-L/14" else {"name": self.name}
+        return super().identity() | name | ({"head": self.head} if self.head in HEADS else {})
+
     @property
     @override
-    def title(self) -> str:
-        head = self._head()
-        return f"OpenAI's CLIP {self.name} " + (f"with the head {head.path.name}" if head else "without a head")
-
-    @property
-    @override
-    def rates(self) -> bool:
-        return self._head() is not None
-
-    def _head(self) -> WeightFile | None:
-        from das_ag.models.sources import head_file
-
-        return head_file(self.name, self.head)
+    def features(self) -> str:
+        return self.name
 
     @override
-    def check(self, device: torch.device, dtype: torch.dtype) -> None:
-        from das_ag.models.attention import check_kernel
-
-        check_kernel(self.attention, "models.attention", device, dtype)
-
-    @override
-    def files(self) -> dict[str, WeightFile]:
+    def clip_file(self) -> WeightFile:
         from das_ag.models.sources import clip_file
 
-        files = {"clip": clip_file(self.name, self.path)}
-        head = self._head()
-        return files if head is None else files | {"head": head}
+        return clip_file(self.name, self.path)
 
     @override
     def digests(self) -> dict[str, str]:
-        from das_ag.models.sources import fetch_all
+        from das_ag.models.sources import check_names
 
-        files = self.files()
-        fetch_all(files.values())
-        digests = {role: file.digest() for role, file in files.items()}
-        self._check_names(digests)
+        digests = super().digests()
+        check_names(self.name, digests, "models")
         return digests
-
-    def _check_names(self, digests: dict[str, str]) -> None:
-        """Raises UserError if a published file is one for another CLIP, since 768 features are not only ViT-L/14's."""
-        from das_ag.models.sources import clip_of_archive, clip_of_head
-
-        for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
-            name = published(digests.get(role, ""))
-            if name not in (None, self.name):
-                raise UserError(
-                    f"models.{option}: expected a file for {self.name}, got the published one for {name}; use "
-                    f"models.name={name}, or another file."
-                )
 
     @override
     def lost_words(self, text: str) -> tuple[str, ...]:
@@ -102,20 +63,10 @@ class OpenAIClipChoice(GuideChoice):
             return ()
 
     @override
-    def load(self, device: torch.device, dtype: torch.dtype) -> tuple[ImageTextModel, FeatureRater | None]:
-        from das_ag.models.aesthetic import DROPOUT, LaionHead
+    def load_clip(self, device: torch.device, dtype: torch.dtype) -> OpenAIClip:
         from das_ag.models.clip import OpenAIClip
-        from das_ag.models.sources import clip_of_head
 
-        files = self.files()
-        image_text = OpenAIClip(files["clip"].path, device=device, dtype=dtype, attention=self.attention)
-        if "head" not in files:
-            return image_text, None
-        dropout = DROPOUT if self.guide_dropout else ()
-        head = LaionHead(files["head"].path, inputs=image_text.dim, device=device, dropout=dropout)
-        if clip_of_head(head.digest) is None:
-            log.warning("%s: this is not a published file", files["head"].what)
-        return image_text, head
+        return OpenAIClip(self.clip_file().path, device=device, dtype=dtype, attention=self.attention)
 
     @override
     def draw_initial_weights(self, image_text: ImageTextModel) -> None:
@@ -124,3 +75,25 @@ class OpenAIClipChoice(GuideChoice):
         assert isinstance(image_text, clip.OpenAIClip)
         aesthetic.draw_initial_weights()
         clip.draw_initial_weights(image_text.architecture)
+
+
+def check_names(name: str, digests: Mapping[str, str], group: str) -> None:
+    """Checks that no file is a published one for another CLIP, since 768 features are not only ViT-L/14's.
+
+    Args:
+        name: name of the CLIP.
+        digests: SHA-256 of the file of the CLIP (`clip`) and of its head (`head`).
+        group: where the configuration has their paths, for messages.
+
+    Raises:
+        UserError: a file is one for another CLIP.
+    """
+    from das_ag.models.sources import clip_of_archive, clip_of_head
+
+    for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
+        found = published(digests.get(role, ""))
+        if found not in (None, name):
+            raise UserError(
+                f"{group}.{option}: expected a file for {name}, got the published one for {found}; use "
+                f"{group}.name={found}, or another file."
+            )

@@ -19,7 +19,7 @@ from das_ag.methods import method_of, methods_of
 from das_ag.report.gallery.layout import Layout
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
 from das_ag.report.labels import name_of
-from das_ag.report.statistics import evaluators_of, is_guided_by, method_summary
+from das_ag.report.statistics import SCALE, evaluators_of, is_guided_by, method_summary
 from das_ag.store.command import command_of
 from das_ag.store.samples import Record, Sample
 from das_ag.store.store import Store
@@ -69,6 +69,7 @@ def page_content(
     return {
         "title": name_of(Path(root.resolve().name)),
         "evaluator": evaluator_title,
+        "scale": scores.attrs.get("scale", SCALE),
         "guided": any(is_guided_by(records, name) for name, title in titles.items() if title == evaluator_title),
         "methods": _methods(scores),
         "sections": layout.titles,

@@ -3,8 +3,7 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const samples = content.samples;
 const SCORE = "aesthetic_score";
-const LOWEST = 1,
-  HIGHEST = 10; // ends of the scale of scores
+const [LOWEST, HIGHEST] = content.scale; // ends of the scale of scores
 const LONG = 80; // letters; longer prompts go by their names where there is little room
 const $ = (id) => document.getElementById(id);
 const methodOf = new Map(content.methods.map((method, place) => [method.id, { ...method, place }]));

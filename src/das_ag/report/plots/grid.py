@@ -29,7 +29,10 @@ def grid_picture(
         labels: the column `label` has the text below each image.
     """
     height, width = (max(_LEAST_PX * axis, *(image.shape[axis] for image in images)) for axis in (0, 1))
-    lines = [[part for line in text.split("\n") for part in wrapped(line, width // 7)] for text in labels["label"]]
+    lines = [
+        [part for line in text.split("\n") for part in wrapped(line, width // 7, break_words=True)]
+        for text in labels["label"]
+    ]
     step = height + _LINE_PX * max(map(len, lines)) + _GAP_PX, width + _GAP_PX
     rows = math.ceil(len(images) / columns)
     size_px = np.array([columns * step[1] + _GAP_PX, rows * step[0] + _GAP_PX])

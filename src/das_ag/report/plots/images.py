@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from das_ag.report.labels import divide, shortened
 from das_ag.report.plots.style import caption, groups_of, say
 from das_ag.report.plots.text import drawn_as_written, wrapped
+from das_ag.report.statistics import scale_of
 
 MOST_ROWS, MOST_COLUMNS = 8, 12
 """Prompts (rows) and methods with settings (columns) on one sheet; more would be too small to see."""
@@ -147,7 +148,7 @@ def _show(axes: Axes, image: UInt8[np.ndarray, "h w 3"], score: float, before: s
 
 
 def _sentences(chosen: pd.DataFrame, further_prompts: int, further_columns: int) -> list[str]:
-    sentences = ["Under each image: score by the evaluator, 1–10 (↑ better)."]
+    sentences = [f"Under each image: score by the evaluator, {scale_of(chosen)} (↑ better)."]
     if not chosen.empty:
         seeds = chosen["seed"].unique()
         which = f"seed {seeds[0]}" if len(seeds) == 1 else "with the prompt's smallest seed"

@@ -20,6 +20,9 @@ from das_ag.report.plots.style import (
     unscored,
 )
 from das_ag.report.plots.text import drawn_as_written
+from das_ag.report.statistics import scale_of
+
+GUIDES_SCALE = "1–10"
 
 
 @drawn_as_written
@@ -57,8 +60,8 @@ def fooling_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     """
     table = scores.assign(x=scores["guide_aesthetic_score"]).dropna(subset=["x", "aesthetic_score"])
     figure, axes = _drawing(table, with_correlation=True)
-    has_line = not table.empty and _identity(axes)
-    axes.set_xlabel("score by the guide, 1–10 (→ better)")
+    has_line = not table.empty and scale_of(table) == GUIDES_SCALE and _identity(axes)
+    axes.set_xlabel(f"score by the guide, {GUIDES_SCALE} (→ better)")
     head(axes, f"Score by {evaluator_title} and by the guide", legend=True)
     caption(
         figure,
@@ -84,7 +87,7 @@ def _drawing(table: pd.DataFrame, *, with_correlation: bool) -> tuple[Figure, Ax
         draw_points(axes, rows["x"], rows["aesthetic_score"], group, of=len(table), label=label)
         draw_mean(axes, rows["x"], rows["aesthetic_score"], group, intervals[group.method, group.settings])
     axes.margins(0.06)
-    axes.set_ylabel("score, 1–10 (↑ better)")
+    axes.set_ylabel(f"score, {scale_of(table)} (↑ better)")
     tidy(axes)
     if not groups:
         say(axes, "no scored image")

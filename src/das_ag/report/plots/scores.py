@@ -24,7 +24,7 @@ from das_ag.report.plots.style import (
     unscored,
 )
 from das_ag.report.plots.text import drawn_as_written
-from das_ag.report.statistics import pair_keys
+from das_ag.report.statistics import pair_keys, scale_of
 
 FEWEST_FOR_A_BOX = 10
 """Fewest points for a box; with fewer, a box says no more than the points."""
@@ -57,7 +57,7 @@ def scores_figure(scores: pd.DataFrame, evaluator_title: str) -> Figure:
     names = [f"{group.heading(22)}\nn = {len(group.rows(scored))}" for group in groups]
     axes.set_xticks(range(len(groups)), names, fontsize=8 if any(group.settings for group in groups) else 10)
     axes.set_xlim(-0.5, max(len(groups), 1) - 0.2)
-    axes.set_ylabel("score, 1–10 (↑ better)")
+    axes.set_ylabel(f"score, {scale_of(scores)} (↑ better)")
     tidy(axes, grid="y")
     head(axes, f"Scores by {evaluator_title}")
     if not groups:
