@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import random
 import re
 import socket
 import subprocess
@@ -11,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from weights_server import serve
 
 from das_ag.generation.recipe import read_recipe
 from das_ag.generation.regenerate import regenerate
@@ -20,7 +24,14 @@ PATIENCE_MS = 120_000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def weights():
+    """The server of made-up weights for one of the presets."""
+    with serve(random.Random(0).randbytes(3_000_000)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, weights):
     """The demo in an empty folder, and its address."""
     pytest.importorskip("streamlit", reason="needs the package streamlit")
     folder = tmp_path_factory.mktemp("demo")
@@ -29,8 +40,11 @@ def server(tmp_path_factory):
         port = free.getsockname()[1]
     streamlit = [sys.executable, Path(__file__).with_name("tiny_preset.py")]
     program = [*streamlit, "run", ROOT / "src" / "das_ag" / "app.py", "--server.port", str(port)]
+    sha256 = hashlib.sha256(weights.content).hexdigest()
+    served = f"{weights.url} {sha256} {len(weights.content)} {folder / 'cache'}"
+    variables = {"SERVED": served, "no_proxy": "localhost,127.0.0.1", "HF_HUB_OFFLINE": "0"}
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(program, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(program, cwd=folder, stdout=log, stderr=log, env=os.environ | variables)
         try:
             _wait_for(f"http://localhost:{port}/_stcore/health", process)
             yield folder, f"http://localhost:{port}"
@@ -187,8 +201,7 @@ def test_generate_can_be_read_while_it_is_disabled(visit, scheme):
     assert boxes[0]["y"] == boxes[1]["y"]
     assert boxes[0]["height"] == boxes[1]["height"]
     enabled = button(page, "Generate").evaluate("one => getComputedStyle(one).backgroundColor")
-    page.get_by_label("Preset", exact=False).click()
-    page.get_by_role("option", name=re.compile(r"not available")).first.click()
+    page.get_by_text(re.compile("to download")).first.click()
     page.locator(".st-key-generate button:disabled").first.wait_for()
     button(page, "Generate").hover()
     label, ground = button(page, "Generate").evaluate(
@@ -197,6 +210,32 @@ def test_generate_can_be_read_while_it_is_disabled(visit, scheme):
     assert ground != enabled
     darker, lighter = sorted(map(luminance, (label, ground)))
     assert (lighter + 0.05) / (darker + 0.05) >= 3
+
+
+def test_a_download_is_asked_for_and_seen_in_every_tab(visit, weights, tmp_path):
+    """Screenshots of the question, the progress and the end lie in the test's folder."""
+    desk, phone = (visit(viewport={"width": w, "height": h}) for w, h in ((1440, 900), (390, 844)))
+    phone.get_by_test_id("stExpandSidebarButton").click()
+    for page in (desk, phone):
+        page.get_by_text("Served models").click()
+    phone.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+
+    def both_show(text, name):
+        for page, size in ((desk, 1440), (phone, 390)):
+            page.get_by_text(text).first.wait_for()
+            page.screenshot(path=tmp_path / f"{name}_{size}.png", animations="disabled")
+            assert page.evaluate("document.documentElement.scrollWidth") <= size
+
+    both_show("Download now?", "question")
+    assert weights.ranges == []
+    weights.go_on.clear()
+    button(desk, "Download 6.0 MB").click()
+    both_show("1.5 MB of 6.0 MB", "progress")
+    weights.go_on.set()
+    both_show(re.compile(r"^3 images, about "), "end")
+    set_steps(desk, 5)
+    button(desk, "Generate").click()
+    desk.get_by_role("img", name=re.compile("^Image by DAS")).nth(2).wait_for()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -135,11 +135,30 @@ def test_a_sample_of_models_that_are_gone_is_told_with_the_version_that_had_them
 
 
 def test_models_that_are_missing_are_told(monkeypatch, tmp_path):
-    assert presets.why_not("tiny") is None
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert presets.lack_of(PRESETS["tiny"].overrides) is None
+    lack = presets.lack_of(PRESETS["laptop"].overrides)
+    assert [(file.what, file.licence) for file in lack.files] == [
+        ("CLIP ViT-B/32", "MIT"), ("LAION aesthetic head for ViT-B/32", "MIT"),
+    ]  # fmt: skip
+    assert lack.problem == ""
     monkeypatch.setenv("CLIP_MODEL_PATH", str(tmp_path / "none.pt"))
     presets._composed.cache_clear()
-    assert "the weights are missing; point CLIP_MODEL_PATH to it" in (presets.why_not("paper") or "")
+    assert "the weights are missing; point CLIP_MODEL_PATH to it" in presets.lack_of(PRESETS["paper"].overrides).problem
     presets._composed.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("guide", "preset", "name"),
+    [({}, None, None), ({"name": "ViT-B/32"}, "laptop", None), ({"name": "ViT-B/16"}, None, "ViT-B/16")],
+)
+def test_a_sample_of_a_clip_comes_back_with_its_clip(guide, preset, name):
+    """Whatever its other settings are."""
+    (plan,) = FORM.plans()
+    guide = {"family": "openai_clip", "attention": "sdpa", "guide_dropout": False, **guide}
+    form = form_of(dataclasses.replace(plan.samples[0], settings={**plan.samples[0].settings, "guide": guide}))
+    assert preset in (None, form.preset)
+    assert form.settings.get("models.name") == name
 
 
 def test_a_form_comes_back_from_its_widgets():

@@ -228,3 +228,16 @@ def test_waiting_for_a_turn_can_be_stopped():
         pytest.fail("it was not its turn")
     with turns.turn(lambda: True) as turn, turn.without():
         pass
+
+
+def test_the_expected_time_is_that_of_earlier_images(here):
+    """Of the steps alone: while other images have their turn, no time counts."""
+    form = dataclasses.replace(FORM, methods=("das",))
+    (plan,) = form.plans()
+    store = Store(plan.folder)
+    assert archive.seconds_per_view(store, "tiny") is None
+    generate(plan, store, watch=lambda *_: time.sleep(1))
+    per_view = archive.seconds_per_view(store, "tiny")
+    assert 0 < per_view * SMALL["steps"] * SMALL["views.count"] < 1 * SMALL["steps"]
+    assert archive.seconds_per_view(store, "imagenet") is None
+    assert FORM.seconds(0.5) == 0.5 * SMALL["steps"] * SMALL["views.count"] * 3

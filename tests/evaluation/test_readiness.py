@@ -201,7 +201,7 @@ def test_a_wrong_option_is_told(tmp_path):
 
 def test_download_goes_on_after_what_cannot_be_had(tmp_path):
     """Without a network: each model has its own sentence, nothing half-written is taken for a file."""
-    nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
     done = check(tmp_path, "--download", "--no-estimate", **nowhere)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]

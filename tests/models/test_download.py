@@ -1,76 +1,27 @@
 import gc
 import hashlib
-import http.server
 import random
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from weights_server import WAIT_S, serve
 
 from das_ag.errors import UserError
 from das_ag.models import download as module
-from das_ag.models.download import download
+from das_ag.models.download import DownloadStopped, download
 
 CONTENT = random.Random(0).randbytes(300_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-WAIT_S = 20
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        server = self.server
-        start = self.headers.get("Range")
-        server.ranges.append(start)
-        if server.status != 200:
-            self.send_error(server.status)
-            return
-        if self.path != "/file":
-            self.send_response(302)
-            self.send_header("Location", "/file")
-            self.end_headers()
-            return
-        first = int(start.removeprefix("bytes=").removesuffix("-")) if start and server.resumes else 0
-        if first and first >= len(server.content):
-            self.send_error(416)
-            return
-        body = server.content[first:]
-        self.send_response(206 if first else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        kept = server.breaks.pop(0) if server.breaks else len(body)
-        half = min(kept, len(body) // 2)
-        self.send(body[:half])
-        server.half_sent.set()
-        assert server.go_on.wait(WAIT_S)
-        self.send(body[half:kept])
-
-    def send(self, data):
-        self.server.sent += len(data)
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture
 def server(monkeypatch):
-    """Serves CONTENT under /file; `breaks` says after how many bytes the next answers break off."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.content, server.status, server.resumes, server.breaks = CONTENT, 200, True, []
-        server.ranges, server.sent = [], 0
-        server.half_sent, server.go_on = threading.Event(), threading.Event()
-        server.go_on.set()
-        server.url = f"http://127.0.0.1:{server.server_port}/file"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serve(CONTENT) as server:
         yield server
-        server.go_on.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -138,6 +89,35 @@ def test_a_download_goes_on_where_it_broke_off(server, path):
     assert not part_of(path).exists()
     assert server.ranges == [None, "bytes=100000-", "bytes=150000-"]
     assert server.sent == len(CONTENT)
+
+
+def test_progress_is_reported_and_a_stop_keeps_what_has_arrived(server, path):
+    reports = []
+
+    def stop(received, total):
+        reports.append((received, total))
+        raise DownloadStopped
+
+    options = {"sha256": SHA256, "what": "Some weights", "remedy": "point SOME_PATH to a copy"}
+    with pytest.raises(DownloadStopped):
+        download(server.url, path, report=stop, **options)
+    ((have, total),) = reports
+    assert total == len(CONTENT)
+    assert part_of(path).read_bytes() == CONTENT[:have]
+    assert not path.exists()
+    download(server.url, path, report=lambda *report: reports.append(report), **options)
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
+    assert server.ranges == [None, f"bytes={have}-"]
+    assert path.read_bytes() == CONTENT
+
+
+def test_offline_nothing_is_asked_for(server, path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert message_of(server, path) == (
+        f"Some weights: cannot download {server.url}, since HF_HUB_OFFLINE is set; unset it, or point SOME_PATH to a "
+        "copy."
+    )
+    assert server.ranges == []
 
 
 def test_a_break_before_the_first_byte(server, path):

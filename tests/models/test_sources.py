@@ -185,7 +185,7 @@ def test_a_missing_file_is_downloaded_to_its_place(monkeypatch, variable):
     file, asked = FILES[variable](None), []
     monkeypatch.setattr(sources, "download", lambda *arguments, **options: asked.append((*arguments, options)))
     file.fetch()
-    options = {"sha256": file.sha256, "what": file.what, "remedy": f"point {variable} to a copy"}
+    options = {"sha256": file.sha256, "what": file.what, "remedy": f"point {variable} to a copy", "report": None}
     assert asked == [(file.url, file.path, options)]
 
 
@@ -312,7 +312,7 @@ def test_a_download_that_broke_off_cannot_go_on_without_a_network(tmp_path):
 def test_the_hub_is_asked_for_what_the_model_needs_and_no_more(tmp_path, monkeypatch, published):
     asked = []
 
-    def answer(name, *, allow_patterns, local_files_only):
+    def answer(name, *, allow_patterns, local_files_only, tqdm_class):
         from huggingface_hub.errors import LocalEntryNotFoundError
 
         if local_files_only:

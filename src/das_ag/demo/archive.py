@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from das_ag.demo.form import form_of
 from das_ag.demo.unfinished import Unfinished, read_unfinished
 from das_ag.errors import UserError
 from das_ag.report.film import ascent_clip, encode, film_of
@@ -109,6 +112,17 @@ def chosen(found: Sequence[Entry], methods: Sequence[str], words: str) -> list[E
         if (not methods or entry.sample.method in methods)
         and all(word in " ".join((*entry.sample.positive, *entry.sample.negative)).lower() for word in wanted)
     ]
+
+
+def seconds_per_view(store: Store, preset: str) -> float | None:
+    """Median time of a view in a step, of images that a preset's models made; None if there is none."""
+    times = []
+    for record in store.records()[0]:
+        seconds, settings = record.provenance.get("duration_s"), record.sample.settings
+        with contextlib.suppress(UserError):
+            if seconds and form_of(record.sample).preset == preset:
+                times.append(seconds / settings["ascent"]["steps"] / settings["views"]["count"])
+    return statistics.median(times) if times else None
 
 
 def remove(store: Store, entry: Entry) -> None:

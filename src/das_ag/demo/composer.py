@@ -7,8 +7,9 @@ import streamlit as st
 from das_ag.demo import shared, state, words
 from das_ag.demo.form import Form
 from das_ag.demo.jobs import Job
-from das_ag.demo.presets import PRESETS
-from das_ag.errors import UserError
+from das_ag.demo.presets import PRESETS, files_of
+from das_ag.errors import UserError, counted
+from das_ag.generation.outlook import clock
 from das_ag.methods import METHODS
 from das_ag.models.registry import GuideChoice
 
@@ -31,8 +32,8 @@ def show_composer(is_busy: bool) -> None:
         st.button(
             "Negative prompt", icon=":material/add:", on_click=state.add_prompt, args=(st.session_state, "negative")
         )
-    _begin(is_busy)
     form = state.form_in(st.session_state)
+    _begin(form, is_busy)
     _complain(form)
     _take_along(form)
 
@@ -69,24 +70,32 @@ def _examples() -> None:
     )  # fmt: skip
 
 
-def _begin(is_busy: bool) -> None:
+def _begin(form: Form, is_busy: bool) -> None:
     choices = {state.ALL_METHODS: "All", **{name: method.title for name, method in METHODS.items()}}
     with st.container(horizontal=True, vertical_alignment="bottom", key="das-begin"):
         st.segmented_control("Method", choices, format_func=choices.__getitem__, key="method", required=True)
-        why = shared.reason_against(st.session_state["preset"])
-        is_empty = not state.prompts(st.session_state, "positive")
+        lacks, is_empty = shared.lack(form.models) is not None, not form.positive
         st.button(
             "Generate", type="primary", icon=":material/auto_awesome:", key="generate", on_click=_start,
-            disabled=bool(why) or is_busy or is_empty, help="The models of this preset are missing." if why else None,
+            disabled=lacks or is_busy or is_empty, help="The models of this preset are missing." if lacks else None,
         )  # fmt: skip
         st.button(
             "Surprise me", icon=":material/casino:", key="surprise", on_click=_surprise,
-            disabled=bool(why) or is_busy, help="Draws a prompt and a seed, and generates.",
+            disabled=lacks or is_busy, help="Draws a prompt and a seed, and generates.",
         )  # fmt: skip
     if is_empty:
         st.caption("Write a prompt, or start from an example.")
+    elif not lacks:
+        st.caption(_expected(form))
     if st.session_state.pop("begun", False):
         st.rerun()  # the whole page, since the run is outside this fragment
+
+
+def _expected(form: Form) -> str:
+    """How many images a click makes, and how long they take."""
+    per_view = shared.seconds_per_view(form.preset)
+    where = "on this machine" if per_view else "on two CPU cores"
+    return f"{counted(len(form.methods), 'image')}, about {clock(form.seconds(per_view))} {where}."
 
 
 def _start() -> None:
@@ -98,12 +107,20 @@ def _start() -> None:
     state.draw_seed(st.session_state)
     form = state.form_in(st.session_state)
     try:
+        _check_files(form)
         job = Job(form.plans(), shared.turns(), shared.evaluators())
     except UserError as error:
         st.session_state["complaint"] = form, words.without_option(str(error))
         return
     st.session_state["job"], st.session_state["begun"] = job, True
     job.start()
+
+
+def _check_files(form: Form) -> None:
+    """Looks for the weights again, since the run would download what was deleted meanwhile."""
+    if missing := ", ".join(file.what for file in files_of(form.models) if not file.is_there()):
+        shared.lack.clear()
+        raise UserError(f"{missing}: the weights are missing; download them first.")
 
 
 def _surprise() -> None:

@@ -83,6 +83,17 @@ class Form:
         words = [*(["-m"] if many else []), f"method={','.join(self.methods)}", *self._overrides()]
         return " ".join([PRESETS[self.preset].program, *map(shlex.quote, words)])
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Hydra overrides that select the networks; a stored sample may bring others than the preset's."""
+        own = (self._override(name, value) for name, value in self.settings.items() if name.startswith("models."))
+        return (*PRESETS[self.preset].overrides, *own)
+
+    def seconds(self, per_view: float | None) -> float:
+        """Expected time of the images, from the time of a view in a step; None: on two CPU cores."""
+        settings, usual = self.all_settings, PRESETS[self.preset].seconds_per_view
+        return (per_view or usual) * settings["steps"] * settings["views.count"] * len(self.methods)
+
     def to_json(self) -> str:
         """The whole form as JSON, for a file."""
         entry = {
@@ -148,7 +159,7 @@ def form_of(sample: Sample) -> Form:
     check_family(sample)
     try:
         settings = dict(_settings_of(sample.settings))
-        preset = _preset_of(sample.settings["guide"]["family"], settings)
+        preset = _preset_of(sample, settings)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{sample.name}: this version cannot read the settings ({error} is missing); use the version of das-ag "
@@ -167,6 +178,8 @@ def form_of(sample: Sample) -> Form:
 def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The values of `SETTINGS` that a sample was made with."""
     stored = with_later({**UNRECORDED, **stored})
+    if stored["guide"]["family"] == "openai_clip":  # samples of the published CLIP record no name
+        stored["guide"] = {"name": "ViT-L/14", **stored["guide"]}
     stored["objective"] = {**dict.fromkeys(TERMS, 0.0), **stored["objective"]}
     is_das = stored["objective"]["aesthetic_sign"] == 0
     not_everywhere = ("models.", "objective.aesthetic.") if is_das else ("models.",)
@@ -178,9 +191,11 @@ def _settings_of(stored: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             raise KeyError(name)
 
 
-def _preset_of(family: str, settings: Mapping[str, Any]) -> str:
+def _preset_of(sample: Sample, settings: Mapping[str, Any]) -> str:
     """The preset of the same models with the most similar settings."""
+    family = sample.settings["guide"]["family"]
     fitting = [name for name, preset in PRESETS.items() if preset.config.models.family == family]
     if not fitting:
         raise UserError(f"models.family: this version has no models {family!r}; update das-ag.")
-    return min(fitting, key=lambda name: len(changed(name, settings)))
+    changes = {name: changed(name, settings) for name in fitting}
+    return min(fitting, key=lambda name: ("models.name" in changes[name], len(changes[name])))

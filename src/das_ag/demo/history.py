@@ -53,7 +53,7 @@ def _page(store: Store, shown: list[Entry]) -> None:
 
 def _card(store: Store, entry: Entry) -> None:
     sample = entry.sample
-    st.html(words.heading(sample, shared.theme()))
+    st.html(words.heading(sample.method, shared.theme()))
     try:
         png = entry.image(store)
     except UserError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from das_ag.demo import composer, history, result, running, shared, sidebar, state
+from das_ag.demo import composer, history, missing, result, running, shared, sidebar, state, words
 
 STYLE = Path(__file__).parent / "page.css"
 
@@ -21,7 +21,7 @@ def show_page() -> None:
     st.title("Direct Ascent Synthesis", anchor=False)
     st.caption(
         "Makes images from a text without a generator: gradient ascent changes the pixels until a frozen network sees "
-        "what the text describes. DAS-AG rewards the aesthetic score of a predictor, DAS-rAG penalises it."
+        "what the text describes."
     )
     create, past = st.tabs([history.CREATE, history.HISTORY], key="tab", on_change="rerun")
     with create:
@@ -35,8 +35,12 @@ def show_page() -> None:
 def _create() -> None:
     job = shared.job()
     is_busy = job is not None and not job.is_over  # read once, so that all parts of the page agree
+    if lack := shared.lack(state.form_in(st.session_state).models):
+        missing.show_missing(lack)
     composer.show_composer(is_busy)
-    if job is not None:
+    if job is None:
+        st.html(words.invitation(shared.theme()))
+    else:
         (running.show_running if is_busy else result.show_result)(job)
 
 

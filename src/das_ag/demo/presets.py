@@ -1,4 +1,4 @@
-"""Presets of the page: a configuration with its models and examples, and whether it can run here."""
+"""Presets of the page: a configuration with its models and examples, what it lacks here, and how long it takes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from das_ag.errors import UserError
 from das_ag.evaluation import readiness
 from das_ag.models.registry import GuideChoice
+from das_ag.models.sources import Source
 from das_ag.settings.choices import choose_evaluators, choose_guide
 from das_ag.settings.configuration import compose_config
 
@@ -26,6 +27,7 @@ class Preset:
         title: its name on the page.
         overrides: its overrides of the configuration.
         prompts: groups of prompts to choose examples from.
+        seconds_per_view: time of a view in a step on two cores of an AMD EPYC.
         program: the beginning of its command line.
         surprises: groups of prompts to draw from; empty: the examples.
     """
@@ -33,6 +35,7 @@ class Preset:
     title: str
     overrides: tuple[str, ...]
     prompts: tuple[str, ...]
+    seconds_per_view: float
     program: str = "uv run python run.py"
     surprises: tuple[str, ...] = ()
 
@@ -45,6 +48,10 @@ class Preset:
     def guide(self) -> GuideChoice:
         """The networks that guide."""
         return choose_guide(self.config.models)
+
+    def seconds(self, per_view: float | None = None) -> float:
+        """Expected time of an image, from the time of a view in a step; None: on two CPU cores."""
+        return (per_view or self.seconds_per_view) * self.config.steps * self.config.views.count
 
     def examples(self) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Positive text and negative texts of each example, by name."""
@@ -67,21 +74,19 @@ class Preset:
 _PAPER_PROGRAM = "uv run --extra paper python run.py"
 
 PRESETS = {
-    "imagenet": Preset("ImageNet classifier", (), ("wonders",), surprises=("suite", "pairs")),
+    "imagenet": Preset("ImageNet classifier", (), ("wonders",), 0.021, surprises=("suite", "pairs")),
+    "laptop": Preset(
+        "Laptop: CLIP ViT-B/32", ("experiment=laptop",), ("laptop",), 0.115, _PAPER_PROGRAM
+    ),
     "paper": Preset(
-        "Paper: CLIP ViT-L/14", ("experiment=paper", "published_figures=false"), ("published",), _PAPER_PROGRAM
+        "Paper: CLIP ViT-L/14", ("experiment=paper", "published_figures=false"), ("published",), 1.5, _PAPER_PROGRAM
     ),
     "clip": Preset(
-        "CLIP ViT-L/14, all of RGB",
-        ("models=openai_clip", "evaluator=aesthetic_v2_5"),
-        ("published",),
+        "CLIP ViT-L/14, all of RGB", ("models=openai_clip", "evaluator=aesthetic_v2_5"), ("published",), 1.5,
         _PAPER_PROGRAM,
     ),
-}
+}  # fmt: skip
 """Presets by name; the page starts with the first."""
-
-CHECK = "uv run --extra paper das-ag check"
-"""The command that reports missing weights."""
 
 _composing = threading.Lock()
 
@@ -116,23 +121,47 @@ def look_up(values: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def why_not(name: str) -> str | None:
-    """A sentence on why a preset cannot run here, as in das-ag check; None if it can.
+@dataclass(frozen=True)
+class Lack:
+    """Why models cannot run here.
+
+    Attributes:
+        files: weights to download.
+        problem: a sentence on what else is wrong; empty if only `files` are missing.
+    """
+
+    files: tuple[Source, ...] = ()
+    problem: str = ""
+
+
+def lack_of(overrides: Sequence[str]) -> Lack | None:
+    """What the models of a configuration lack here; None if they can run.
 
     Looks for files and makes no network requests.
     """
-    config = PRESETS[name].config
     try:
-        sources = readiness.sources(choose_guide(config.models), *choose_evaluators(config.evaluator).values())
-        findings = [readiness.look(source) for source in sources]
-        unusable = [finding for finding in findings if not finding.usable]
-        if unusable:
-            return " ".join(f.problem or f"{f.what}: the weights are missing; {f.remedy}." for f in unusable)
-        if findings and not _answers_rightly():
-            return "CLIP: the result for OpenAI's example is wrong; run the command below."
+        files = files_of(overrides)
+        missing = tuple(file for file in files if not file.is_there())
+        found = [readiness.look(file) for file in files if file not in missing]
+        problems = [finding.problem for finding in found if finding.problem]
+        problems += [f"{file.what}: the weights are missing; {file.remedy}." for file in missing if file.given]
+        if problems or missing:
+            return Lack(missing, " ".join(problems))
+        if files and not _answers_rightly():
+            return Lack(problem="CLIP: the result for OpenAI's example is wrong; run das-ag check for details.")
     except UserError as error:
-        return str(error)
+        return Lack(problem=str(error))
     return None
+
+
+def files_of(overrides: Sequence[str]) -> list[Source]:
+    """The weights outside of Python packages that the models of a configuration load.
+
+    Raises:
+        UserError: there are no such models, or their packages are missing.
+    """
+    config = composed(*overrides)
+    return list(readiness.sources(choose_guide(config.models), *choose_evaluators(config.evaluator).values()))
 
 
 @functools.cache

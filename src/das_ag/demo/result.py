@@ -46,7 +46,7 @@ def _best(entries: list[Entry]) -> Entry | None:
 
 
 def _picture(store: Store, track: Track, entry: Entry, best: str | None) -> None:
-    st.html(words.heading(entry.sample, shared.theme()))
+    st.html(words.heading(entry.sample.method, shared.theme()))
     try:
         png = entry.image(store)
     except UserError as error:
@@ -103,7 +103,7 @@ def _film(store: Store, entry: Entry) -> bytes | None:
 def _pyramids(store: Store, entries: list[Entry]) -> None:
     st.caption("Upper row: each level alone; grey is 0. Lower row: the image from all levels up to this one.")
     for entry in entries:
-        st.html(words.heading(entry.sample, shared.theme()))
+        st.html(words.heading(entry.sample.method, shared.theme()))
         if entry.record is None:
             st.caption("A stopped image has no stored levels.")
             continue

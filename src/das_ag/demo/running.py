@@ -29,7 +29,7 @@ def show_running(job: Job) -> None:
     theme = shared.theme()
     for column, track in zip(st.columns(_columns(job)), job.tracks, strict=False):
         with column:
-            st.html(words.heading(track.sample, theme))
+            st.html(words.heading(track.sample.method, theme))
             _canvas(track)
     traces = {t.sample.method: pd.DataFrame(list(t.trace)) for t in job.tracks}
     if any(map(len, traces.values())):

@@ -6,9 +6,11 @@ from typing import Any
 
 import streamlit as st
 
+from das_ag.demo import archive
+from das_ag.demo.downloads import Downloads
 from das_ag.demo.form import NAME
 from das_ag.demo.jobs import Job
-from das_ag.demo.presets import CHECK, why_not
+from das_ag.demo.presets import Lack, lack_of
 from das_ag.demo.turns import Turns
 from das_ag.demo.words import escaped
 from das_ag.settings.plan import output_folder
@@ -27,11 +29,22 @@ def evaluators() -> dict[Any, Any]:
     return {}
 
 
-@st.cache_data(ttl=60, show_spinner="Looking for the models…")
-def reason_against(preset: str) -> str | None:
-    """A sentence on why a preset cannot run here; None if it can."""
-    why = why_not(preset)
-    return f"{why} To see what is missing, run: {CHECK}" if why else None
+@st.cache_resource(show_spinner=False)
+def downloads() -> Downloads:
+    """The downloads of this process."""
+    return Downloads()
+
+
+@st.cache_resource(ttl=60, show_spinner="Looking for the models…")
+def lack(models: tuple[str, ...]) -> Lack | None:
+    """What the models of a configuration lack here; None if they can run."""
+    return lack_of(models)
+
+
+@st.cache_data(ttl=60, show_spinner=False)
+def seconds_per_view(preset: str) -> float | None:
+    """Time of a view in a step on this machine, from the images in the store; None if a preset has none there."""
+    return archive.seconds_per_view(store(), preset)
 
 
 def store() -> Store:

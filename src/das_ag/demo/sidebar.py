@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from das_ag.demo import state
+from das_ag.demo import shared, state
 from das_ag.demo.form import TERMS, settings_of
 from das_ag.demo.presets import PRESETS
-from das_ag.demo.shared import reason_against
 from das_ag.demo.words import escaped
+from das_ag.generation.outlook import clock
 from das_ag.models.precision import PRECISIONS
+from das_ag.models.sources import size_in_words, total_bytes
 from das_ag.settings.plan import RANDOMNESS
 from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS
 from das_ag.synthesis.resize import INTERPOLATIONS
@@ -43,20 +44,27 @@ def show_sidebar() -> None:
 
 
 def _preset() -> None:
-    st.selectbox(
-        "Preset: models and their settings", PRESETS, format_func=_title, key="preset",
-        on_change=lambda: state.reset(st.session_state),
+    st.radio(
+        "Preset: models and their settings", PRESETS, format_func=lambda name: PRESETS[name].title, key="preset",
+        captions=[escaped(_outlook(name)) for name in PRESETS], on_change=lambda: state.reset(st.session_state),
+        help="Times are those of two CPU cores until this machine has made an image with these models.",
     )  # fmt: skip
-    if why := reason_against(st.session_state["preset"]):
-        st.warning(escaped(why), icon=":material/download:")
     st.button(
         "Reset parameters", icon=":material/restart_alt:", width="stretch",
         on_click=lambda: state.reset(st.session_state), help="Restores the preset’s values; keeps prompts and seed.",
     )  # fmt: skip
 
 
-def _title(preset: str) -> str:
-    return PRESETS[preset].title + (" (not available)" if reason_against(preset) else "")
+def _outlook(name: str) -> str:
+    """Whether a preset can run here, what it would download, and how long an image takes."""
+    preset, lack = PRESETS[name], shared.lack(PRESETS[name].overrides)
+    time = f"about {clock(preset.seconds(shared.seconds_per_view(name)))} an image".replace(" ", "\N{NO-BREAK SPACE}")
+    if lack is None:
+        return f"ready, {time}"
+    if lack.problem:
+        return "not available here"
+    size = total_bytes(lack.files)
+    return f"{size_in_words(size) if size else 'files'} to download, {time}"
 
 
 def _image() -> None:

@@ -12,6 +12,13 @@ from das_ag.generation.outlook import clock
 from das_ag.methods import method_of
 from das_ag.store.samples import Sample
 
+_INVITATION = {
+    "das": "The image follows the text.",
+    "das_ag": "The image follows the text towards a high aesthetic score.",
+    "das_rag": "The image follows the text towards a low aesthetic score.",
+}
+"""What each method does, by name, where its first image will be."""
+
 
 def escaped(text: str) -> str:
     """Text for Streamlit's Markdown, with all markup characters escaped."""
@@ -60,11 +67,17 @@ def _number(name: str, value: str, best: str | None) -> str:
     return f"<div><dt>{html.escape(name)}</dt><dd>{value}{crown}</dd></div>"
 
 
-def heading(sample: Sample, theme: str) -> str:
-    """HTML of a method's name with its colour; `theme` is light or dark."""
-    method = method_of(sample.method)
+def heading(name: str, theme: str) -> str:
+    """HTML of a method's title with its colour; `theme` is light or dark."""
+    method = method_of(name)
     colour = method.screen_colour(theme)
     return f'<h3 class="das-method"><i style="background:{colour}"></i>{html.escape(method.title)}</h3>'
+
+
+def invitation(theme: str) -> str:
+    """HTML of an empty place for each method's image, with what the method does."""
+    places = "".join(f"<div>{heading(name, theme)}<p>{told}</p></div>" for name, told in _INVITATION.items())
+    return f'<div class="das-invitation">{places}</div>'
 
 
 def lost(words: Sequence[str]) -> str:

@@ -113,7 +113,9 @@ def optimise(
                 finite = iterate.finite.cpu()
                 progress.update(iterate)
                 if watch:
+                    paused = time.monotonic()
                     watch(samples, run, iterate)
+                    started += time.monotonic() - paused  # the demo lets other runs compute meanwhile
                 done = iterate.step + 1
                 if checkpoint and done % plan.runtime.checkpoint_steps == 0 and done < steps:
                     seconds = before + time.monotonic() - started

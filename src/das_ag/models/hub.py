@@ -7,8 +7,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
 
 from das_ag.errors import UserError, first_line, missing_extra
+from das_ag.models.download import DownloadStopped, Report
 from das_ag.models.weights import check_file, sha256_of
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -59,8 +63,11 @@ class HubFolder:
             return self.path if weight_files(self.path, self.weights) else None
         return self._snapshot(self.weights[0], local_files_only=True)
 
-    def fetch(self) -> None:
+    def fetch(self, report: Report | None = None) -> None:
         """Downloads the folder to the hub's cache if it is missing; resumes an interrupted download.
+
+        Args:
+            report: as in `download`.
 
         Raises:
             UserError: the folder is not available.
@@ -70,9 +77,9 @@ class HubFolder:
         if self.path is not None:
             raise UserError(f"{self.what}: expected {self.weights[0]} in {self.path}, found none; {self.remedy}.")
         try:
-            if not any(self._snapshot(name, local_files_only=False) for name in self.weights):
+            if not any(self._snapshot(name, local_files_only=False, report=report) for name in self.weights):
                 raise FileNotFoundError(f"{self.weights[0]} is missing")  # offline, a folder may be incomplete
-        except UserError:
+        except (UserError, DownloadStopped):
             raise
         except Exception as error:  # the hub's client, its HTTP library and the OS have different errors
             raise UserError(
@@ -111,7 +118,7 @@ class HubFolder:
         digests += [sha256_of(folder / name) for name in self.optional if (folder / name).is_file()]
         return _combined(digests)
 
-    def _snapshot(self, weights: str, *, local_files_only: bool) -> Path | None:
+    def _snapshot(self, weights: str, *, local_files_only: bool, report: Report | None = None) -> Path | None:
         """The folder in the hub's cache, after the download of what it lacks; None if it is incomplete.
 
         Args:
@@ -125,7 +132,12 @@ class HubFolder:
         parts = weights.replace(".", "-*.")
         patterns = [*self.required, *self.optional, weights, f"{weights}.index.json", parts]
         try:
-            folder = Path(snapshot_download(self.name, allow_patterns=patterns, local_files_only=local_files_only))
+            folder = Path(
+                snapshot_download(
+                    self.name, allow_patterns=patterns, local_files_only=local_files_only,
+                    tqdm_class=_bar_for(report) if report else None,
+                )
+            )  # fmt: skip
         except LocalEntryNotFoundError:
             if local_files_only:
                 return None
@@ -142,6 +154,22 @@ class HubFolder:
             ) from error
         needed = [*(folder / name for name in self.required), *weight_files(folder, self.weights)]
         return folder if len(needed) > len(self.required) and all(file.is_file() for file in needed) else None
+
+
+def _bar_for(report: Report) -> type[tqdm[Any]]:
+    """A class of bars for the hub's client that show nothing, and report the bytes of all files together."""
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self._counts_bytes = options.get("unit") == "B"
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self._counts_bytes and n:
+                report(int(self.n), int(self.total) if self.total else None)
+
+    return Bar
 
 
 def hub_cache() -> Path:

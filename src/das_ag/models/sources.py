@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from das_ag.errors import UserError, missing_extra
-from das_ag.models.download import download
+from das_ag.models.download import Report, download
 from das_ag.models.hub import HubFolder
 from das_ag.models.weights import sha256_of
 
@@ -105,8 +105,8 @@ class WeightFile:
         """Whether the file exists; does not check its content."""
         return self.path.is_file()
 
-    def fetch(self) -> None:
-        """Downloads the file if it is missing.
+    def fetch(self, report: Report | None = None) -> None:
+        """Downloads the file if it is missing; `report` as in `download`.
 
         Raises:
             UserError: the file is not available, or is not the published one.
@@ -116,7 +116,7 @@ class WeightFile:
         if self.given or self.url is None:
             raise UserError(f"{self.what}: expected a file at {self.path}, found none; {self.remedy}.")
         remedy = f"point {self.variable} to a copy" if self.variable else f"put a copy at {self.path}"
-        download(self.url, self.path, sha256=self.sha256, what=self.what, remedy=remedy)
+        download(self.url, self.path, sha256=self.sha256, what=self.what, remedy=remedy, report=report)
 
     def digest(self) -> str:
         """SHA-256 of the file; a file at the default path must be the published one.
@@ -135,7 +135,10 @@ class WeightFile:
         return got
 
 
-def fetch_all(files: Iterable[WeightFile | HubFolder]) -> None:
+Source = WeightFile | HubFolder
+
+
+def fetch_all(files: Iterable[Source]) -> None:
     """Downloads all that is missing, after a check that each given path has its file.
 
     Raises:
@@ -153,9 +156,15 @@ def fetch_all(files: Iterable[WeightFile | HubFolder]) -> None:
             raise UserError("\n".join(complaints))
 
 
-def size_of(file: WeightFile | HubFolder) -> str:
+def size_of(file: Source) -> str:
     """Size of a published file for people, for instance "933 MB"."""
     return size_in_words(file.size_bytes)
+
+
+def total_bytes(files: Iterable[Source]) -> int | None:
+    """Size of several published files; None if one is unknown."""
+    sizes = [file.size_bytes for file in files]
+    return None if None in sizes else sum(size or 0 for size in sizes)
 
 
 def size_in_words(size_bytes: int | None) -> str:
