@@ -140,7 +140,7 @@ def test_an_exception_of_the_callback_ends_the_call_and_fails_no_sample():
         ({"stepz": 3}, "unknown setting 'stepz'. Did you mean 'steps'?"),
         ({"views": {"cout": 3}}, "unknown setting 'views.cout'. Did you mean 'views.count'?"),
         ({"method": "dasag"}, "method: expected one of das, das_ag, das_rag, got 'dasag'"),
-        ({"evaluator": "mine"}, "evaluator: expected one of aesthetic_v2_5, imagenet"),
+        ({"evaluator": "mine"}, "evaluator: expected one of aesthetic_v2_5, clip_score"),
         ({"seed": -1}, "seeds: expected whole numbers from 0"),
         ({"name": "x"}, "name: das_ag.generate has no such argument; give the folder as store="),
         ({"prompt": []}, "prompt: expected a text, got none"),
@@ -188,6 +188,7 @@ def test_no_evaluator_gives_no_score():
 
 def test_torch_is_as_before():
     torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(mode=False)
     das_ag.generate(HEART, store=None, **TINY)
     das_ag.score(picture(1), evaluator="tiny", runtime={"threads": 1})
     assert torch.get_num_threads() == 2

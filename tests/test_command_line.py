@@ -366,7 +366,10 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
             ["prompts: expected one of ", "file", "own", "published", "got 'poems'", "choose one of them"],
         ),
         ("models=large", ["models: expected one of ", "openai_clip", "got 'large'", "choose one of them"]),
-        ("evaluator=null", ["evaluator: expected one of aesthetic_v2_5, imagenet, got null; choose one of them."]),
+        (
+            "evaluator=null",
+            ["evaluator: expected one of aesthetic_v2_5, clip_score, ", ", got null; choose one of them."],
+        ),
         ("prompt=", ['prompt: expected a text, got none; write for instance "prompt=a castle and a volcano".']),
         ("prompt=[ ]", ["prompt: expected a text, got none; write for instance "]),
         ("prompt=[a star,, a heart]", ["prompt: expected a text, got ''; write one or remove it."]),

@@ -196,12 +196,19 @@ def test_durations_of_all_starts_add_up(plan, store, monkeypatch):
     clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
     monkeypatch.setattr(batch_module, "time", clock)
 
-    def tick():
-        clock.now += 10
+    append_rows = batch_module._append_rows
 
+    def append_rows_slowly(rows, iterate):
+        clock.now += 10
+        append_rows(rows, iterate)
+
+    def wait():
+        clock.now += 100  # as the demo, while another run computes; it does not count
+
+    monkeypatch.setattr(batch_module, "_append_rows", append_rows_slowly)
     for stopped_at in (3, 5, None):
         clock.now += 1000  # between starts
-        watch = Watch(stopped_at, meanwhile=tick)
+        watch = Watch(stopped_at, meanwhile=wait)
         if stopped_at is None:
             generate(plan, store, watch=watch)
         else:

@@ -279,7 +279,7 @@ def test_every_choice_can_be_planned(plan_of, conf_folder, group):
 
 
 def test_the_default_guide_knows_all_prompts_that_are_not_for_clip(plan_of, compose, conf_folder):
-    names = {path.stem for path in (conf_folder / "prompts").glob("*.yaml")} - {"own", "file", "published"}
+    names = {path.stem for path in (conf_folder / "prompts").glob("*.yaml")} - {"own", "file", "published", "laptop"}
     for name in names:
         plan = plan_of("models=imagenet", f"prompts={name}")
         assert len(plan.samples) == len(compose(f"prompts={name}").prompts.positive) > 1, name
@@ -474,13 +474,19 @@ ERRORS = [
     (["seeds=[true]"], ["seeds: ", "whole numbers", "got True"]),
     (["seeds=[one]"], ["seeds: ", "whole numbers", "got 'one'"]),
     (["seeds=[9223372036854775808]"], ["seeds: ", "from 0 to 2**63 - 1", "got 9223372036854775808"]),
-    (["evaluator=null"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got null", "choose one of them"]),
+    (
+        ["evaluator=null"],
+        ["evaluator: ", "one of aesthetic_v2_5, clip_score, imagenet, laion", "got null", "choose one of them"],
+    ),
     (
         ["models=null"],
         ["models: ", "one of hf_clip, imagenet, open_clip, openai_clip", "got null", "choose one of them"],
     ),
-    (["evaluator=[tiny, 3]"], ["evaluator: ", "one of aesthetic_v2_5, imagenet", "got 3", "choose one of them"]),
-    (["+experiment=true"], ["experiment: ", "one of large, paper", "got true", "choose one of them"]),
+    (
+        ["evaluator=[tiny, 3]"],
+        ["evaluator: ", "one of aesthetic_v2_5, clip_score, imagenet, laion", "got 3", "choose one of them"],
+    ),
+    (["+experiment=true"], ["experiment: ", "one of laptop, large, paper", "got true", "choose one of them"]),
     (["runtime=-1.5e3"], ["runtime: ", "one of deterministic, fast", "got -1.5e3", "choose one of them"]),
     (
         ["models@models=NULL"],
@@ -542,7 +548,7 @@ ERRORS = [
         ["~models.kind", "models.family=[tiny]"],
         ["models.family: ", "hf_clip, imagenet, open_clip, openai_clip", "got ['tiny']"],
     ),
-    (["+evaluator.other={}"], ["evaluator: ", "aesthetic_v2_5, imagenet", "got 'other'", "choose"]),
+    (["+evaluator.other={}"], ["evaluator: ", "aesthetic_v2_5, clip_score, imagenet, laion", "got 'other'", "choose"]),
     (["models.kind=Guide"], ["models.kind: ", "the dotted name of a class", "got 'Guide'", "module.Class"]),
     (
         ["models.kind=nowhere.Guide"],
@@ -556,7 +562,7 @@ ERRORS = [
     ),
     (["evaluator.tiny.kind=null"], ["evaluator.tiny.kind: ", "the dotted name of a class", "got 'None'"]),
     (["evaluator.tiny.kind=tiny_models.TinyWords"], ["evaluator.tiny.kind: ", "a dataclass TinyWords in tiny_models"]),
-    (["~evaluator.tiny"], ["evaluator: ", "aesthetic_v2_5, imagenet", "got {}", "choose"]),
+    (["~evaluator.tiny"], ["evaluator: ", "aesthetic_v2_5, clip_score, imagenet, laion", "got {}", "choose"]),
     (["+evaluator.tiny.size=3"], ["evaluator.tiny: ", "unknown setting 'size'", "--cfg job"]),
     (
         ["evaluator=aesthetic_v2_5", "evaluator.aesthetic_v2_5.attention=fast"],
