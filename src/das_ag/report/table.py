@@ -210,9 +210,9 @@ def about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str,
     fewest, noun = min(_drawn(*counts) for counts in [*means, *tests])
     if fewest < FEW:
         text += f" With fewer than {FEW} {noun}, an interval is too narrow: with {fewest}, it contains the mean about "
-        text += f"{100 * coverage(fewest):.0f} % of the time"
-        fewest, _ = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
-        text += f", and p is never below {_p(least_p(fewest))}." if fewest < FEW else "."
+        text += f"{100 * coverage(fewest):.0f} % of the time."
+    fewest, noun = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
+    text += f" With {fewest} {noun}, p is never below {_p(least_p(fewest))}." if fewest < FEW else ""
     return [text]
 
 
