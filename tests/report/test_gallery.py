@@ -505,6 +505,7 @@ def test_pictures_are_chosen(real_store, visit):
     page.click("#choose")
     page.locator("#methods label", has_text="DAS-AG").click()
     assert len(visible_keys(page)) == 24
+    assert "a red heart on a white background" in page.locator("#prompt option").all_inner_texts()
     page.select_option("#prompt", "red_heart")
     page.select_option("#seed", "2")
     assert len(visible_keys(page)) == 2

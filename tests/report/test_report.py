@@ -91,7 +91,7 @@ def test_report_lies_beside_the_samples(reported):
     assert r"\toprule" in (store.root / "table.tex").read_text(encoding="utf-8")
     assert "Tiny judge, which guided none" in table
     assert "## By prompt" in table
-    assert "| heart  | seed 2: 9.100 (mean 6.100) |" in table.split("## Best seeds")[1]
+    assert "| a red heart | seed 2: 9.100 (mean 6.100) |" in table.split("## Best seeds")[1]
     assert "by selection" in table
     assert (store.root / "index.html").is_file()
     summary = pd.read_csv(store.root / "table.csv")

@@ -186,10 +186,10 @@ def test_texts_of_one_prompt_have_rows_of_their_own(store_of_two_texts, sample_o
     table = set_prompts(prompt_results(score_table(store_of_two_texts.records()[0], "tiny")))
     assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑"]
     assert sorted(table.rows) == [
+        ["a red star", "3.000 (n = 1)", "–"],
         ['heart, prompt="a green triangle", negative=none', "–", "7.000 (n = 1)"],
         ['heart, prompt="a red heart", negative="a blue square"', "4.000 (n = 1)", "–"],
         ['heart, prompt="a red heart", negative=none', "5.000 (n = 1)", "5.250 (n = 1)"],
-        ["star", "3.000 (n = 1)", "–"],
     ]
 
 
