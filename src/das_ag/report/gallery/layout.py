@@ -1,4 +1,4 @@
-"""Where the page shows each sample: a section for each setting, a column for each method and aesthetic weight."""
+"""Where the page shows each sample: a section for each setting, a column for each method, weight and experiment."""
 
 from __future__ import annotations
 
