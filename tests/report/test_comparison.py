@@ -98,11 +98,12 @@ def folders(tmp_path, sample_of, put):
 def test_a_comparison_has_tables_plots_and_a_gallery(folders, tmp_path, capsys):
     to = tmp_path / "comparison"
     assert main([*map(str, folders), "--to", str(to)]) == 0
-    printed = capsys.readouterr().out
-    assert (to / "table.md").read_text(encoding="utf-8") + "\n" == printed
+    printed, _, closing = capsys.readouterr().out.rpartition("\nTable and plots: ")
+    assert closing == f"{to}\nAll images with their scores, for a browser: {to / 'index.html'}\n"
+    assert (to / "table.md").read_text(encoding="utf-8") == printed
     assert re.search(r"## Settings that differ\n\n.*\n.*\n\| steps +\| 7, 20 \| 7, 100 \|", printed)
     assert "## Difference from b" in printed
-    assert printed.endswith("prompt and seed.\n\nOne pair has no interval and no p.\n\n")
+    assert printed.endswith("prompt and seed.\n\nOne pair has no interval and no p.\n")
     assert (to / "table.tex").read_text(encoding="utf-8").count(r"\begin{table}") == 2
     assert pd.read_csv(to / "differences.csv")["difference"].tolist() == [0.0]
     assert {"scores.png", "images.svg", "seeds.png"} <= {path.name for path in (to / "plots").iterdir()}

@@ -19,6 +19,7 @@ from PIL import Image
 from das_ag.errors import UserError
 from das_ag.report import score_table
 from das_ag.report.gallery import write_gallery
+from das_ag.report.gallery.layout import Layout
 from das_ag.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -415,15 +416,49 @@ def test_a_gallery_of_several_stores_links_their_images(store, tmp_path, sample_
     stores = {"b": store.root, "a": other.root}
     assert write_gallery(root, pd.concat(parts, ignore_index=True), "Tiny judge", "", stores=stores) == []
     content = content_of(root / "index.html")
-    assert content["sections"] == ["b", "a"]
+    assert content["sections"] == [""]
     assert content["samples"][0]["image"] == f"../made_up/{sample_of(seed=1).folder}/image.png"
     assert content["samples"][-1]["image"] == f"../deep/other%20one/{sample_of(seed=3).folder}/image.png"
     assert sorted(path.name for path in root.iterdir()) == ["gallery", "index.html"]
     page = visit(root / "index.html")
-    assert page.locator(".which").all_inner_texts() == ["b", "a"]
-    assert head_texts(page)[-1] == ["DAS", "mean 8.00, n = 2"]
-    image = page.locator("section", has_text="8.00").last.locator("img").last
+    assert head_texts(page) == [
+        ["DAS", "b", "mean 4.15, n = 2"], ["DAS", "a", "mean 8.00, n = 2"],
+        ["DAS-AG", "b", "mean 5.15, n = 2"], ["DAS-rAG", "b", "mean 6.15, n = 2"],
+    ]  # fmt: skip
+    rows = [row.locator(".cell").all_inner_texts() for row in page.locator(".row").all()]
+    assert rows == [["4.10", "8.00", "5.10", "6.10"], ["4.20", "", "5.20", "6.20"], ["", "8.00", "", ""]]
+    image = page.locator(".row").last.locator("img")
     assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 48
+
+
+def compared(**experiments):
+    """Rows of experiments, each with these (method, seed, settings)."""
+    rows = [(name, *row) for name, own in experiments.items() for row in own]
+    table = pd.DataFrame(rows, columns=["experiment", "method", "seed", "settings"])
+    return table.assign(prompt_id="heart", prompt="a red heart", negative="")
+
+
+DAS = ("das", 1, "")
+
+
+@pytest.mark.parametrize(
+    ("scores", "titles", "columns"),
+    [
+        (compared(b=[DAS], a=[DAS]), [""], [("das", "b"), ("das", "a")]),
+        (compared(b=[DAS], a=[("das", 2, "")]), ["b", "a"], [("das", "")]),
+        (compared(b=[DAS, ("das", 1, "steps=7")], a=[DAS]), ["", "steps 7"], [("das", "b"), ("das", "a")]),
+        (compared(b=[DAS, ("das_ag", 1, "objective.aesthetic.end=5.0")], a=[("das_ag", 1, "")]), [""],
+         [("das", "b"), ("das_ag", "a"), ("das_ag", "b, aesthetic weight 5")]),
+        (compared(**{name: [DAS] for name in "abcdef"}), [""], [("das", name) for name in "abcdef"]),
+        (compared(**{name: [DAS] for name in "abcdefg"}), [*"abcdefg"], [("das", "")]),
+    ],
+)  # fmt: skip
+def test_experiments_stand_side_by_side_where_they_share_prompt_and_seed(scores, titles, columns):
+    layout = Layout.of(scores)
+    assert layout.titles == titles
+    assert [(column["method"], column["title"]) for column in layout.columns] == columns
+    places = [tuple(layout.place(row).values()) for row in scores.to_dict("records")]
+    assert len({*places}) == len(places)
 
 
 def test_a_bar_shows_its_score_on_the_whole_scale(tmp_path, sample_of, put, visit):
@@ -470,6 +505,7 @@ def test_pictures_are_chosen(real_store, visit):
     page.click("#choose")
     page.locator("#methods label", has_text="DAS-AG").click()
     assert len(visible_keys(page)) == 24
+    assert "a red heart on a white background" in page.locator("#prompt option").all_inner_texts()
     page.select_option("#prompt", "red_heart")
     page.select_option("#seed", "2")
     assert len(visible_keys(page)) == 2

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from das_ag.report.labels import divide, in_words, labels_of, pairs_of, settings_order
+from das_ag.report.labels import divide, in_words, labels_of, pairs_of, prompt_names, settings_order
 
 
 def with_settings(sample, **settings):
@@ -147,3 +147,11 @@ def test_the_finest_level_is_named_where_it_is_not_the_canvas(sample_of):
 )
 def test_a_label_in_words(label, words):
     assert in_words(label) == words
+
+
+def test_a_short_text_of_one_prompt_is_its_name():
+    named = {"a-castle-and-a-volcano-d514762d143a": "a castle and a volcano", "cat": "dog", "x": "x" * 40}
+    assert prompt_names([*named.items(), *named.items()]) == named
+    others = [("a", "same"), ("b", "same"), ("c", "first"), ("c", "second"), ("d", "a"), ("e", "y" * 41), ("f", "")]
+    others += [("g", "two\nlines")]
+    assert prompt_names(others) == {prompt_id: prompt_id for prompt_id, _ in others}

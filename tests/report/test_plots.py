@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -409,6 +411,16 @@ def test_trajectories_show_mean_and_band(n, low, high):
     assert "↓" in loss.get_ylabel()
     assert "1–10" in aesthetic.get_ylabel()
     assert {axes.get_xlabel() for axes in figure.axes} == {"step of the optimiser"}
+
+
+def test_the_band_of_a_penalty_ends_at_zero_and_the_panels_keep_a_distance():
+    figure = trajectories_figure(traces(4).assign(saturation=lambda rows: np.where(rows["seed"] == 3, 0.1, 0.0)))
+    for axes, least in zip((figure.axes[-1], figure.axes[0]), (0.0, 3 - 3 + 1.5 - (5 / 3) ** 0.5), strict=True):
+        outline = axes.collections[0].get_paths()[0].vertices
+        assert outline[:, 1].min() == pytest.approx(least)
+    FigureCanvasAgg(figure).draw()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert min(right.x0 - left.x1 for left, right in itertools.pairwise(boxes)) > 0.15 * figure.dpi
 
 
 def test_a_group_looks_the_same_in_all_plots(tmp_path, sample_of, put):

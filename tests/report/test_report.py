@@ -91,7 +91,7 @@ def test_report_lies_beside_the_samples(reported):
     assert r"\toprule" in (store.root / "table.tex").read_text(encoding="utf-8")
     assert "Tiny judge, which guided none" in table
     assert "## By prompt" in table
-    assert "| heart  | seed 2: 9.100 (mean 6.100) |" in table.split("## Best seeds")[1]
+    assert "| a red heart | seed 2: 9.100 (mean 6.100) |" in table.split("## Best seeds")[1]
     assert "by selection" in table
     assert (store.root / "index.html").is_file()
     summary = pd.read_csv(store.root / "table.csv")
@@ -321,7 +321,7 @@ def test_folders_of_the_same_name_are_told_apart_and_one_given_twice_counts_once
     ]  # fmt: skip
     again = make_table(a, a)  # one experiment, which needs no --to
     assert [(row[0], row[1]) for row in cells_of(again.stdout)] == [("DAS", "1")]
-    assert write_tables([read_scores(a), read_scores(a)], a) == again.stdout.removesuffix("\n")
+    assert write_tables([read_scores(a), read_scores(a)], a) == again.stdout.removesuffix(f"\nTable: {a}\n")
 
 
 @pytest.mark.parametrize("content", ["nothing", "samples without scores"])

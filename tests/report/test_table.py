@@ -83,7 +83,7 @@ def several(n_prompts, n_seeds, methods=("das", "das_ag")):
 def test_the_caption_says_of_how_many_prompts():
     text = " ".join(caption(results(several(6, 2)), "A judge", guided=False))
     assert "over 6 prompts, each drawn with all its seeds (9,999" in text
-    assert "with 6, it contains the mean about 87 % of the time, and p is never below 0.031." in text
+    assert "with 6, it contains the mean about 87 % of the time. With 6 prompts, p is never below 0.031." in text
     assert "negative prompt and seed (DAS-AG: 12 pairs of 6 prompts)." in text
     text = " ".join(caption(results(several(6, 2, ("das", "das_ag", "das_rag"))), "A judge", guided=False))
     assert "negative prompt and seed (12 pairs of 6 prompts in each row)." in text
@@ -97,7 +97,7 @@ def test_the_caption_of_one_prompt_is_about_its_seeds():
     text = " ".join(caption(results(several(1, 4)), "A judge", guided=False))
     assert "they use its seeds and are valid for this prompt only" in text
     assert "whole prompts" not in text
-    assert "with 4, it contains the mean about 81 % of the time, and p is never below 0.125." in text
+    assert "with 4, it contains the mean about 81 % of the time. With 4 seeds, p is never below 0.125." in text
     text = " ".join(caption(results(several(1, 4, ["das"])), "A judge", guided=False))
     assert "81 % of the time." in text
     assert "test" not in text
@@ -112,6 +112,9 @@ def test_the_caption_warns_of_the_fewest_and_of_tests_only_where_they_are_few():
     text = " ".join(caption(results(pd.concat([several(12, 1), few])), "A judge", guided=False))
     assert "over 3 to 12 prompts" in text
     assert text.endswith("interval is too narrow: with 3, it contains the mean about 75 % of the time.")
+    few = pd.concat([several(4, 1), several(1, 3, ["das_rag"]).assign(seed=lambda rows: rows["seed"] + 7)])
+    text = " ".join(caption(results(few), "A judge", guided=False))
+    assert text.endswith("with 3, it contains the mean about 75 % of the time. With 4 prompts, p is never below 0.125.")
     seeds = several(1, 4, ["das_rag"])
     text = " ".join(caption(results(pd.concat([several(12, 1), seeds.assign(prompt="b")])), "A judge", guided=False))
     assert "With fewer than 10 seeds, an interval is too narrow: with 4, it" in text
@@ -183,10 +186,10 @@ def test_texts_of_one_prompt_have_rows_of_their_own(store_of_two_texts, sample_o
     table = set_prompts(prompt_results(score_table(store_of_two_texts.records()[0], "tiny")))
     assert table.heads == ["prompt", "DAS ↑", "DAS-AG ↑"]
     assert sorted(table.rows) == [
+        ["a red star", "3.000 (n = 1)", "–"],
         ['heart, prompt="a green triangle", negative=none', "–", "7.000 (n = 1)"],
         ['heart, prompt="a red heart", negative="a blue square"', "4.000 (n = 1)", "–"],
         ['heart, prompt="a red heart", negative=none', "5.000 (n = 1)", "5.250 (n = 1)"],
-        ["star", "3.000 (n = 1)", "–"],
     ]
 
 

@@ -28,9 +28,13 @@ def main(argv: Sequence[str]) -> int:
     if arguments.to is None and len(folders) > 1:
         parser.error("several experiments need a folder for their common table; add --to FOLDER")
     several = [read_scores(folder, arguments.evaluator) for folder in folders]
+    to = arguments.to or folders[0]
     if len(several) == 1:
-        table, left_out = write_tables(several, arguments.to or folders[0]), several[0].left_out
+        table, left_out = write_tables(several, to), several[0].left_out
+        print(f"{table}\nTable: {to}")
     else:
-        table, left_out = write_comparison(several, arguments.to)
-    print(table)
+        table, left_out = write_comparison(several, to)
+        print(f"{table}\nTable and plots: {to}")
+        if (gallery := to / "index.html").is_file():
+            print(f"All images with their scores, for a browser: {gallery}")
     return complain(left_out)

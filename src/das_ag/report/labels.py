@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,21 @@ def shortened(text: str, longest: int) -> str:
     """The text in one line of at most so many characters, cut anywhere, since not all scripts have spaces."""
     words = " ".join(text.split())
     return words if len(words) <= longest else words[: longest - 1].rstrip() + "…"
+
+
+def prompt_names(prompts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A name for each prompt id: its text, if this is one short line that belongs to no other prompt; else the id.
+
+    Args:
+        prompts: id and text of each prompt, any number of times.
+    """
+    pairs = {*prompts}
+    ids = Counter(prompt_id for prompt_id, _ in pairs)
+    taken = Counter(itertools.chain.from_iterable({*pair} for pair in pairs))
+    return {
+        i: text if text and shortened(text, LONGEST_TEXT) == text and ids[i] == taken[text] == 1 else i
+        for i, text in pairs
+    }
 
 
 def name_of(folder: Path) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from das_ag.errors import counted
 from das_ag.methods import method_of
-from das_ag.report.labels import divide
+from das_ag.report.labels import divide, prompt_names
 from das_ag.report.published import REMARK, RESULTS
 from das_ag.report.statistics import (
     BOOTSTRAP_SEED,
@@ -26,7 +26,6 @@ ABSENT = "–"
 
 FEW = 10
 """With fewer prompts, or seeds of one prompt, the caption warns that the interval is too narrow."""
-
 
 PAIRED = {"low": "difference_low", "high": "difference_high", "n": "pairs", "prompts": "paired_prompts"}
 """Names of the columns of `paired_differences` in the table of `results`, which has columns of these names."""
@@ -80,8 +79,8 @@ def _title(name: str) -> str:
 def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
     """Mean, standard deviation and n of each prompt and method, and its `best` score with the `best_seed`.
 
-    The prompts keep their order. A prompt id with several texts counts as several prompts, named in `texts`; then
-    `settings` holds only settings.
+    The prompts keep their order; `prompt` is their name as `prompt_names` gives it. A prompt id with several texts
+    counts as several prompts, named in `texts`; then `settings` holds only settings.
     """
     by = ["prompt_id", "texts", "method", "settings"]
     divided = pd.DataFrame(map(divide, scores["settings"]), index=scores.index, columns=["settings", "texts"])
@@ -90,7 +89,8 @@ def prompt_results(scores: pd.DataFrame) -> pd.DataFrame:
     best = ranked.drop_duplicates(by)[[*by, "aesthetic_score", "seed"]].astype({"seed": object})
     best = best.rename(columns={"aesthetic_score": "best", "seed": "best_seed"})
     summary = method_summary(scores, by=by).merge(best, on=by, how="left")
-    return summary.assign(method=summary["method"].map(_title))
+    names = prompt_names(zip(scores["prompt_id"], scores["prompt"], strict=True))
+    return summary.assign(method=summary["method"].map(_title), prompt=summary["prompt_id"].map(names))
 
 
 def set_results(table: pd.DataFrame) -> Table:
@@ -137,7 +137,7 @@ def _set_by_prompt(table: pd.DataFrame, cell: Callable[[Any], str], direction: s
     has_several = table.groupby("prompt_id")["texts"].nunique() > 1
     found: dict[str, dict[str, str]] = {}
     for row in table.itertuples():
-        prompt = f"{row.prompt_id}, {row.texts}" if has_several[row.prompt_id] else row.prompt_id
+        prompt = f"{row.prompt}, {row.texts}" if has_several[row.prompt_id] else row.prompt
         found.setdefault(prompt, {})[row.column] = cell(row)
     columns = list(table["column"].unique())
     lines = [[prompt, *(cells.get(column, ABSENT) for column in columns)] for prompt, cells in found.items()]
@@ -210,9 +210,9 @@ def about_intervals(rows: Sequence[dict[str, Any]], compared: Sequence[dict[str,
     fewest, noun = min(_drawn(*counts) for counts in [*means, *tests])
     if fewest < FEW:
         text += f" With fewer than {FEW} {noun}, an interval is too narrow: with {fewest}, it contains the mean about "
-        text += f"{100 * coverage(fewest):.0f} % of the time"
-        fewest, _ = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
-        text += f", and p is never below {_p(least_p(fewest))}." if fewest < FEW else "."
+        text += f"{100 * coverage(fewest):.0f} % of the time."
+    fewest, noun = min((_drawn(*counts) for counts in tests), default=(FEW, ""))
+    text += f" With {fewest} {noun}, p is never below {_p(least_p(fewest))}." if fewest < FEW else ""
     return [text]
 
 

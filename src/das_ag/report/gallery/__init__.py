@@ -38,7 +38,7 @@ def write_gallery(
 
     Args:
         scores: as `score_table` gives it; the page shows further number columns and can sort by them. Of several
-            stores, with a column `experiment`, whose values become sections of the page.
+            stores, with a column `experiment`, whose values become columns or sections of the page.
         evaluator_title: name of the evaluator on the page.
         table: the results as Markdown.
         stores: the folder of each experiment by its value in `experiment`; the page links their images by relative

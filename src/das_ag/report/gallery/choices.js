@@ -5,10 +5,9 @@ function fillControls() {
     const box = make("input", { type: "checkbox", name: "method", value: method.id, defaultChecked: true });
     $("methods").append(make("label", { className: "chip" }, box, withDot(method)));
   }
-  const prompts = new Map(samples.map((s) => [s.prompt_id, prompt(s)]));
   const option = (value, text) => make("option", { value, textContent: text });
-  const ids = [...prompts.keys()].sort(compareTexts);
-  $("prompt").append(...ids.map((id) => option(id, id.replaceAll("_", " "))));
+  const ids = [...new Set(samples.map((s) => s.prompt_id))].sort(compareTexts);
+  $("prompt").append(...ids.map((id) => option(id, content.prompts[id].replaceAll("_", " "))));
   const seeds = [...new Set(samples.map((s) => s.seed))].sort(compareTexts);
   $("seed").append(...seeds.map((seed) => option(seed, seed)));
   if (scores.length) {

@@ -18,7 +18,7 @@ from das_ag.errors import UserError
 from das_ag.methods import methods_of
 from das_ag.report.gallery.layout import Layout
 from das_ag.report.gallery.thumbnails import Picture, make_picture, remove_others
-from das_ag.report.labels import name_of
+from das_ag.report.labels import name_of, prompt_names
 from das_ag.report.statistics import SCALE, evaluators_of, is_guided_by
 from das_ag.store.command import command_of
 from das_ag.store.samples import Record, Sample
@@ -65,6 +65,7 @@ def page_content(
         "scale": scores.attrs.get("scale", SCALE),
         "guided": any(is_guided_by(records, name) for name, title in titles.items() if title == evaluator_title),
         "methods": _methods(scores),
+        "prompts": prompt_names(zip(scores["prompt_id"], scores["prompt"], strict=True)),
         "sections": layout.titles,
         "columns": layout.columns,
         "numbers": numbers,

@@ -24,8 +24,8 @@ const described = (sample) => `${prompt(sample)}, by ${methodOf.get(sample.metho
 const isLong = (sample) => prompt(sample).length > LONG;
 const named = (sample) => sample.prompt_id.replaceAll("_", " ");
 const score = (sample) => sample.numbers[SCORE] ?? null;
-const weight = (sample) => content.columns[sample.column].weight;
-const worded = (sample) => [content.sections[sample.section], weight(sample)].filter(Boolean).join(", ");
+const columnTitle = (sample) => content.columns[sample.column].title;
+const worded = (sample) => [content.sections[sample.section], columnTitle(sample)].filter(Boolean).join(", ");
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 const compareTexts = (a, b) => a.localeCompare(b, "en", { numeric: true });
 const signed = (text) => String(text).replace("-", "−");
@@ -154,7 +154,7 @@ function makeCard(sample) {
     withDot(method),
     ` · seed ${sample.seed}`,
   );
-  const column = make("span", { className: "column" }, withDot(method), make("small", { textContent: weight(sample) }));
+  const column = make("span", { className: "column" }, withDot(method), make("small", { textContent: columnTitle(sample) }));
   if (worded(sample)) what.append(make("span", { className: "label", textContent: worded(sample) }));
   const second = make("span", { className: "second" });
   const bar = make("i");
@@ -194,9 +194,7 @@ function makeCard(sample) {
   return { sample, element, second, words, visible: true };
 }
 
-/** A section for each setting, with a column for each method and aesthetic weight, so that no mean is of several.
- *
- * How much the score weighs makes no section of its own: one image of DAS stands beside all of them. */
+/** The sections and columns of layout.py; no mean of a column is of several settings. */
 function makeSections() {
   return content.sections.map((title, place) => {
     const own = cards.filter((card) => card.sample.section === place);
@@ -211,9 +209,9 @@ function makeSections() {
   });
 }
 
-function makeHead({ method, weight }) {
+function makeHead({ method, title }) {
   const name = withDot(methodOf.get(method), "b");
-  return make("div", { className: "head" }, name, make("small", { textContent: weight }), make("small"));
+  return make("div", { className: "head" }, name, make("small", { textContent: title }), make("small"));
 }
 
 /** A row for each prompt and seed, with a cell for each column. */

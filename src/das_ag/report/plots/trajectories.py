@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from das_ag.report.plots.style import Group, caption, groups_of, head, say, tidy
 from das_ag.report.plots.text import drawn_as_written
@@ -31,7 +32,7 @@ def trajectories_figure(traces: pd.DataFrame) -> Figure:
     """
     further = {name: (1.0, f"{name.replace('_', ' ')} (↓ less)") for name in traces if name not in COLUMNS}
     shown = PANELS | further
-    figure = Figure(figsize=(11.0 / 3 * len(shown), 4.3), layout="constrained")
+    figure = Figure(figsize=(11.0 / 3 * len(shown), 4.3), layout=ConstrainedLayoutEngine(w_pad=0.15))
     panels = figure.subplots(1, len(shown), sharex=True)
     groups = groups_of(traces)
     for axes, (column, (factor, label)) in zip(panels, shown.items(), strict=True):
@@ -77,6 +78,7 @@ def _draw(axes: Axes, group: Group, steps: pd.Series, values: pd.Series, label: 
     low, high = found["min"], found["max"]
     if n >= FEWEST_FOR_A_DEVIATION:
         low, high = found["mean"] - found["std"], found["mean"] + found["std"]
+        low = low.clip(lower=0) if values.min() >= 0 else low  # a penalty cannot be negative
     marker = group.marker if len(found) == 1 else "none"  # one step makes no line
     axes.plot(
         found.index, found["mean"], color=group.colour, linestyle=group.line, linewidth=1.8, zorder=3, label=label,
