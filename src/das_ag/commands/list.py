@@ -1,9 +1,9 @@
 """Lists what the settings of das-ag run can choose from.
 
-das-ag list methods        # or prompts, models, evaluators, experiments
+das-ag list methods         # or prompts, models, evaluators, experiments
 das-ag list prompts animals # the texts of these prompts
-das-ag list words          # what the default guide knows: all groups and classes
-das-ag list words shark    # things with this word in one of their names
+das-ag list words           # what the default guide knows: all groups and classes
+das-ag list words shark     # things with this word in one of their names
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-
-from omegaconf import OmegaConf
 
 from das_ag.commands import words
 from das_ag.commands.arguments import command_parser
@@ -37,10 +35,9 @@ def main(argv: Sequence[str]) -> int:
     if arguments.kind == "words":
         return words.show(" ".join(arguments.word))
     if arguments.kind not in KINDS:
-        got = (
-            f"got {arguments.kind!r}.{did_you_mean(arguments.kind, kinds, count=1)}" if arguments.kind else "got none."
-        )
-        raise UserError(f"list: expected one of {', '.join(kinds)}, {got}")
+        got = repr(arguments.kind) if arguments.kind else "none"
+        near = did_you_mean(arguments.kind or "", kinds, count=1)
+        raise UserError(f"list: expected one of {', '.join(kinds)}, got {got}.{near}")
     return _list(KINDS[arguments.kind], arguments.word)
 
 
@@ -63,10 +60,10 @@ def _list(group: str, names: Sequence[str]) -> int:
 def _list_texts(name: str) -> int:
     from das_ag.settings.configuration import compose_config
 
-    prompts = compose_config([f"prompts={name}"]).prompts
-    if OmegaConf.is_missing(prompts, "positive") or "positive" not in prompts:
+    texts = compose_config([f"prompts={name}"]).prompts.get("positive", {})
+    if not texts:
         raise UserError(f"prompts={name} contains no texts; das-ag list prompts says how to give yours.")
-    print(*prompts.positive.values(), sep="\n")
+    print(*texts.values(), sep="\n")
     return 0
 
 

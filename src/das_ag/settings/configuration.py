@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -127,8 +126,8 @@ def _advice(unknown: str) -> str:
         return f"{_RENAMED[unknown]} "
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
         return 'Write your own text as "prompt=a castle and a volcano"; a file of prompts needs prompts=file. '
-    near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
-    return f"Did you mean {near[0]!r}? " if near else ""
+    near = did_you_mean(unknown, [*_names(), "prompts.path"], count=1, cutoff=0.6).strip()
+    return f"{near} " if near else ""
 
 
 def _names() -> list[str]:
