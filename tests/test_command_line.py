@@ -419,6 +419,7 @@ def test_the_workspace_of_cublas_is_recorded_and_no_part_of_the_key(killed, comp
         ("--verison", ["unknown flag '--verison'; ", "Did you mean '--version'?"]),
         ("-mx", ["-m: ignored explicit argument 'x'; see das-ag run --hydra-help."]),
         ("--cfg", ["--cfg", "expected one argument; see das-ag run --hydra-help."]),
+        ("--shell-completion", ["--shell-completion: expected one of install=bash, install=fish, install=zsh beside"]),
         ("--resolve", ["--resolve: expected --cfg beside it; add --cfg job."]),
         ("--experimental-rerun=x", ["--experimental-rerun: das-ag keeps no such files; start the same command"]),
         (

@@ -200,7 +200,7 @@ def test_later_columns_are_shown(store):
 def test_no_images_are_told(tmp_path):
     store = Store(tmp_path / "empty")
     store.prepare()
-    with pytest.raises(UserError, match=r"empty: expected images, got none; run python run\.py name=empty first"):
+    with pytest.raises(UserError, match=r"empty: expected images, got none; run das-ag run name=empty first"):
         gallery(store)
     assert not (store.root / "index.html").exists()
 

@@ -330,7 +330,7 @@ def test_no_scores_are_told(tmp_path, sample_of, put, content):
     store.prepare()
     if content == "samples without scores":
         put(store, sample_of())
-    with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run python run\.py name=empty, or"):
+    with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run das-ag run name=empty, or"):
         report(store)
     assert not (store.root / "table.md").exists()
 

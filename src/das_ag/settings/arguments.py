@@ -71,6 +71,9 @@ def _check_flags(found: argparse.Namespace) -> None:
         )
     if found.experimental_rerun:
         raise UserError("--experimental-rerun: das-ag keeps no such files; start the same command again.")
+    asked = " ".join(found.overrides)
+    if found.shell_completion and not re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", asked):
+        raise UserError("--shell-completion: expected one of install=bash, install=fish, install=zsh beside it.")
     if found.resolve and not (found.cfg or found.help):
         raise UserError("--resolve: expected --cfg beside it; add --cfg job.")
 
