@@ -140,7 +140,7 @@ def test_an_exception_of_the_callback_ends_the_call_and_fails_no_sample():
         ({"stepz": 3}, "unknown setting 'stepz'. Did you mean 'steps'?"),
         ({"views": {"cout": 3}}, "unknown setting 'views.cout'. Did you mean 'views.count'?"),
         ({"method": "dasag"}, "method: expected one of das, das_ag, das_rag, got 'dasag'"),
-        ({"evaluator": "mine"}, "evaluator: expected one of aesthetic_v2_5, clip_score"),
+        ({"evaluator": "mine"}, "evaluator: expected one of aesthetic_v2_5, "),
         ({"seed": -1}, "seeds: expected whole numbers from 0"),
         ({"name": "x"}, "name: das_ag.generate has no such argument; give the folder as store="),
         ({"prompt": []}, "prompt: expected a text, got none"),
@@ -229,6 +229,7 @@ def test_scores_are_those_of_the_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
+        (".", ".: expected a picture, got a folder; for its pictures, run das-ag score ."),
         ("missing.png", "missing.png: cannot read this picture"),
         (np.zeros((8, 8)), "got float64 (8, 8)"),
         (np.zeros((3, 8, 9)), "got float64 (3, 8, 9)"),
@@ -242,6 +243,26 @@ def test_what_is_no_picture_is_said_in_a_sentence(image, sentence):
     with pytest.raises(das_ag.UserError) as caught:
         das_ag.score([image], evaluator="tiny")
     assert sentence in str(caught.value)
+    with pytest.raises(das_ag.UserError):
+        das_ag.score(image, evaluator="tiny")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        ("generate(3)", "prompt: expected a text or a list of texts, got 3; write it in quotes."),
+        ("generate('a fox', negative=[None])", "negative: expected a text or a list of texts, got None; write it in"),
+        ("generate('a fox', seeds=3)", "seeds: expected several seeds, got 3; write seed=1 for one, seeds=[1, 2] for"),
+        ("grid(['a.png'])", "grid: expected results of das_ag.generate, got 'a.png'."),
+        ("score(None)", "image: expected an array (height, width, 3) of uint8, or of floats in 0…1, got object ()"),
+        ("score([], ['imagenet', 'laion'])", "evaluator: expected one, got imagenet, laion; call das_ag.score for"),
+    ],
+)
+def test_a_value_of_another_type_is_told_in_a_sentence(call, sentence):
+    """In a process of its own, since the tests check the types of all calls."""
+    program = f"import das_ag\ntry:\n das_ag.{call}\nexcept das_ag.UserError as error:\n print(error)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(sentence), done.stderr
 
 
 def test_a_grid_shows_each_image_pixel_for_pixel():
@@ -260,8 +281,15 @@ def test_the_labels_of_a_grid_say_what_differs():
     assert _labels(results) == [f"DAS\n{scores[0]}", f"DAS-AG\n{scores[1]}"]
     wide = [das_ag.generate(HEART, store=None, **{**TINY, "evaluator": None, "steps": steps}) for steps in (1, 2)]
     assert _labels(wide) == ["steps 1", "steps 2"]
-    with pytest.raises(das_ag.UserError, match="got 0"):
+
+
+def test_a_grid_is_of_results():
+    result = das_ag.generate(HEART, store=None, **TINY)
+    assert das_ag.grid(result).tobytes() == das_ag.grid([result]).tobytes()
+    with pytest.raises(das_ag.UserError, match="got none; give at least one"):
         das_ag.grid([])
+    with pytest.raises(das_ag.UserError, match="expected at least one column, got 0"):
+        das_ag.grid(result, columns=0)
 
 
 def test_the_import_is_light():

@@ -1,8 +1,10 @@
 """The console script: which command it calls, and what it says instead of a traceback."""
 
+import shlex
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from reference import ROOT
@@ -52,6 +54,8 @@ def test_the_version_is_that_of_the_package(capsys):
         ("evaluate", "Its name is das-ag score."),
         ("list_words", "Its name is das-ag list words."),
         ("galery", "Did you mean 'gallery'?"),
+        ("--verison", "Did you mean '--version'?"),
+        ("generate", "Its name is das-ag run."),
         ("method=das", "Did you mean das-ag run …?"),
         ("xyzzy", f"Choose one of {', '.join(cli.COMMANDS)}."),
     ],
@@ -103,8 +107,65 @@ def test_the_lists_name_every_choice(capsys):
             assert len(line.split()) > 2
 
 
+def test_the_list_of_prompts_gives_their_texts(capsys):
+    assert cli.main(["list", "prompts", "wonders"]) == 0
+    assert capsys.readouterr().out == "a volcano\na seashore\na pirate ship\na coral reef\n"
+
+
+_KINDS = "list: expected one of methods, prompts, models, evaluators, experiments, words, got"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["list"], f"{_KINDS} none."),
+        (["list", "model"], f"{_KINDS} 'model'. Did you mean 'models'?"),
+        (["list", "word", "shark"], f"{_KINDS} 'word'. Did you mean 'words'?"),
+        (["list", "methods", "das"], "list: expected nothing more, got 'das'; leave it out."),
+        (["list", "prompts", "own"], "prompts=own contains no texts; das-ag list prompts says how to give yours."),
+        (["list", "prompts", "file"], "prompts=file contains no texts; das-ag list prompts says how to give yours."),
+        (["score"], "expected the name of a picture or folder, got none; write a name, or . for this folder."),
+    ],
+)
+def test_what_an_argument_lacks_is_told(capsys, arguments, sentence):
+    assert cli.main(arguments) == 1
+    assert capsys.readouterr().err == f"Error: {sentence}\n"
+
+
 def test_each_script_calls_its_command():
     for script, command in cli._SCRIPTS.items() | {"verify": "verify", "regenerate": "regenerate"}.items():
         words = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--help"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.stdout.startswith(f"usage: das-ag {command.split()[0]} "), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("das-ag run met", {"method=", "method."}),
+        ("das-ag run -m prompts=animals method=das_r", {"method=das_rag"}),
+        ("das-ag run views.cou", {"views.count="}),
+        ("das-ag ru", {"run"}),
+        ("das-ag ", set(cli.COMMANDS)),
+        ("das-ag score pict", set()),  # bash then offers files
+    ],
+)
+def test_the_tab_key_completes_commands_and_settings(line, offered):
+    script = f"""
+        PATH={Path(sys.executable).parent}:$PATH
+        eval "$(das-ag run --shell-completion install=bash)"
+        COMP_LINE={shlex.quote(line)} COMP_POINT={len(line)} COMP_CWORD={len(line.split(" ")) - 1}
+        hydra_bash_completion
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert set(done.stdout.split()) == offered
+    assert "Error" not in done.stderr
+
+
+def test_help_is_a_command_too(capsys):
+    assert cli.main(["help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: das-ag COMMAND")
+    with pytest.raises(SystemExit):
+        cli.main(["help", "list"])
+    assert capsys.readouterr().out.startswith("usage: das-ag list ")

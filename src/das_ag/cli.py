@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from das_ag import __version__
-from das_ag.errors import UserError, refusal
+from das_ag.errors import UserError, did_you_mean, refusal
 from das_ag.settings import environment
 
 COMMANDS = {
@@ -30,6 +30,10 @@ COMMANDS = {
 _SCRIPTS = {"evaluate": "score", "make_table": "table", "plot_scores": "plot", "make_gallery": "gallery",
             "check_models": "check", "list_words": "list words"}  # fmt: skip
 """Commands by the names of their files in scripts/, which are older."""
+_KINDS = ("methods", "prompts", "models", "evaluators", "experiments", "words")
+_OTHER_NAMES = {**_SCRIPTS, "generate": "run", **{kind: f"list {kind}" for kind in _KINDS}}
+"""Commands by names that a user may expect."""
+_COMPLETION = ("-sc", "--shell-completion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"das-ag {__version__}")
     elif name in ("-h", "--help"):
         print(_help())
+    elif name == "help":
+        return main([*arguments[:1], "--help"])
+    elif name in _COMPLETION:
+        return _complete(arguments)
     elif name in COMMANDS:
         return _run(name, arguments)
     else:
@@ -50,12 +58,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _advice(name: str) -> str:
-    if name in _SCRIPTS:
-        return f"Its name is das-ag {_SCRIPTS[name]}."
+    if name in _OTHER_NAMES:
+        return f"Its name is das-ag {_OTHER_NAMES[name]}."
     if name == "-m" or "=" in name:
         return "Did you mean das-ag run …?"
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"Choose one of {', '.join(COMMANDS)}."
+    near = did_you_mean(name, [*COMMANDS, "--version", "--help"], count=1).strip()
+    return near or f"Choose one of {', '.join(COMMANDS)}."
+
+
+def _complete(arguments: Sequence[str]) -> int:
+    """Answers the script that Hydra installs in a shell; the line to complete is in the variable COMP_LINE."""
+    begun = re.match(r"\s*\S+\s+(\S+)\s+(.*)", os.environ.get("COMP_LINE", ""), re.DOTALL)
+    if any(argument.startswith("query=") for argument in arguments):
+        if not begun:
+            print(*COMMANDS)
+            return 0
+        if begun[1] != "run":
+            return 0  # the shell then offers files
+        os.environ["COMP_LINE"] = f"das-ag {begun[2]}"  # Hydra knows no commands
+    return _run("run", [_COMPLETION[0], *arguments])
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:

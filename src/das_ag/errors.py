@@ -86,10 +86,15 @@ def missing_extra(package: str, error: ImportError, extra: str = "paper") -> Use
     )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question with the most similar known names, to stand between two sentences; empty if none is similar."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+def did_you_mean(name: str, known: Iterable[str], count: int = 3, cutoff: float = 0.5) -> str:
+    """A question with the most similar known names, to stand between two sentences; empty if none is similar.
+
+    Args:
+        count: at least 1; the largest number of names.
+        cutoff: 0 … 1; how similar a name must be.
+    """
+    near = difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def unwritable(path: Path, what: str, error: OSError) -> UserError:

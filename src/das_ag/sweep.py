@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # conf/hydra/launcher/ has our defaults for the launchers. Hydra warns that it validates them against the plugins' types
-# of the same names. The filter is here because launchers' processes import this module, but not run.py.
+# of the same names. The filter is here because launchers' processes import this module, but not commands.run.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 MAX_LINES = 20
@@ -98,7 +98,7 @@ def run_job(config: DictConfig) -> None:
     Raises:
         UserError: the configuration is wrong, or the store cannot be written to.
     """
-    environment.prepare()  # for a process that did not start with run.py
+    environment.prepare()  # for a process that did not start with das-ag
     _enter(Path(HydraConfig.get().runtime.cwd))
     if "torch" not in sys.modules:
         log.info("Loading torch and the networks …")  # this takes seconds, more on a slow disk

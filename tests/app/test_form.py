@@ -44,7 +44,7 @@ def test_command_line_and_form_make_the_same_sample(changes, positive, negative)
     form = dataclasses.replace(FORM, positive=positive, negative=negative, settings=changes)
     (plan,) = form.plans()
     words = shlex.split(form.command())
-    assert words[:4] == ["uv", "run", "python", "run.py"]
+    assert words[:4] == ["uv", "run", "das-ag", "run"]
     (sample,) = make_plan(compose_config(words[4:])).samples
     assert sample.key == plan.samples[0].key
     assert (sample.positive, sample.negative) == (positive, negative)
@@ -72,7 +72,7 @@ def test_a_sample_of_a_version_that_was_always_deterministic_comes_back(compose)
 def test_several_methods_are_a_sweep():
     form = dataclasses.replace(FORM, methods=tuple(METHODS))
     assert [plan.samples[0].method for plan in form.plans()] == ["das", "das_ag", "das_rag"]
-    assert form.command().startswith("uv run python run.py -m method=das,das_ag,das_rag models=tiny evaluator=tiny ")
+    assert form.command().startswith("uv run das-ag run -m method=das,das_ag,das_rag models=tiny evaluator=tiny ")
 
 
 def test_equal_prompts_find_each_other_and_name_no_path():

@@ -154,7 +154,7 @@ def test_settings_of_another_version_are_named(plan):
     later = dataclasses.replace(sample, settings=sample.settings | {"momentum": 0.5})
     with pytest.raises(UserError, match=r" \(settings\.momentum None instead of 0\.5\); use the version "):
         regenerate(Recipe(later, Placement(1, 0, 64, 1)), CPU)
-    with pytest.raises(UserError, match=r"'momentum'\. See python run\.py --help\.$"):
+    with pytest.raises(UserError, match=r"'momentum'\. See das-ag run --help\.$"):
         regenerate(Recipe(changed(sample, "ascent", momentum=0.5), Placement(1, 0, 64, 1)), CPU)
 
 

@@ -139,7 +139,7 @@ def test_other_words_beside_the_same_recipe_are_told_and_do_not_count(store):
     """Another version may write the command otherwise."""
     path = store.root / record_of(store).image
     with Image.open(path) as image:
-        reworded = encode_png(np.array(image), image.text | {"Command": "uv run python run.py …"})
+        reworded = encode_png(np.array(image), image.text | {"Command": "uv run das-ag run …"})
     path.write_bytes(reworded)
     edit(store, lambda entry: entry.update(image_sha256=hashlib.sha256(reworded).hexdigest()))
     said = f"{SAME}; only the wording of the text in the PNG differs"

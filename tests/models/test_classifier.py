@@ -165,7 +165,7 @@ def test_a_name_with_the_tag_of_its_weights_is_known():
 
 
 def test_a_wrong_tag_gets_the_nearest_ones_and_names_its_group():
-    with pytest.raises(UserError, match=r"imagenet\.name: timm has no network .*Did you mean resnet50\.a1_in1k"):
+    with pytest.raises(UserError, match=r"imagenet\.name: timm has no network .*Did you mean 'resnet50\.a1_in1k'"):
         check_name("resnet50.a1_in1kk", group="evaluator.imagenet")
 
 

@@ -315,7 +315,7 @@ def test_the_file_of_the_configuration_shares_its_settings(compose):
 @pytest.mark.parametrize(
     ("name", "tag", "said"),
     [
-        ("ViT-B/32", None, r"^models\.name: open_clip has no model 'ViT-B/32'\. Did you mean ViT-B-32 or "),
+        ("ViT-B/32", None, r"^models\.name: open_clip has no model 'ViT-B/32'\. Did you mean 'ViT-B-32' or "),
         ("qqq", None, r"^models\.name: open_clip has no model 'qqq'\. open_clip\.list_models\(\) lists them all\.$"),
         ("resnet", "plain", r"^models\.pretrained: open_clip has no weights 'plain' of resnet; use another model, or"),
         ("vit", "plane", r"; use plain, inception, or null with models\.path\.$"),

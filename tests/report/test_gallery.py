@@ -201,7 +201,7 @@ def test_later_columns_are_shown(store):
 def test_no_images_are_told(tmp_path):
     store = Store(tmp_path / "empty")
     store.prepare()
-    with pytest.raises(UserError, match=r"empty: expected images, got none; run python run\.py name=empty first"):
+    with pytest.raises(UserError, match=r"empty: expected images, got none; run das-ag run name=empty first"):
         gallery(store)
     assert not (store.root / "index.html").exists()
 
@@ -538,7 +538,7 @@ def test_a_picture_is_opened_and_its_command_copied(real_store, visit):
     page.click("#copy")
     page.wait_for_function("document.getElementById('copied').textContent !== ''")
     (sample,) = [s for s in content_of(real_store.root / "index.html")["samples"] if s["key"] == first]
-    assert sample["command"].startswith("uv run python run.py method=")
+    assert sample["command"].startswith("uv run das-ag run method=")
     assert page.evaluate("navigator.clipboard.readText()") == sample["command"]
     page.locator("summary", has_text="All settings").click()
     assert "pyramid.canvas_px" in page.locator("#settings").inner_text()

@@ -330,7 +330,7 @@ def test_no_scores_are_told(tmp_path, sample_of, put, content):
     store.prepare()
     if content == "samples without scores":
         put(store, sample_of())
-    with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run python run\.py name=empty, or"):
+    with pytest.raises(UserError, match=r"empty: expected scored samples, got none; run das-ag run name=empty, or"):
         report(store)
     assert not (store.root / "table.md").exists()
 
@@ -353,8 +353,8 @@ def test_a_folder_without_an_experiment_is_told_with_the_place_of_the_results(tm
     done = make_table(given, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        f"Error: {tmp_path / given}: found no {found} folder, expected the folder of an experiment. run.py writes its "
-        f"results to outputs/NAME, in the folder where it starts. {remedy}\n"
+        f"Error: {tmp_path / given}: found no {found} folder, expected the folder of an experiment. das-ag run writes "
+        f"its results to outputs/NAME, in the folder where it starts. {remedy}\n"
     )
 
 

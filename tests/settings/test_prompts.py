@@ -83,7 +83,7 @@ NAMES = "expected a short name of at most 64 letters, digits and . _ -, a letter
         ({"positive": ["a ring"]},
          "prompts.positive: expected named prompts, got ['a ring']; give each an id and a prompt."),
         ({"positive": [{"id": "007"}]},
-         "prompts.positive: missing setting 'prompt'; expected id, prompt. See python run.py --cfg job."),
+         "prompts.positive: missing setting 'prompt'; expected id, prompt. See das-ag run --cfg job."),
         ({"positive": [{"id": "a", "prompt": "a ring"}, {"id": "a", "prompt": "a star"}]},
          "prompts.positive: the id 'a' occurs more than once; give each prompt its own id."),
         ({"positive": [{"id": 7, "prompt": "a ring"}]}, f"prompts.positive: {NAMES}, got 7; rename it."),
@@ -100,10 +100,10 @@ NAMES = "expected a short name of at most 64 letters, digits and . _ -, a letter
         ({"positive": {"a": "a ring"}, "negative": ""},
          "prompts.negative: expected a text, got ''; write one or remove it."),
         ({"positive": {"a": "a ring"}, "neutral": []},
-         "prompts: unknown setting 'neutral'; expected positive, negative. See python run.py --cfg job."),
-        ({}, "prompts: missing setting 'positive'; expected positive, negative. See python run.py --cfg job."),
+         "prompts: unknown setting 'neutral'; expected positive, negative. See das-ag run --cfg job."),
+        ({}, "prompts: missing setting 'positive'; expected positive, negative. See das-ag run --cfg job."),
         ({"path": "a.csv", "positive": {"a": "a ring"}},
-         "prompts: unknown setting 'positive'; expected path, negative. See python run.py --cfg job."),
+         "prompts: unknown setting 'positive'; expected path, negative. See das-ag run --cfg job."),
     ],
 )  # fmt: skip
 def test_wrong_configuration_is_told(values, message):
@@ -526,4 +526,4 @@ def test_shared_negative_is_checked_too(read):
 def test_the_choice_file_asks_for_a_path(compose, conf_folder):
     config = compose("prompts=file", "prompts.path=some.csv")
     assert dict(config.prompts) == {"path": "some.csv", "negative": []}
-    assert (conf_folder / "prompts/file.yaml").read_text().startswith("# python run.py prompts=file prompts.path=")
+    assert (conf_folder / "prompts/file.yaml").read_text().startswith("# das-ag run prompts=file prompts.path=")

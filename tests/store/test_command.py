@@ -29,7 +29,7 @@ TEXTS = [
 def again(sample):
     """The samples that the command asks for."""
     words = shlex.split(command_of(sample))
-    assert words[:4] == ["uv", "run", "python", "run.py"]
+    assert words[:4] == ["uv", "run", "das-ag", "run"]
     return make_plan(compose_config(words[4:])).samples
 
 
@@ -92,7 +92,7 @@ def test_any_name_of_a_prompt_is_taken_as_it_is(sample, prompt_id):
 def test_bash_passes_the_words_on(sample, text):
     asked = changed(sample, positive=(text,))
     printed = subprocess.run(
-        ["bash", "-c", command_of(asked).replace("uv run python run.py", r"printf '%s\0'", 1)],
+        ["bash", "-c", command_of(asked).replace("uv run das-ag run", r"printf '%s\0'", 1)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert printed.stdout.split("\0")[:-1] == overrides_of(asked)
@@ -110,14 +110,14 @@ def test_bash_passes_the_words_on(sample, text):
 def test_a_clip_from_elsewhere_is_named_with_its_extra(sample, extra, guide):
     guide |= {"attention": "sdpa", "guide_dropout": False}
     command = command_of(changed(sample, settings=sample.settings | {"guide": guide}))
-    assert command.startswith(f"uv run --extra {extra} python run.py ")
+    assert command.startswith(f"uv run --extra {extra} das-ag run ")
     assert choose_guide(compose_config(shlex.split(command)[6:]).models).identity() == guide
 
 
 def test_clip_has_its_own_options(sample):
     settings = sample.settings | {"guide": {"family": "openai_clip", "attention": "math", "guide_dropout": True}}
     command = command_of(changed(sample, settings=settings))
-    assert command.startswith("uv run --extra paper python run.py ")
+    assert command.startswith("uv run --extra paper das-ag run ")
     config = compose_config(shlex.split(command)[6:])
     assert config.models.family == "openai_clip"
     assert (config.models.attention, config.models.guide_dropout) == ("math", True)

@@ -95,11 +95,15 @@ def generate(
     """
     if taken := [name for name in settings if name in _OTHERWISE]:
         raise UserError(f"{taken[0]}: das_ag.generate has no such argument; {_OTHERWISE[taken[0]]}.")
+    if not isinstance(seeds, Iterable | None):
+        raise UserError(
+            f"seeds: expected several seeds, got {seeds!r}; write seed=1 for one, seeds=[1, 2] for several."
+        )
     environment.prepare()
-    texts = [text.strip() for text in ([prompt] if isinstance(prompt, str) else prompt)]
+    texts = [text.strip() for text in _texts("prompt", prompt)]
     options = {"method": method, "prompt": texts, "seeds": [seed] if seeds is None else list(seeds), **settings}
     if negative is not None:
-        options["prompts.negative"] = [negative] if isinstance(negative, str) else list(negative)
+        options["prompts.negative"] = _texts("negative", negative)
     if evaluator not in ("default", None):
         options["evaluator"] = evaluator
     plan = make_plan(compose_config(overrides_of(options)), evaluate=evaluator is not None)
@@ -110,6 +114,13 @@ def generate(
         results = [read_result(opened, sample, [*evaluators], is_kept=store is not None) for sample in plan.samples]
     results.sort(key=lambda result: texts.index(result.prompt))  # stable: a plan has the seeds in their order
     return results[0] if isinstance(prompt, str) and seeds is None else results
+
+
+def _texts(name: str, given: Any) -> list[str]:
+    texts = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise UserError(f"{name}: expected a text or a list of texts, got {wrong[0]!r}; write it in quotes.")
+    return texts
 
 
 def _make(

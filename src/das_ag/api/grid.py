@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
@@ -14,14 +14,14 @@ from das_ag.report.plots.grid import grid_picture
 from das_ag.store.samples import Sample
 
 
-def grid(results: Sequence[Result], columns: int | None = None) -> Image.Image:
-    """One picture of several results, each at its own size; a label says how each differs from the others.
+def grid(results: Result | Sequence[Result], columns: int | None = None) -> Image.Image:
+    """One picture of a result or of several, each at its own size; a label says how each differs from the others.
 
     Args:
         columns: at least 1; by default at most 4.
 
     Raises:
-        UserError: there are no results or no columns.
+        UserError: there are no results or no columns, or something else than a result.
 
     Example:
         >>> import das_ag
@@ -30,10 +30,13 @@ def grid(results: Sequence[Result], columns: int | None = None) -> Image.Image:
         >>> das_ag.grid(results).mode
         'RGB'
     """
-    if not results or (columns is not None and columns < 1):
-        raise UserError(
-            f"grid: expected results and columns, got {len(results)} and {columns}; give at least 1 of both."
-        )
+    results = list(results) if isinstance(results, Iterable) else [results]
+    if wrong := [result for result in results if not isinstance(result, Result)]:
+        raise UserError(f"grid: expected results of das_ag.generate, got {wrong[0]!r}.")
+    if not results:
+        raise UserError("grid: expected results of das_ag.generate, got none; give at least one.")
+    if columns is not None and columns < 1:
+        raise UserError(f"grid: expected at least one column, got {columns}; leave columns out for at most 4.")
     return grid_picture([result.image for result in results], _labels(results), columns or min(len(results), 4))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from das_ag.api.overrides import overrides_of
+from das_ag.errors import UserError
 from das_ag.evaluation.decode import pixels_of
 from das_ag.generation.machine import restored, set_up
 from das_ag.models.registry import EvaluatorChoice
@@ -54,13 +55,20 @@ def score(
         >>> 1 < das_ag.score(grey) < 10, len(das_ag.score([grey, grey]))
         (True, 2)
     """
+    is_one = isinstance(images, Picture) or not isinstance(images, Iterable)
+    several: Any = [images] if is_one else images
+    several = list(several)
+    for image in several:
+        if isinstance(image, Path | str) and Path(image).expanduser().is_dir():
+            raise UserError(f"{image}: expected a picture, got a folder; for its pictures, run das-ag score {image}.")
     environment.prepare()
     config = compose_config(overrides_of({"evaluator": evaluator, **settings}))
-    runtime, (choice,) = choose_runtime(config.runtime), choose_evaluators(config.evaluator).values()
+    runtime, evaluators = choose_runtime(config.runtime), choose_evaluators(config.evaluator)
+    if len(evaluators) > 1:
+        raise UserError(f"evaluator: expected one, got {', '.join(evaluators)}; call das_ag.score for each.")
+    (choice,) = evaluators.values()
     device = choose_device(runtime.device)
     choice.check(device)
-    is_one = isinstance(images, Picture)
-    several: Any = [images] if is_one else images
     with restored():
         set_up(runtime)
         judge = load_evaluator(choice, device)

@@ -1,8 +1,9 @@
 """Lists what the settings of das-ag run can choose from.
 
-das-ag list methods        # or prompts, models, evaluators, experiments
-das-ag list words          # what the default guide knows: all groups and classes
-das-ag list words shark    # things with this word in one of their names
+das-ag list methods         # or prompts, models, evaluators, experiments
+das-ag list prompts animals # the texts of these prompts
+das-ag list words           # what the default guide knows: all groups and classes
+das-ag list words shark     # things with this word in one of their names
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from das_ag.commands import words
 from das_ag.commands.arguments import command_parser
-from das_ag.errors import UserError
+from das_ag.errors import UserError, did_you_mean
 
 KINDS = {"methods": "method", "prompts": "prompts", "models": "models", "evaluators": "evaluator",
          "experiments": "experiment"}  # fmt: skip
@@ -24,16 +25,29 @@ KINDS = {"methods": "method", "prompts": "prompts", "models": "models", "evaluat
 def main(argv: Sequence[str]) -> int:
     """Prints a line for each choice; returns 1 if a word is unknown."""
     parser = command_parser("list", __doc__)
-    parser.add_argument("kind", choices=[*KINDS, "words"], help="what to list")
-    parser.add_argument("word", nargs="*", help="with words: a word to find in the names; several form one name")
+    kinds = [*KINDS, "words"]
+    parser.add_argument("kind", nargs="?", help=f"what to list: {', '.join(kinds)}")
+    parser.add_argument(
+        "word", nargs="*", help="with prompts: whose texts to list; with words: a word to find in the names, or "
+        "several that form one name",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
     if arguments.kind == "words":
         return words.show(" ".join(arguments.word))
-    if arguments.word:
-        parser.error(f"expected nothing after {arguments.kind}, got {arguments.word[0]!r}; leave it out")
+    if arguments.kind not in KINDS:
+        got = repr(arguments.kind) if arguments.kind else "none"
+        near = did_you_mean(arguments.kind or "", kinds, count=1)
+        raise UserError(f"list: expected one of {', '.join(kinds)}, got {got}.{near}")
+    return _list(KINDS[arguments.kind], arguments.word)
+
+
+def _list(group: str, names: Sequence[str]) -> int:
     from das_ag.settings.configuration import CONFIGURATION
 
-    group = KINDS[arguments.kind]
+    if names and group == "prompts":
+        return _list_texts(names[0])
+    if names:
+        raise UserError(f"list: expected nothing more, got {names[0]!r}; leave it out.")
     files = sorted((CONFIGURATION / group).glob("*.yaml"))
     width, columns = max(len(file.stem) for file in files), shutil.get_terminal_size().columns
     for file in files:
@@ -43,12 +57,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _list_texts(name: str) -> int:
+    from das_ag.settings.configuration import compose_config
+
+    texts = compose_config([f"prompts={name}"]).prompts.get("positive", {})
+    if not texts:
+        raise UserError(f"prompts={name} contains no texts; das-ag list prompts says how to give yours.")
+    print(*texts.values(), sep="\n")
+    return 0
+
+
 def _description(file: Path) -> Iterable[str]:
     """The comment at the top of a file of settings, without the command that uses it."""
     for line in file.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             return
-        if "@package" not in line and "run.py" not in line:
+        if "@package" not in line and not line.startswith(("# das-ag run ", "# uv run ")):
             yield line.removeprefix("#").strip()
 
 

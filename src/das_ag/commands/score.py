@@ -6,7 +6,7 @@ das-ag score ~/pictures --csv scores.csv                 # any folder of picture
 das-ag score picture.png ~/pictures ~/more               # pictures and folders
 das-ag score ~/pictures --sort-to sorted                 # also copies such as sorted/6.42_name.png
 
-Other arguments of the form name=value are overrides as for run.py. Separate several evaluators with commas.
+Other arguments of the form name=value are overrides as for das-ag run. Separate several evaluators with commas.
 
 The default evaluator, the ImageNet judge, rates photographic quality: about 7 for a clean photo, lower for a picture
 with blur, noise or false colours. It does not rate beauty.
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with `places` as paths and `overrides` as texts."""
     parser = command_parser("score", __doc__)
-    parser.add_argument("places", nargs="+", metavar="place", help="an experiment, a folder of pictures or a picture")
+    parser.add_argument("places", nargs="*", metavar="place", help="an experiment, a folder of pictures or a picture")
     parser.add_argument(
         "overrides", nargs="*", metavar="name=value", help="for instance evaluator=aesthetic_v2_5 runtime.device=cpu"
     )

@@ -36,7 +36,7 @@ class Preset:
     overrides: tuple[str, ...]
     prompts: tuple[str, ...]
     seconds_per_view: float
-    program: str = "uv run python run.py"
+    program: str = "uv run das-ag run"
     surprises: tuple[str, ...] = ()
 
     @property
@@ -71,7 +71,7 @@ class Preset:
         return found
 
 
-_PAPER_PROGRAM = "uv run --extra paper python run.py"
+_PAPER_PROGRAM = "uv run --extra paper das-ag run"
 
 PRESETS = {
     "imagenet": Preset("ImageNet classifier", (), ("wonders",), 0.021, surprises=("suite", "pairs")),

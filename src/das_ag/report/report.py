@@ -64,7 +64,7 @@ def read_scores(root: Path | str, evaluator: str | None = None) -> Scored:
     if not titles or (evaluator is not None and evaluator not in titles):
         got = f"none by {evaluator}" if titles else "none"
         sentence = (
-            f"{store.root}: expected scored samples, got {got}; run python run.py name={store.root.resolve().name}, or "
+            f"{store.root}: expected scored samples, got {got}; run das-ag run name={store.root.resolve().name}, or "
             f"das-ag score {store.root}."
         )
         raise UserError(" ".join([sentence, *left_out[:1]]))

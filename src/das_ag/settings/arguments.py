@@ -1,10 +1,11 @@
-"""Arranges and checks the arguments of run.py before Hydra reads them."""
+"""Arranges and checks the arguments of das-ag run before Hydra reads them."""
 
 from __future__ import annotations
 
 import argparse
 import itertools
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
-from das_ag.errors import UserError, repeated_in
+from das_ag.errors import UserError, did_you_mean, repeated_in
 
 MAX_VALUES = 100_000
 """Largest number of values of a sweep, as in `seeds=range(0,100)`; Hydra would collect any number without an end."""
@@ -38,7 +39,7 @@ def arrange(arguments: Sequence[str]) -> list[str]:
     parser.error = _complain  # type: ignore[method-assign]
     found, left = parser.parse_known_intermixed_args(list(arguments))
     if left:
-        raise UserError(f"unknown flag {left[0]!r}; see python run.py --help and --hydra-help.")
+        raise UserError(f"unknown flag {left[0]!r}; {_instead_of(left[0], arguments)}")
     _check_flags(found)
     overrides = with_own_texts(found.overrides)
     if not found.multirun:
@@ -47,7 +48,18 @@ def arrange(arguments: Sequence[str]) -> list[str]:
 
 
 def _complain(message: str) -> NoReturn:
-    raise UserError(f"{message}; see python run.py --hydra-help.")
+    raise UserError(f"{message}; see das-ag run --hydra-help.")
+
+
+def _instead_of(flag: str, arguments: Sequence[str]) -> str:
+    """What to write instead of an unknown flag, such as --steps=5, or --steps before 5."""
+    name, _, value = flag.lstrip("-").partition("=")
+    value = value or dict(itertools.pairwise(arguments)).get(flag, "-")
+    if not value.startswith("-") and "=" not in value:
+        return f"write {shlex.quote(f'{name}={value}')}."
+    known = [text for action in get_args_parser()._actions for text in action.option_strings]
+    near = did_you_mean(flag, known, count=1, cutoff=0.75)
+    return f"see das-ag run --help and --hydra-help.{near}"
 
 
 def _check_flags(found: argparse.Namespace) -> None:
@@ -59,6 +71,9 @@ def _check_flags(found: argparse.Namespace) -> None:
         )
     if found.experimental_rerun:
         raise UserError("--experimental-rerun: das-ag keeps no such files; start the same command again.")
+    asked = " ".join(found.overrides)
+    if found.shell_completion and not re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", asked):
+        raise UserError("--shell-completion: expected one of install=bash, install=fish, install=zsh beside it.")
     if found.resolve and not (found.cfg or found.help):
         raise UserError("--resolve: expected --cfg beside it; add --cfg job.")
 

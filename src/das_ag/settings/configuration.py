@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from das_ag.errors import UserError, first_line
+from das_ag.errors import UserError, did_you_mean, first_line
 from das_ag.settings import resolvers  # noqa: F401  the configuration uses them
 from das_ag.settings.arguments import check_values, with_list_of_seeds
 
@@ -38,7 +37,7 @@ _RENAMED = {
 
 
 def compose_config(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that `python run.py` gets with these overrides, for other programs than run.py.
+    """The configuration that `das-ag run` gets with these overrides, for the other commands.
 
     Raises:
         UserError: a group, choice or option does not exist.
@@ -79,7 +78,8 @@ def describe(error: HydraException) -> str:
     text = first_line(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, got = error.missing_cfg_file.rpartition("/")
-        remedy = _RENAMED.get(f"{group}={got}", "choose one of them.")
+        near = did_you_mean(got.lower().replace("-", "_"), error.options, count=1, cutoff=0.6).lstrip()
+        remedy = _RENAMED.get(f"{group}={got}", near[:1].lower() + near[1:] or "choose one of them.")
         return f"{group}: expected one of {', '.join(error.options)}, got {got!r}; {remedy}"
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
@@ -90,8 +90,8 @@ def describe(error: HydraException) -> str:
     if found := re.match(r"Could not override '(.*)'", text):
         # An override may set several keys, as in prompts.positive={mine: …}; the cause names the unknown key.
         got = (re.search(r"full_key: (.*)", str(error.__cause__)) or found)[1]
-        return f"unknown setting {got!r}. {_advice(got)}See python run.py --help."
-    return f"{text.rstrip('.')}; see python run.py --help."
+        return f"unknown setting {got!r}. {_advice(got)}See das-ag run --help."
+    return f"{text.rstrip('.')}; see das-ag run --help."
 
 
 def _one_value(name: str, got: str) -> str:
@@ -102,13 +102,13 @@ def _one_value(name: str, got: str) -> str:
 
 def _of_another_kind(name: str, got: str) -> str:
     if name.partition(".")[0] == "hydra":
-        return f"{name}: expected another kind of value, got {got!r}; see python run.py --hydra-help."
+        return f"{name}: expected another kind of value, got {got!r}; see das-ag run --hydra-help."
     default = OmegaConf.select(compose_config([]), name)
     if isinstance(default, ListConfig):
         remedy = f"write for instance '{name}={default}'" if default else f"write '{name}=[…]'"
         return f"{name}: expected values in brackets, got {got!r}; {remedy}."
     advice = _advice(name) if name.startswith("prompts.") else ""
-    return f"{name}: expected a group of settings, got {got!r}. {advice}See python run.py --cfg job."
+    return f"{name}: expected a group of settings, got {got!r}. {advice}See das-ag run --cfg job."
 
 
 def _unreadable(override: str | None) -> str:
@@ -126,8 +126,8 @@ def _advice(unknown: str) -> str:
         return f"{_RENAMED[unknown]} "
     if unknown.split(".")[:2] in (["prompts", "positive"], ["prompts", "negative"], ["prompts", "path"]):
         return 'Write your own text as "prompt=a castle and a volcano"; a file of prompts needs prompts=file. '
-    near = difflib.get_close_matches(unknown, [*_names(), "prompts.path"], n=1)
-    return f"Did you mean {near[0]!r}? " if near else ""
+    near = did_you_mean(unknown, [*_names(), "prompts.path"], count=1, cutoff=0.6).strip()
+    return f"{near} " if near else ""
 
 
 def _names() -> list[str]:

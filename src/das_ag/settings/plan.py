@@ -130,7 +130,7 @@ def make_plan(config: DictConfig, *, evaluate: bool = False) -> Plan:
         given = f", for instance {example}" if example else ""
         raise UserError(f"{key}: expected a value, got none; give it on the command line{given}.") from error
     except OmegaConfBaseException as error:
-        raise UserError(f"configuration: {str(error).splitlines()[0]}; see python run.py --cfg job.") from error
+        raise UserError(f"configuration: {str(error).splitlines()[0]}; see das-ag run --cfg job.") from error
     return _make_plan(cast(dict[str, Any], values), evaluate)
 
 

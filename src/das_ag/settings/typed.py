@@ -47,7 +47,7 @@ def check_names(values: object, names: Sequence[str], where: str, optional: Sequ
         UserError: the value is not a group, or a name is missing or unknown.
     """
     if not isinstance(values, Mapping):
-        raise UserError(f"{where}: expected a group of settings, got {values!r}; see python run.py --cfg job.")
+        raise UserError(f"{where}: expected a group of settings, got {values!r}; see das-ag run --cfg job.")
     unknown = [str(name) for name in values if name not in names and name not in optional]
     missing = [name for name in names if name not in values]
     if unknown or missing:
@@ -55,7 +55,7 @@ def check_names(values: object, names: Sequence[str], where: str, optional: Sequ
             [f"missing setting {name!r}" for name in missing] + [f"unknown setting {name!r}" for name in unknown]
         )
         place = where or "configuration"
-        raise UserError(f"{place}: {found}; expected {', '.join([*names, *optional])}. See python run.py --cfg job.")
+        raise UserError(f"{place}: {found}; expected {', '.join([*names, *optional])}. See das-ag run --cfg job.")
     return values
 
 
@@ -79,12 +79,12 @@ def convert(kind: Any, value: object, where: str) -> Any:
         parts = typing.get_args(kind)
         if not isinstance(value, list | tuple) or len(value) != len(parts):
             raise UserError(
-                f"{where}: expected {len(parts)} values in brackets, got {value!r}; see python run.py --cfg job."
+                f"{where}: expected {len(parts)} values in brackets, got {value!r}; see das-ag run --cfg job."
             )
         return tuple(convert(part, item, where) for part, item in zip(parts, value, strict=True))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{where}: expected {_KINDS[kind]}, got {value!r}; see python run.py --cfg job.")
+        raise UserError(f"{where}: expected {_KINDS[kind]}, got {value!r}; see das-ag run --cfg job.")
     return value

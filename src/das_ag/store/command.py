@@ -51,7 +51,7 @@ def command_of(sample: Sample) -> str:
         return f"# only version {version} of das-ag has the models that made this sample"
     overrides = overrides_of(sample)
     extra = EXTRAS.get(sample.settings["guide"]["family"])
-    program = f"uv run {f'--extra {extra} ' if extra else ''}python run.py"
+    program = f"uv run {f'--extra {extra} ' if extra else ''}das-ag run"
     return " ".join([program, *map(shlex.quote, overrides)])
 
 

@@ -93,7 +93,7 @@ class Store:
         what = "experiment in this" if root.is_dir() else "such"
         raise UserError(
             f"{root.resolve()}: found no {what} folder, expected the folder of "
-            "an experiment. run.py writes its results to outputs/NAME, in the folder where it starts. "
+            "an experiment. das-ag run writes its results to outputs/NAME, in the folder where it starts. "
             + (f"Try {', '.join(found)}." if found else "Give that folder.")
         )
 

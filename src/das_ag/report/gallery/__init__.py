@@ -55,7 +55,7 @@ def write_gallery(
     try:
         content, told = page_content(root, sources, scores, evaluator_title, table)
         if not content["samples"]:
-            raise UserError(f"{root}: expected images, got none; run python run.py name={root.name} first.")
+            raise UserError(f"{root}: expected images, got none; run das-ag run name={root.name} first.")
         root.mkdir(parents=True, exist_ok=True)
         path = root / "index.html"
         # The page appears whole or not at all, like everything in a store.
