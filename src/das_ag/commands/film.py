@@ -105,8 +105,9 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if not arguments.paths:
         parser.error("expected an experiment or an image, got only overrides.")
     if arguments.to is None:
-        experiments = [path for path in arguments.paths if Store.is_store(path)]
-        arguments.to = (experiments[0] if len(arguments.paths) == 1 and experiments else Path()) / "film.gif"
+        first, *others = arguments.paths
+        is_experiment = first.is_dir() and not _is_image(first)
+        arguments.to = (first if is_experiment and not others else Path()) / "film.gif"
     return arguments, overrides
 
 
@@ -115,15 +116,21 @@ def _sources(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
     found: dict[str, Source] = {}
     told: list[str] = []
     for path in paths:
-        if Store.is_store(path):
+        if _is_image(path):
+            source = _of_png(path)
+            found[source.sample.key] = source
+        else:
             store = Store(path)
+            store.check_exists()
             records, damaged = store.records()
             told += damaged
             found |= {record.sample.key: _of_record(store, record) for record in records}
-        else:
-            source = _of_png(path)
-            found[source.sample.key] = source
     return list(found.values()), told
+
+
+def _is_image(path: Path) -> bool:
+    """Whether this is a PNG, missing or not, or the folder of a sample; else it should be an experiment."""
+    return path.is_file() or (path / IMAGE).is_file() or (path.suffix.lower() == ".png" and not path.is_dir())
 
 
 def _of_record(store: Store, record: Record) -> Source:
@@ -133,12 +140,11 @@ def _of_record(store: Store, record: Record) -> Source:
 def _of_png(path: Path) -> Source:
     """The sample of a PNG, or of its folder in an experiment."""
     if path.is_dir():
-        if not (path / IMAGE).is_file():
-            raise UserError(f"{path}: expected an experiment or a sample, found neither; give outputs/NAME or a PNG.")
         path /= IMAGE
     recipe = read_recipe(path)
-    root = path.resolve().parent.parents[len(recipe.sample.folder.parts) - 1]
-    if Store.is_store(root) and path.resolve().parent == root / recipe.sample.folder:
+    folder = path.resolve().parent
+    root = next(filter(Store.is_store, folder.parents), None)
+    if root and folder == root / recipe.sample.folder:
         store = Store(root)
         return _of_record(store, store.record_of(recipe.sample))
 
