@@ -215,6 +215,13 @@ def test_levels_are_added_from_coarse_to_fine(films, program):
     assert last[60:250, 20:250].std(axis=(0, 1)).max() > 10
 
 
+def test_the_ascent_and_the_levels_have_files_of_their_own(films, program, tmp_path):
+    root = shutil.copytree(films.root, tmp_path / "store")
+    assert program(root)[1] == f"{root / 'film.gif'}: 2 samples, 3 pictures\n"
+    assert program(root, "--levels")[1] == f"{root / 'levels.gif'}: 2 samples, 6 pictures\n"
+    assert [len(pictures_in(root / name)) for name in ("film.gif", "levels.gif")] == [3, 6]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -3,10 +3,10 @@
     das-ag film outputs/wonders                           # outputs/wonders/film.gif
     das-ag film image.png --to volcano.mp4                # .gif, .webp, or .mp4, for which ffmpeg must be installed
     das-ag film outputs/wonders/samples/das_ag/*          # some samples: film.gif in this folder
-    das-ag film outputs/wonders --levels                  # the pyramids instead: levels added from coarse to fine
+    das-ag film outputs/wonders --levels                  # levels.gif: the pyramids instead, from coarse to fine
 
 The pictures of an ascent lie beside a sample that was made with film=true. If they are missing, the sample is made
-again from its recipe, and they are kept for the next time. The film ends with the stored image.
+again from its recipe; an experiment keeps them for the next time. The film ends with the stored image.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The arguments, and the overrides of settings among them."""
     parser = command_parser("film", __doc__)
     parser.add_argument("paths", nargs="+", metavar="path", help="experiments, folders of samples, or PNGs")
-    parser.add_argument("--to", type=Path, help="the film; default: film.gif in the experiment, or in this folder")
+    parser.add_argument(
+        "--to", type=Path, help="the film; default: film.gif or levels.gif in the experiment, or in this folder"
+    )
     parser.add_argument("--levels", action="store_true", help="show the levels of the pyramids instead of the steps")
     parser.add_argument("--fps", type=float, help="pictures in a second; default: 10, and 2 with --levels")
     parser.add_argument(
@@ -107,7 +109,8 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if arguments.to is None:
         first, *others = arguments.paths
         is_experiment = first.is_dir() and not _is_image(first)
-        arguments.to = (first if is_experiment and not others else Path()) / "film.gif"
+        folder = first if is_experiment and not others else Path()
+        arguments.to = folder / ("levels.gif" if arguments.levels else "film.gif")
     return arguments, overrides
 
 
