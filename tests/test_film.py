@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -186,6 +187,14 @@ def test_a_png_alone_is_enough(films, program, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"mine.png", "mine.gif"}
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs the folder /tmp")
+def test_a_png_near_the_root_of_the_file_system_is_enough(films, program):
+    with tempfile.NamedTemporaryFile(dir="/tmp", suffix=".png") as file:
+        file.write((films.root / films.records()[0][0].image).read_bytes())
+        file.flush()
+        assert program(file.name, "runtime.device=cpu")[:2] == (0, "film.gif: 1 sample, 3 pictures\n")
+
+
 def test_an_image_that_comes_out_otherwise_is_told_and_stays_the_last(films, program, tmp_path):
     from das_ag.generation.recipe import read_recipe, text_of
     from das_ag.store.files import encode_png
@@ -206,12 +215,20 @@ def test_levels_are_added_from_coarse_to_fine(films, program):
     assert last[60:250, 20:250].std(axis=(0, 1)).max() > 10
 
 
+def test_the_ascent_and_the_levels_have_files_of_their_own(films, program, tmp_path):
+    root = shutil.copytree(films.root, tmp_path / "store")
+    assert program(root)[1] == f"{root / 'film.gif'}: 2 samples, 3 pictures\n"
+    assert program(root, "--levels")[1] == f"{root / 'levels.gif'}: 2 samples, 6 pictures\n"
+    assert [len(pictures_in(root / name)) for name in ("film.gif", "levels.gif")] == [3, 6]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["nowhere.png"], "nowhere.png: cannot read an image ("),
         (["plain.png"], "plain.png: expected a PNG with a recipe, got one without."),
-        (["."], ".: expected an experiment or a sample, found neither; give outputs/NAME or a PNG."),
+        (["."], "{here}: found no experiment in this folder, expected the folder of an experiment. "),
+        (["outputs/nope"], "{here}/outputs/nope: found no such folder, expected the folder of an experiment. "),
         (["empty"], "film: expected 1 to 64 samples, got 0;"),
         (["empty", "--to", "film.avi"], "film.avi: expected a name that ends in .gif, .webp, .mp4; change --to."),
         (["empty", "--to", "no/film.gif"], "no/film.gif: found no folder no; create it."),
@@ -226,7 +243,7 @@ def test_what_cannot_be_shown_is_told_and_nothing_is_written(films, program, tmp
     before = {*tmp_path.rglob("*")}
     status, out, err = program(*arguments)
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith(f"Error: {said}")
+    assert err.splitlines()[-1].startswith(f"Error: {said.format(here=tmp_path.resolve())}")
     assert {*tmp_path.rglob("*")} == before
 
 

@@ -3,10 +3,10 @@
     das-ag film outputs/wonders                           # outputs/wonders/film.gif
     das-ag film image.png --to volcano.mp4                # .gif, .webp, or .mp4, for which ffmpeg must be installed
     das-ag film outputs/wonders/samples/das_ag/*          # some samples: film.gif in this folder
-    das-ag film outputs/wonders --levels                  # the pyramids instead: levels added from coarse to fine
+    das-ag film outputs/wonders --levels                  # levels.gif: the pyramids instead, from coarse to fine
 
 The pictures of an ascent lie beside a sample that was made with film=true. If they are missing, the sample is made
-again from its recipe, and they are kept for the next time. The film ends with the stored image.
+again from its recipe; an experiment keeps them for the next time. The film ends with the stored image.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The arguments, and the overrides of settings among them."""
     parser = command_parser("film", __doc__)
     parser.add_argument("paths", nargs="+", metavar="path", help="experiments, folders of samples, or PNGs")
-    parser.add_argument("--to", type=Path, help="the film; default: film.gif in the experiment, or in this folder")
+    parser.add_argument(
+        "--to", type=Path, help="the film; default: film.gif or levels.gif in the experiment, or in this folder"
+    )
     parser.add_argument("--levels", action="store_true", help="show the levels of the pyramids instead of the steps")
     parser.add_argument("--fps", type=float, help="pictures in a second; default: 10, and 2 with --levels")
     parser.add_argument(
@@ -105,8 +107,10 @@ def _parsed(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if not arguments.paths:
         parser.error("expected an experiment or an image, got only overrides.")
     if arguments.to is None:
-        experiments = [path for path in arguments.paths if Store.is_store(path)]
-        arguments.to = (experiments[0] if len(arguments.paths) == 1 and experiments else Path()) / "film.gif"
+        first, *others = arguments.paths
+        is_experiment = first.is_dir() and not _is_image(first)
+        folder = first if is_experiment and not others else Path()
+        arguments.to = folder / ("levels.gif" if arguments.levels else "film.gif")
     return arguments, overrides
 
 
@@ -115,15 +119,21 @@ def _sources(paths: Sequence[Path]) -> tuple[list[Source], list[str]]:
     found: dict[str, Source] = {}
     told: list[str] = []
     for path in paths:
-        if Store.is_store(path):
+        if _is_image(path):
+            source = _of_png(path)
+            found[source.sample.key] = source
+        else:
             store = Store(path)
+            store.check_exists()
             records, damaged = store.records()
             told += damaged
             found |= {record.sample.key: _of_record(store, record) for record in records}
-        else:
-            source = _of_png(path)
-            found[source.sample.key] = source
     return list(found.values()), told
+
+
+def _is_image(path: Path) -> bool:
+    """Whether this is a PNG, missing or not, or the folder of a sample; else it should be an experiment."""
+    return path.is_file() or (path / IMAGE).is_file() or (path.suffix.lower() == ".png" and not path.is_dir())
 
 
 def _of_record(store: Store, record: Record) -> Source:
@@ -133,12 +143,11 @@ def _of_record(store: Store, record: Record) -> Source:
 def _of_png(path: Path) -> Source:
     """The sample of a PNG, or of its folder in an experiment."""
     if path.is_dir():
-        if not (path / IMAGE).is_file():
-            raise UserError(f"{path}: expected an experiment or a sample, found neither; give outputs/NAME or a PNG.")
         path /= IMAGE
     recipe = read_recipe(path)
-    root = path.resolve().parent.parents[len(recipe.sample.folder.parts) - 1]
-    if Store.is_store(root) and path.resolve().parent == root / recipe.sample.folder:
+    folder = path.resolve().parent
+    root = next(filter(Store.is_store, folder.parents), None)
+    if root and folder == root / recipe.sample.folder:
         store = Store(root)
         return _of_record(store, store.record_of(recipe.sample))
 
