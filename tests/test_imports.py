@@ -20,7 +20,7 @@ ALLOWED = {
     "evaluation": ("evaluation", "store", "models", "vector_math"),
     "report": ("report", "methods", "store"),
     "sweep": ("settings", "store", "generation", "evaluation", "report"),
-    "demo": ("demo", "methods", "settings", "store", "models.registry", "models.precision", "models.sources",
+    "demo": ("demo", "methods", "settings", "store", "models.registry", "models.precision", "models.files",
              "models.download", "generation", "evaluation", "report", "synthesis"),
     "commands": ("commands", "settings", "store", "generation", "evaluation", "report", "models", "benchmark", "sweep"),
     "api": ("api", "methods", "settings", "store", "generation", "evaluation", "report", "models", "synthesis"),

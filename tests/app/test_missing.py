@@ -67,7 +67,7 @@ def keys(app):
 
 def test_no_preset_downloads_by_itself(visit, server, monkeypatch):
     """Neither choosing a preset, nor changing its settings, nor Generate after the files were deleted."""
-    monkeypatch.setattr("das_ag.models.sources.download", lambda *_, **__: pytest.fail("downloads"))
+    monkeypatch.setattr("das_ag.models.files.download", lambda *_, **__: pytest.fail("downloads"))
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("uses the network"))
     monkeypatch.setenv("HOME", str(Path.cwd()))
     app = visit()

@@ -13,7 +13,7 @@ environment.prepare()  # as app.py does, before anything imports torch
 from tiny_models import TinyGuideChoice  # noqa: E402
 
 from das_ag.demo.presets import PRESETS, Preset  # noqa: E402
-from das_ag.models.sources import WeightFile  # noqa: E402
+from das_ag.models.files import WeightFile  # noqa: E402
 
 TINY = Preset("Tiny models", ("models=tiny", "evaluator=tiny"), ("shapes", "shape_pairs"), 0.0002)
 SERVED = Preset(

@@ -16,8 +16,8 @@ from das_ag.evaluation import readiness
 from das_ag.evaluation.readiness import RATING_SCORES, is_known_answer, known_answer, look, sources
 from das_ag.models.aesthetic import save_random_head
 from das_ag.models.evaluators.aesthetic_v2_5 import AestheticV25Choice
+from das_ag.models.files import WeightFile
 from das_ag.models.guides.openai_clip import OpenAIClipChoice
-from das_ag.models.sources import WeightFile
 
 
 @pytest.fixture(scope="module")

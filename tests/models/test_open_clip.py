@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError
+from das_ag.models.files import WeightFile
 from das_ag.models.guides.open_clip import OpenClipChoice
 from das_ag.models.hub import HubFolder
 from das_ag.models.open_clip import OpenClip, pretrained
 from das_ag.models.registry import provide_weights
-from das_ag.models.sources import HEADS, WeightFile
+from das_ag.models.sources import HEADS
 from das_ag.settings.choices import choose_guide
 
 open_clip = pytest.importorskip("open_clip")

@@ -6,10 +6,10 @@ import pytest
 from tiny_models import TinyGuideChoice, TinyJudgeChoice
 
 from das_ag.errors import UserError
+from das_ag.models.files import WeightFile
 from das_ag.models.guides.imagenet import ImagenetChoice
 from das_ag.models.hub import HubFolder
 from das_ag.models.registry import provide_weights
-from das_ag.models.sources import WeightFile
 
 
 @dataclasses.dataclass(frozen=True)

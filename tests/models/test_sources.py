@@ -9,18 +9,9 @@ from unittest.mock import Mock
 import pytest
 
 from das_ag.errors import UserError, missing_extra
-from das_ag.models import sources
-from das_ag.models.sources import (
-    SIGLIP,
-    clip_file,
-    clip_package,
-    fetch_all,
-    head_file,
-    known_clips,
-    siglip_folder,
-    size_of,
-    v2_5_file,
-)
+from das_ag.models import files
+from das_ag.models.files import fetch_all, size_of
+from das_ag.models.sources import SIGLIP, clip_file, clip_package, head_file, known_clips, siglip_folder, v2_5_file
 
 laion_file = functools.partial(head_file, "ViT-L/14")
 OFFLINE = "Cannot reach the hub."
@@ -48,7 +39,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(sources, "download", forbidden)
+    monkeypatch.setattr(files, "download", forbidden)
     return home
 
 
@@ -183,7 +174,7 @@ def test_a_given_folder_is_no_file(tmp_path, variable):
 @EACH_FILE
 def test_a_missing_file_is_downloaded_to_its_place(monkeypatch, variable):
     file, asked = FILES[variable](None), []
-    monkeypatch.setattr(sources, "download", lambda *arguments, **options: asked.append((*arguments, options)))
+    monkeypatch.setattr(files, "download", lambda *arguments, **options: asked.append((*arguments, options)))
     file.fetch()
     options = {"sha256": file.sha256, "what": file.what, "remedy": f"point {variable} to a copy", "report": None}
     assert asked == [(file.url, file.path, options)]
@@ -428,7 +419,7 @@ def test_all_downloads_that_fail_are_named_at_once(monkeypatch):
     def fail(url, path, *, what, **_):
         raise UserError(f"{what}: cannot download it.")
 
-    monkeypatch.setattr(sources, "download", fail)
+    monkeypatch.setattr(files, "download", fail)
     with pytest.raises(UserError) as caught:
         fetch_all([clip_file("ViT-L/14", None), laion_file(None), siglip_folder(SIGLIP, None)])
     lines = str(caught.value).splitlines()
@@ -456,7 +447,7 @@ def test_every_published_file_has_a_size(tmp_path):
 
 def test_a_file_without_a_variable_has_one_place(monkeypatch):
     file, asked = dataclasses.replace(laion_file(None), variable=None), []
-    monkeypatch.setattr(sources, "download", lambda *_, remedy, **__: asked.append(remedy))
+    monkeypatch.setattr(files, "download", lambda *_, remedy, **__: asked.append(remedy))
     file.fetch()
     assert asked == [f"put a copy at {file.path}"]
     assert file.remedy == f"run das-ag check --download, or put it at {file.path}"

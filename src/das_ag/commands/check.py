@@ -38,9 +38,9 @@ from das_ag.evaluation.readiness import (
     sources,
 )
 from das_ag.generation.machine import memory_bytes, provenance
+from das_ag.models.files import WeightFile, size_in_words
 from das_ag.models.hub import HubFolder
 from das_ag.models.registry import EvaluatorChoice, GuideChoice
-from das_ag.models.sources import WeightFile, size_in_words
 from das_ag.report.published import RESULTS
 from das_ag.settings.choices import choose_evaluators, choose_guide
 from das_ag.settings.configuration import compose_config

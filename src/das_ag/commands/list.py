@@ -80,7 +80,7 @@ def _needs(group: str, name: str) -> Iterable[str]:
     """What to download for a choice of models or evaluators."""
     if group not in ("models", "evaluator"):
         return
-    from das_ag.models.sources import size_of
+    from das_ag.models.files import size_of
     from das_ag.settings.choices import choose_evaluators, choose_guide
     from das_ag.settings.configuration import compose_config
 

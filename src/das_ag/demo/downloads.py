@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from das_ag.errors import UserError, first_line
 from das_ag.models.download import DownloadStopped
-from das_ag.models.sources import Source, size_in_words, total_bytes
+from das_ag.models.files import Source, size_in_words, total_bytes
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from das_ag.demo.presets import Lack
 from das_ag.demo.words import escaped
 from das_ag.evaluation.readiness import look
 from das_ag.models.download import is_offline
-from das_ag.models.sources import Source, size_in_words, size_of, total_bytes
+from das_ag.models.files import Source, size_in_words, size_of, total_bytes
 
 POLL_S = 1.0
 """Interval of updates; a download may start or end in another tab."""

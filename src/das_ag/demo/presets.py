@@ -13,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from das_ag.errors import UserError
 from das_ag.evaluation import readiness
+from das_ag.models.files import Source
 from das_ag.models.registry import GuideChoice
-from das_ag.models.sources import Source
 from das_ag.settings.choices import choose_evaluators, choose_guide
 from das_ag.settings.configuration import compose_config
 

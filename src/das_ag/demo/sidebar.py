@@ -13,8 +13,8 @@ from das_ag.demo.form import TERMS, settings_of
 from das_ag.demo.presets import PRESETS
 from das_ag.demo.words import escaped
 from das_ag.generation.outlook import clock
+from das_ag.models.files import size_in_words, total_bytes
 from das_ag.models.precision import PRECISIONS
-from das_ag.models.sources import size_in_words, total_bytes
 from das_ag.settings.plan import RANDOMNESS
 from das_ag.synthesis.pyramid import COMBINE, GAMUTS, INITIAL, LEVELS
 from das_ag.synthesis.resize import INTERPOLATIONS

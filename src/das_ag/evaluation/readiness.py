@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from das_ag.errors import UserError
+from das_ag.models.files import WeightFile
 from das_ag.models.hub import HubFolder, hub_cache, weight_files
 from das_ag.models.registry import Choice
-from das_ag.models.sources import HEADS, WeightFile, cache_folder, clip_file, clip_of_archive, clip_package, head_file
+from das_ag.models.sources import HEADS, cache_folder, clip_file, clip_of_archive, clip_package, head_file
 from das_ag.vector_math import choose_kernels
 
 KNOWN_TEXTS = ("a diagram", "a dog", "a cat")

@@ -12,8 +12,9 @@ import torch
 
 from das_ag.colour import CLIP_MEAN, CLIP_STD
 from das_ag.errors import UserError, did_you_mean, missing_extra
+from das_ag.models.files import WeightFile
 from das_ag.models.hub import HubFolder, weight_files
-from das_ag.models.sources import CLIP_BYTES, OPENAI_CLIPS, WeightFile, cache_folder
+from das_ag.models.sources import CLIP_BYTES, OPENAI_CLIPS, cache_folder
 from das_ag.models.towers import TwoTowers, convert, use_kernel, words_beyond
 from das_ag.models.weights import check_file, load_state
 

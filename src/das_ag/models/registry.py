@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import AestheticModel, FeatureRater, ImageTextModel, TextRater
+    from das_ag.models.files import WeightFile
     from das_ag.models.hub import HubFolder
-    from das_ag.models.sources import WeightFile
 
 
 class Choice:
@@ -137,7 +137,7 @@ class EvaluatorChoice(Choice, ABC):
 
     def weights(self) -> dict[str, str]:
         """SHA-256 of each file of weights, by role; downloads missing files if possible."""
-        from das_ag.models.sources import fetch_all
+        from das_ag.models.files import fetch_all
 
         files = self.files()
         fetch_all(files.values())
@@ -159,7 +159,7 @@ def provide_weights(guide: GuideChoice, evaluators: Iterable[EvaluatorChoice], *
     Raises:
         UserError: weights are not available, or a dry run lacks those of the guide; the message names all of them.
     """
-    from das_ag.models.sources import fetch_all, size_of
+    from das_ag.models.files import fetch_all, size_of
 
     choices: list[Choice] = [guide, *evaluators]
     files = [file for choice in choices for file in choice.files().values()]

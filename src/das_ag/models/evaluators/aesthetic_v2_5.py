@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import AestheticModel
+    from das_ag.models.files import WeightFile
     from das_ag.models.hub import HubFolder
-    from das_ag.models.sources import WeightFile
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class AestheticV25Choice(EvaluatorChoice):
 
     @override
     def weights(self) -> dict[str, str]:
-        from das_ag.models.sources import fetch_all
+        from das_ag.models.files import fetch_all
 
         files, siglip = self.files(), self._siglip()
         fetch_all(files.values())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import TextRater
-    from das_ag.models.sources import WeightFile
+    from das_ag.models.files import WeightFile
 
 GROUP = "evaluator.clip_score"
 

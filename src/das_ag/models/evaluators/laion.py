@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import AestheticModel
-    from das_ag.models.sources import WeightFile
+    from das_ag.models.files import WeightFile
 
 GROUP = "evaluator.laion"
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from das_ag.models.contracts import FeatureRater, ImageTextModel
+    from das_ag.models.files import WeightFile
     from das_ag.models.hub import HubFolder
-    from das_ag.models.sources import WeightFile
     from das_ag.models.towers import TwoTowers
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,8 @@ class ClipChoice(GuideChoice):
 
     @override
     def digests(self) -> dict[str, str]:
-        from das_ag.models.sources import check_names, fetch_all
+        from das_ag.models.files import fetch_all
+        from das_ag.models.sources import check_names
 
         files = self.files()
         fetch_all(files.values())

@@ -13,9 +13,9 @@ from das_ag.models.guides.clip_choice import ClipChoice
 if TYPE_CHECKING:
     import torch
 
+    from das_ag.models.files import WeightFile
     from das_ag.models.hub import HubFolder
     from das_ag.models.open_clip import OpenClip, Pretrained
-    from das_ag.models.sources import WeightFile
 
 
 @dataclass(frozen=True)

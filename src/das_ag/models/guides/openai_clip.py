@@ -11,13 +11,11 @@ from das_ag.errors import UserError
 from das_ag.models.guides.clip_choice import ClipChoice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
     from das_ag.models.clip import OpenAIClip
     from das_ag.models.contracts import ImageTextModel
-    from das_ag.models.sources import WeightFile
+    from das_ag.models.files import WeightFile
 
 
 @dataclass(frozen=True)
@@ -75,25 +73,3 @@ class OpenAIClipChoice(ClipChoice):
         assert isinstance(image_text, clip.OpenAIClip)
         aesthetic.draw_initial_weights()
         clip.draw_initial_weights(image_text.architecture)
-
-
-def check_names(name: str, digests: Mapping[str, str], group: str) -> None:
-    """Checks that no file is a published one for another CLIP, since 768 features are not only ViT-L/14's.
-
-    Args:
-        name: name of the CLIP.
-        digests: SHA-256 of the file of the CLIP (`clip`) and of its head (`head`).
-        group: where the configuration has their paths, for messages.
-
-    Raises:
-        UserError: a file is one for another CLIP.
-    """
-    from das_ag.models.sources import clip_of_archive, clip_of_head
-
-    for option, role, published in (("path", "clip", clip_of_archive), ("head", "head", clip_of_head)):
-        found = published(digests.get(role, ""))
-        if found not in (None, name):
-            raise UserError(
-                f"{group}.{option}: expected a file for {name}, got the published one for {found}; use "
-                f"{group}.name={found}, or another file."
-            )
