@@ -22,7 +22,7 @@ from das_ag.models.registry import provide_weights
 from das_ag.models.sources import HEADS
 from das_ag.settings.choices import choose_guide
 
-open_clip = pytest.importorskip("open_clip")
+open_clip = pytest.importorskip("open_clip", reason="needs the extra open_clip")
 
 TEXTS = ["a red circle", GEISHA, NEGATIVE, "Cat " * 90]
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
